@@ -1,0 +1,75 @@
+# Every step of the continuous integration is a target here; `make help` lists them.
+PYTHON ?= python3
+BIN := .venv/bin
+INSTALL := $(BIN)/pip install --quiet --disable-pip-version-check --require-hashes --no-build-isolation
+COMPILE := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url \
+	--no-emit-package imrs-client --no-header --no-annotate
+
+.DEFAULT_GOAL := help
+.PHONY: help run test lint format gen gen-check breaking lock bench clean
+
+help:  ## list the targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+run: .venv/run.stamp  ## start everything for development; ARGS="--port 9000" is passed on
+	$(BIN)/imrs dev $(ARGS)
+
+test: .venv/test.stamp  ## run the test suite; ARGS="-k sync" is passed on
+	$(BIN)/pytest -n 2 --dist worksteal $(ARGS)
+
+lint: .venv/test.stamp gen-check breaking  ## style, types, import directions, protos, generated code
+	$(BIN)/ruff check
+	$(BIN)/ruff format --check
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+	cd protos && ../$(BIN)/buf lint
+	cd protos && ../$(BIN)/buf format --diff --exit-code
+	$(BIN)/python tools/check_files.py
+
+format: .venv/test.stamp  ## put the code in order
+	$(BIN)/ruff check --fix
+	$(BIN)/ruff format
+	cd protos && ../$(BIN)/buf format --write
+
+gen: .venv-gen/stamp  ## generate imrs_client/v1 from protos/
+	.venv-gen/bin/python tools/generate.py
+
+gen-check: gen
+	@git diff --exit-code --stat -- imrs_client/v1 && test -z "$$(git ls-files --others --exclude-standard imrs_client/v1)" \
+		|| { echo "imrs_client/v1 is not what protos/ generates: commit the result of 'make gen'"; exit 1; }
+
+breaking: .venv/test.stamp  ## compare the protos with the last release
+	$(BIN)/python tools/check_breaking.py
+
+lock: | .venv/bin/pip  ## renew requirements/*.txt
+	$(BIN)/pip install --quiet --disable-pip-version-check uv
+	$(COMPILE) --group build -o requirements/build.txt
+	$(COMPILE) pyproject.toml --extra dev --group build -o requirements/run.txt
+	$(COMPILE) pyproject.toml --extra dev --group build --group test --group lint -c requirements/run.txt -o requirements/test.txt
+	$(COMPILE) --group gen -o requirements/gen.txt
+
+bench: .venv/test.stamp  ## measure; ONLY=name,name runs a part
+	$(BIN)/python -m benchmarks $(if $(ONLY),--only $(ONLY))
+
+clean:  ## remove environments and what tools left behind; data in .imrs/ stays
+	rm -rf .venv .venv-gen build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+
+.venv/bin/pip:
+	$(PYTHON) -c 'import sys; sys.exit(not (3, 11) <= sys.version_info < (3, 14))' \
+		|| { echo "IMRS needs Python 3.11 to 3.13; name one with make PYTHON=python3.12 ..."; exit 1; }
+	$(PYTHON) -m venv .venv
+
+.venv/run.stamp: requirements/build.txt requirements/run.txt pyproject.toml imrs_client/pyproject.toml | .venv/bin/pip
+	$(INSTALL) -r requirements/build.txt
+	$(INSTALL) -r requirements/run.txt
+	$(BIN)/pip install --quiet --disable-pip-version-check --no-build-isolation --no-deps -e imrs_client -e .
+	touch $@
+
+.venv/test.stamp: .venv/run.stamp requirements/test.txt
+	$(INSTALL) -r requirements/test.txt
+	touch $@
+
+.venv-gen/stamp: requirements/gen.txt
+	$(PYTHON) -m venv .venv-gen
+	.venv-gen/bin/pip install --quiet --disable-pip-version-check --require-hashes -r requirements/gen.txt
+	touch $@

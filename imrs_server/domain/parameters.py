@@ -1,0 +1,35 @@
+"""Call parameters, merged field by field over the levels of configuration."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, fields
+from typing import Any
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Parameters:
+    """What goes into the model call. None is "not set here"; an empty ``stop`` is "set to nothing"."""
+
+    temperature: float | None = None
+    top_p: float | None = None
+    max_output_tokens: int | None = None
+    stop: tuple[str, ...] | None = None
+    extra: dict[str, Any] = field(default_factory=dict)
+
+
+UNSET = Parameters()
+
+
+def merge(*levels: Parameters) -> Parameters:
+    """Merge from the weakest level to the strongest: the last one that sets a field wins; ``extra`` key by key."""
+    merged: dict[str, Any] = {"extra": {}}
+    for level in levels:
+        if level is UNSET:
+            continue
+        for each in fields(Parameters):
+            value = getattr(level, each.name)
+            if each.name == "extra":
+                merged["extra"] = {**merged["extra"], **value}
+            elif value is not None:
+                merged[each.name] = value
+    return Parameters(**merged)

@@ -1,0 +1,113 @@
+"""A provider: an LLM API that hosts models."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import TYPE_CHECKING, Any
+
+from imrs_server.domain.errors import EtagMismatch
+
+if TYPE_CHECKING:
+    from datetime import datetime, timedelta
+
+
+class ProviderType(StrEnum):
+    """The kinds of the SRS, and ollama."""
+
+    OPENROUTER = "OPENROUTER"
+    OPENAI = "OPENAI"
+    ANTHROPIC = "ANTHROPIC"
+    AZURE = "AZURE"
+    OLLAMA = "OLLAMA"
+    CUSTOM = "CUSTOM"
+
+
+class State(StrEnum):
+    """Of a provider or an agent: DISABLED keeps everything for the return, DELETED is soft."""
+
+    ACTIVE = "ACTIVE"
+    DISABLED = "DISABLED"
+    DELETED = "DELETED"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DataPolicy:
+    """What happens to the data of a call. None is unknown, and a demand never passes on unknown."""
+
+    regions: tuple[str, ...] = ()
+    trains_on_data: bool | None = None
+    retains_data: bool | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Provider:
+    """A row of ``providers``, with what is known about its key and its models."""
+
+    provider_id: str
+    display_name: str
+    provider_type: ProviderType
+    dialect: str
+    api_base: str
+    models_endpoint: str
+    options: dict[str, Any] = field(default_factory=dict)
+    pool_url: str = ""
+    rate_limit_rpm: int | None = None
+    sync_interval: timedelta | None = None
+    data_policy: DataPolicy | None = None
+    state: State = State.ACTIVE
+    model_count: int = 0
+    credentials_ok: bool = False
+    last_synced_time: datetime | None = None
+    last_sync_error: str = ""
+    created_by: str = ""
+    create_time: datetime | None = None
+    update_time: datetime | None = None
+    delete_time: datetime | None = None
+    version: int = 1
+
+    @property
+    def models_url(self) -> str:
+        return self.api_base.rstrip("/") + self.models_endpoint
+
+    @property
+    def api_key_vault_path(self) -> str:
+        return f"secret/llm/{self.provider_id}"
+
+
+KEYLESS_DIALECTS = frozenset({"ollama", "vllm"})
+
+_DIALECTS = {
+    ProviderType.OPENROUTER: "openrouter",
+    ProviderType.OPENAI: "openai",
+    ProviderType.ANTHROPIC: "anthropic",
+    ProviderType.AZURE: "azure",
+    ProviderType.OLLAMA: "ollama",
+}
+
+_DIALECT_BY_HOST = {
+    "openrouter.ai": "openrouter",
+    "api.openai.com": "openai",
+    "api.anthropic.com": "anthropic",
+    "generativelanguage.googleapis.com": "gemini",
+    "api.groq.com": "groq",
+    "api.together.xyz": "together",
+    "api.mistral.ai": "mistral",
+    "api.cohere.com": "cohere",
+}
+
+
+def dialect_of(provider_type: ProviderType, host: str) -> str:
+    """The dialect spoken where none is named: by the type, else by the host, else OpenAI's."""
+    return _DIALECTS.get(provider_type) or _DIALECT_BY_HOST.get(host, "openai")
+
+
+def etag(version: int) -> str:
+    """The etag that shows a row's version."""
+    return f"{version:x}"
+
+
+def require_etag(given: str, version: int) -> None:
+    """Check the etag of a write, when one is given."""
+    if given and given != etag(version):
+        raise EtagMismatch(etag=given, current=etag(version))

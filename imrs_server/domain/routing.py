@@ -1,0 +1,80 @@
+"""The routing policy: how candidates are scored, level by level of configuration."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, fields
+from enum import StrEnum
+from typing import TYPE_CHECKING, Any
+
+from imrs_server.domain.model import CostTier  # noqa: TC001  (read at run time by the stored form)
+
+if TYPE_CHECKING:
+    from datetime import timedelta
+
+
+class Scoring(StrEnum):
+    """POOLED shrinks towards what the tenant knows; SRS is the plain average."""
+
+    POOLED = "POOLED"
+    SRS = "SRS"
+
+
+class Exploration(StrEnum):
+    """How models with little evidence get their chance."""
+
+    UCB = "UCB"
+    OFF = "OFF"
+    EPSILON = "EPSILON"
+
+
+class CostPreference(StrEnum):
+    """Whether a cheaper model wins among similar ones."""
+
+    CHEAPER_WHEN_SIMILAR = "CHEAPER_WHEN_SIMILAR"
+    NONE = "NONE"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RoutingPolicy:
+    """One level's word on routing; None is "not set here"."""
+
+    priority_weight: float | None = None
+    experience_weight: float | None = None
+    scoring: Scoring | None = None
+    exploration: Exploration | None = None
+    exploration_rate: float | None = None
+    cost_preference: CostPreference | None = None
+    similarity_margin: float | None = None
+    half_life: timedelta | None = None
+    max_cost_tier: CostTier | None = None
+    session_affinity: bool | None = None
+    require_credentials: bool | None = None
+    max_latency_ms: int | None = None
+    max_error_rate: float | None = None
+    signal_ratings: dict[str, float] = field(default_factory=dict)
+    feedback_weights: dict[str, float] = field(default_factory=dict)
+    shadow: RoutingPolicy | None = None
+
+
+DEFAULT_POLICY = RoutingPolicy(
+    priority_weight=0.3,
+    experience_weight=0.7,
+    scoring=Scoring.POOLED,
+    exploration=Exploration.UCB,
+    cost_preference=CostPreference.CHEAPER_WHEN_SIMILAR,
+    similarity_margin=0.02,
+    require_credentials=False,
+)
+
+
+def merge(*levels: RoutingPolicy) -> RoutingPolicy:
+    """Merge from the weakest level to the strongest; maps key by key."""
+    merged: dict[str, Any] = {}
+    for level in levels:
+        for each in fields(RoutingPolicy):
+            value = getattr(level, each.name)
+            if isinstance(value, dict):
+                merged[each.name] = {**merged.get(each.name, {}), **value}
+            elif value is not None:
+                merged[each.name] = value
+    return RoutingPolicy(**merged)
