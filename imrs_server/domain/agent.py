@@ -3,18 +3,16 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from datetime import datetime
+from decimal import Decimal
 from enum import StrEnum
-from typing import TYPE_CHECKING, Any
+from typing import Any
+from uuid import UUID
 
 from imrs_server.domain.model import CostTier, ModelFilter
 from imrs_server.domain.parameters import UNSET, Parameters
 from imrs_server.domain.provider import State
 from imrs_server.domain.routing import RoutingPolicy
-
-if TYPE_CHECKING:
-    from datetime import datetime
-    from decimal import Decimal
-    from uuid import UUID
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -21,7 +21,7 @@ UNSET = Parameters()
 
 
 def merge(*levels: Parameters) -> Parameters:
-    """Merge from the weakest level to the strongest: the last one that sets a field wins; ``extra`` key by key."""
+    """Merge from the weakest level to the strongest: the last to set a field wins, ``extra`` key by key."""
     merged: dict[str, Any] = {"extra": {}}
     for level in levels:
         if level is UNSET:

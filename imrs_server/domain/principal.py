@@ -4,12 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import TYPE_CHECKING
+from uuid import UUID
 
 from imrs_server.domain.errors import AgentMismatch, InvalidRequest, RoleRequired, TenantMismatch, Violation
-
-if TYPE_CHECKING:
-    from uuid import UUID
 
 
 class Role(StrEnum):

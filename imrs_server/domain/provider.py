@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from datetime import datetime, timedelta
 from enum import StrEnum
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from imrs_server.domain.errors import EtagMismatch
-
-if TYPE_CHECKING:
-    from datetime import datetime, timedelta
 
 
 class ProviderType(StrEnum):

@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field, fields
+from datetime import timedelta
 from enum import StrEnum
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from imrs_server.domain.model import CostTier  # noqa: TC001  (read at run time by the stored form)
-
-if TYPE_CHECKING:
-    from datetime import timedelta
+from imrs_server.domain.model import CostTier
 
 
 class Scoring(StrEnum):

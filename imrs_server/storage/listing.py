@@ -1,0 +1,74 @@
+"""Keyset pages: a page starts behind the last row of the page before, however the table changes meanwhile."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, LiteralString, TypeVar
+
+from imrs_server.domain.errors import InvalidRequest, Violation
+from imrs_server.domain.listing import Page, PageRequest
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from imrs_server.storage.database import Tx
+    from imrs_server.storage.sql import Query, Row
+
+T = TypeVar("T")
+
+MARK = "/* page */"
+
+
+@dataclass(frozen=True, slots=True)
+class Listing:
+    """What a list may be sorted by: field -> (SQL expression that is never null, its type); first is default.
+
+    ``key`` is an entry of ``orders`` whose values are unique; it breaks ties. A query used with it ends in
+    ``where ... /* page */``.
+    """
+
+    key: str
+    orders: Mapping[str, tuple[LiteralString, LiteralString]]
+
+    def page(
+        self, tx: Tx, query: Query, shape: Callable[[Row], T], request: PageRequest, /, **filters: Any
+    ) -> Page[T]:
+        """One page, and how many rows there are in all.
+
+        Raises InvalidRequest for an ``order_by`` that is not in the list.
+        """
+        name, descending = self._order(request.order_by)
+        (sort, sort_type), (key, key_type) = self.orders[name], self.orders[self.key]
+        direction: LiteralString = "desc" if descending else "asc"
+        compare: LiteralString = "<" if descending else ">"
+        behind: LiteralString = (
+            f"and ({sort}, {key}) {compare} (%(after_sort)s::{sort_type}, %(after_key)s::{key_type})"
+            if request.after
+            else ""
+        )
+        start = dict(zip(("after_sort", "after_key"), request.after or (), strict=False))
+        paged = query.text.replace(
+            MARK, f"{behind} order by {sort} {direction}, {key} {direction} limit %(limit)s"
+        )
+        rows = tx.execute(paged, {**filters, **start, "limit": request.size + 1}).fetchall()
+        more = len(rows) > request.size
+        rows = rows[: request.size]
+        count: LiteralString = f"select count(*) as n from ({query.text}) as matching"  # noqa: S608  (from our file)
+        total = tx.execute(count, filters).fetchone()
+        assert total is not None
+        return Page(
+            items=[shape(row) for row in rows],
+            total_size=total["n"],
+            after=(rows[-1][name], rows[-1][self.key]) if more else None,
+        )
+
+    def _order(self, order_by: str) -> tuple[str, bool]:
+        words = order_by.split()
+        name = words[0] if words else next(iter(self.orders))
+        if name not in self.orders or words[1:] not in ([], ["asc"], ["desc"]):
+            allowed = ", ".join(self.orders)
+            raise InvalidRequest(
+                Violation("order_by", f"must be one of {allowed}, optionally followed by `desc`")
+            )
+        return name, words[1:] == ["desc"]
