@@ -38,7 +38,7 @@ class Shape(Generic[T]):
 
 def shape(cls: type[T]) -> Shape[T]:
     """The one shape of a class."""
-    return _shape(cls)
+    return _shape(cast("Hashable", cls))
 
 
 @cache

@@ -1,0 +1,222 @@
+"""What is known about the models of one agent for one task type: the table that a decision reads.
+
+Standard library only. The server builds tables from its index, a replica from the snapshot it is sent; both
+hand them to :func:`imrs_client.decide.decide`, so they cannot disagree.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+
+MODEL_TYPES = ("CHAT", "EMBEDDING", "IMAGE", "AUDIO", "RERANK")
+COST_TIERS = ("FREE", "LOW", "STANDARD", "PREMIUM")
+
+
+class RemovedBy(StrEnum):
+    """The filters, in the order in which they are asked."""
+
+    DISABLED = "DISABLED"
+    PROVIDER = "PROVIDER"
+    UNAVAILABLE = "UNAVAILABLE"
+    MODEL_TYPE = "MODEL_TYPE"
+    CAPABILITY = "CAPABILITY"
+    DOMAIN = "DOMAIN"
+    CONTEXT = "CONTEXT"
+    CAPSULE = "CAPSULE"
+    ROLE = "ROLE"
+    ALLOWED_MODELS = "ALLOWED_MODELS"
+    EXCLUDED = "EXCLUDED"
+    DATA_POLICY = "DATA_POLICY"
+    COST_TIER = "COST_TIER"
+    BUDGET = "BUDGET"
+    CREDENTIALS = "CREDENTIALS"
+    LATENCY = "LATENCY"
+    ERROR_RATE = "ERROR_RATE"
+    COOLDOWN = "COOLDOWN"
+
+
+class Level(StrEnum):
+    """Which evidence spoke for a candidate, the most particular first."""
+
+    AGENT_TASK = "AGENT_TASK"
+    TENANT_TASK = "TENANT_TASK"
+    TASK = "TASK"
+    MODEL = "MODEL"
+    PRIOR = "PRIOR"
+
+
+class Reason(StrEnum):
+    """Why a model was selected."""
+
+    SCORE = "SCORE"
+    OVERRIDE = "OVERRIDE"
+    PREFERENCE = "PREFERENCE"
+    AFFINITY = "AFFINITY"
+    EXPLORE = "EXPLORE"
+    DEFAULT = "DEFAULT"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Candidate:
+    """One model of the agent: what filters ask, and how its score came about.
+
+    ``state_removal`` is set where the model is out whatever the request asks (DISABLED, PROVIDER or
+    UNAVAILABLE). ``capsule_roles`` None means that the capsule allows the model to everybody, empty to
+    nobody. ``cost_usd`` is a blended price per 1M tokens for comparisons, None when it is not known.
+    """
+
+    model_id: str
+    external_id: str
+    model_type: str = "CHAT"
+    capabilities: frozenset[str] = frozenset()
+    domains: frozenset[str] = frozenset()
+    context_length: int | None = None
+    priority: int = 50
+    cost_tier: str = "STANDARD"
+    cost_usd: float | None = None
+    state_removal: tuple[RemovedBy, str] | None = None
+    capsule_roles: frozenset[str] | None = None
+    allowed_roles: frozenset[str] = frozenset()
+    regions: frozenset[str] = frozenset()
+    trains_on_data: bool | None = None
+    retains_data: bool | None = None
+    credentials_ok: bool = True
+    latency_ms: float | None = None
+    error_rate: float | None = None
+    fallback_model_ids: tuple[str, ...] | None = None
+    priority_term: float = 0.0
+    experience_term: float = 0.0
+    exploration_term: float = 0.0
+    rating_mean: float | None = None
+    rating_count: float = 0.0
+    level: Level = Level.PRIOR
+
+    @property
+    def score(self) -> float:
+        return self.priority_term + self.experience_term + self.exploration_term
+
+    @property
+    def quality(self) -> float:
+        """The score without the part that only exploration adds."""
+        return self.priority_term + self.experience_term
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Policy:
+    """What the merged routing policy says to a decision, beyond the scores."""
+
+    similarity_margin: float = 0.02
+    cheaper_when_similar: bool = True
+    session_affinity: bool | None = None
+    require_credentials: bool = False
+    max_cost_tier: str | None = None
+    max_latency_ms: float | None = None
+    max_error_rate: float | None = None
+
+
+PASSES = 1 << 0
+UNRESTRICTED = 1 << 1
+CREDENTIALED = 1 << 2
+NEVER = 1 << 3  # no candidate has it: asked for where the vocabulary lacks a word
+_TIER = 4
+_TYPE = 8
+_WORDS = 16
+
+# More masks than this are a sign of random requests; the memo then starts afresh.
+_MEMO_SIZE = 256
+
+
+@dataclass(frozen=True, slots=True)
+class Match:
+    """The candidates that a mask lets through, best first."""
+
+    indexes: tuple[int, ...]
+    flat: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RankedTable:
+    """Candidates of one agent for one task type, best first, with the bits that answer most filters at once.
+
+    ``degraded`` marks a table in mere priority order, built where ranking failed.
+    """
+
+    revision: int
+    agent_id: str
+    task_type: str
+    candidates: tuple[Candidate, ...]
+    policy: Policy = field(default_factory=Policy)
+    default_model_id: str = ""
+    override_model_id: str = ""
+    preferred_model_ids: tuple[str, ...] = ()
+    fallback_model_ids: tuple[str, ...] | None = None
+    degraded: bool = False
+    words: Mapping[str, int] = field(init=False)
+    bits: tuple[int, ...] = field(init=False)
+    position: Mapping[str, int] = field(init=False)
+    _memo: dict[int, Match] = field(init=False, default_factory=dict, compare=False, repr=False)
+
+    def __post_init__(self) -> None:
+        words = _words(self.candidates)
+        object.__setattr__(self, "words", words)
+        object.__setattr__(self, "bits", tuple(_bits(each, words) for each in self.candidates))
+        object.__setattr__(self, "position", {each.model_id: i for i, each in enumerate(self.candidates)})
+
+    def mask(
+        self,
+        model_type: str,
+        capabilities: Iterable[str],
+        domains: Iterable[str],
+        max_cost_tier: str | None,
+    ) -> int:
+        """The bits that a candidate must have."""
+        wanted = PASSES | 1 << (_TYPE + MODEL_TYPES.index(model_type))
+        if max_cost_tier is not None:
+            wanted |= 1 << (_TIER + COST_TIERS.index(max_cost_tier))
+        for word in capabilities:
+            wanted |= self.words.get(word, NEVER)
+        for word in domains:
+            wanted |= self.words.get("domain:" + word, NEVER)
+        return wanted
+
+    def matching(self, mask: int) -> Match:
+        """The candidates that have all bits of a mask; remembered, since few masks make most requests."""
+        found = self._memo.get(mask)
+        if found is None:
+            found = self.match(i for i, bits in enumerate(self.bits) if bits & mask == mask)
+            if len(self._memo) >= _MEMO_SIZE:
+                self._memo.clear()
+            self._memo[mask] = found
+        return found
+
+    def match(self, indexes: Iterable[int]) -> Match:
+        """Candidates, and whether anything (a rating, another priority) tells them apart."""
+        found = tuple(indexes)
+        chosen = [self.candidates[i] for i in found]
+        flat = all(each.rating_count == 0 and each.priority == chosen[0].priority for each in chosen)
+        return Match(found, flat)
+
+
+def _words(candidates: Iterable[Candidate]) -> dict[str, int]:
+    names = {name: None for each in candidates for name in sorted(each.capabilities)}
+    names |= {"domain:" + name: None for each in candidates for name in sorted(each.domains)}
+    return {name: 1 << (_WORDS + i) for i, name in enumerate(names)}
+
+
+def _bits(candidate: Candidate, words: Mapping[str, int]) -> int:
+    bits = 1 << (_TYPE + MODEL_TYPES.index(candidate.model_type))
+    for tier in range(COST_TIERS.index(candidate.cost_tier), len(COST_TIERS)):
+        bits |= 1 << (_TIER + tier)
+    if candidate.state_removal is None and candidate.capsule_roles != frozenset():
+        bits |= PASSES
+    if candidate.capsule_roles is None and not candidate.allowed_roles:
+        bits |= UNRESTRICTED
+    if candidate.credentials_ok:
+        bits |= CREDENTIALED
+    for name in candidate.capabilities:
+        bits |= words[name]
+    for name in candidate.domains:
+        bits |= words["domain:" + name]
+    return bits
