@@ -1,7 +1,7 @@
 -- migrate:up
 
 -- Text that the API leaves empty when it is not set is '' here; null is for what the API calls optional.
--- No key of a provider is ever stored here: keys are in Vault.
+-- No key of a provider is ever stored here: keys are in Vault, key_version says which version there is the one.
 create table providers (
     provider_id text collate "C" primary key check (provider_id ~ '^[a-z0-9][a-z0-9_-]{0,49}$'),
     display_name text not null default '' check (octet_length(display_name) <= 1024),
@@ -15,6 +15,7 @@ create table providers (
     rate_limit_rpm int check (rate_limit_rpm > 0),
     sync_interval interval check (sync_interval > interval '0' and sync_interval <= interval '366 days'),
     data_policy jsonb check (jsonb_typeof(data_policy) = 'object'),
+    key_version int check (key_version > 0),
     state text not null default 'ACTIVE' check (state in ('ACTIVE', 'DISABLED', 'DELETED')),
     last_synced_time timestamptz,
     last_sync_error text not null default '' check (octet_length(last_sync_error) <= 8192),

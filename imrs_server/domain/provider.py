@@ -21,6 +21,9 @@ class ProviderType(StrEnum):
     CUSTOM = "CUSTOM"
 
 
+KEYLESS_DIALECTS = frozenset({"ollama", "vllm"})
+
+
 class State(StrEnum):
     """Of a provider or an agent: DISABLED keeps everything for the return, DELETED is soft."""
 
@@ -40,7 +43,7 @@ class DataPolicy:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Provider:
-    """A row of ``providers``, with what is known about its key and its models."""
+    """A row of ``providers``. Its key is in Vault; ``key_version`` is the version there, None for no key."""
 
     provider_id: str
     display_name: str
@@ -55,7 +58,7 @@ class Provider:
     data_policy: DataPolicy | None = None
     state: State = State.ACTIVE
     model_count: int = 0
-    credentials_ok: bool = False
+    key_version: int | None = None
     last_synced_time: datetime | None = None
     last_sync_error: str = ""
     created_by: str = ""
@@ -65,6 +68,15 @@ class Provider:
     version: int = 1
 
     @property
+    def needs_key(self) -> bool:
+        return self.dialect not in KEYLESS_DIALECTS
+
+    @property
+    def credentials_ok(self) -> bool:
+        """Whether a call could be made: a key is stored, or none is needed."""
+        return self.key_version is not None or not self.needs_key
+
+    @property
     def models_url(self) -> str:
         return self.api_base.rstrip("/") + self.models_endpoint
 
@@ -72,8 +84,6 @@ class Provider:
     def api_key_vault_path(self) -> str:
         return f"secret/llm/{self.provider_id}"
 
-
-KEYLESS_DIALECTS = frozenset({"ollama", "vllm"})
 
 _DIALECTS = {
     ProviderType.OPENROUTER: "openrouter",

@@ -1,0 +1,60 @@
+"""Domain errors as google.rpc.Status, and the only place that aborts a call."""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING, NoReturn
+
+import grpc
+import structlog
+from google.protobuf import any_pb2, duration_pb2
+from google.rpc import error_details_pb2, status_pb2
+from grpc_status import rpc_status
+
+from imrs_client.ids import new_id
+from imrs_server.domain.errors import DomainError, Internal, InvalidRequest
+
+if TYPE_CHECKING:
+    from google.protobuf.message import Message
+
+DOMAIN = "imrs.dev"
+
+log = structlog.get_logger()
+
+
+def abort(context: grpc.ServicerContext, error: BaseException, method: str) -> NoReturn:
+    """End the call with what went wrong; what we did not foresee becomes INTERNAL with an id for the log."""
+    context.abort_with_status(rpc_status.to_status(to_status(as_domain(error, method))))
+    raise AssertionError  # abort_with_status has raised
+
+
+def as_domain(error: BaseException, method: str) -> DomainError:
+    """The error itself if it is ours; else INTERNAL, the error logged under its id."""
+    if isinstance(error, DomainError):
+        return error
+    error_id = str(new_id())
+    log.error("call failed", method=method, error_id=error_id, exc_info=error)
+    return Internal(error_id=error_id)
+
+
+def to_status(error: DomainError) -> status_pb2.Status:
+    """The wire form: ErrorInfo always, BadRequest and RetryInfo where they say more."""
+    details: list[Message] = [
+        error_details_pb2.ErrorInfo(domain=DOMAIN, reason=error.reason, metadata=error.metadata)
+    ]
+    if isinstance(error, InvalidRequest):
+        violations = [
+            error_details_pb2.BadRequest.FieldViolation(field=each.field, description=each.description)
+            for each in error.violations
+        ]
+        details.append(error_details_pb2.BadRequest(field_violations=violations))
+    if error.retry_after_seconds is not None:
+        fraction, whole = math.modf(error.retry_after_seconds)
+        delay = duration_pb2.Duration(seconds=int(whole), nanos=int(fraction * 1e9))
+        details.append(error_details_pb2.RetryInfo(retry_delay=delay))
+    status = status_pb2.Status(code=grpc.StatusCode[error.code].value[0], message=error.message)
+    for detail in details:
+        packed = any_pb2.Any()
+        packed.Pack(detail)
+        status.details.append(packed)
+    return status

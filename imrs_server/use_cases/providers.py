@@ -1,0 +1,204 @@
+"""Providers: their configuration in the database, their keys in Vault."""
+
+from __future__ import annotations
+
+from contextlib import ExitStack, contextmanager
+from dataclasses import replace
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any
+
+from imrs_server.domain.errors import InvalidRequest, ProviderExists, ProviderNotFound, Violation
+from imrs_server.domain.principal import Role
+from imrs_server.domain.provider import Provider, State, dialect_of, require_etag
+from imrs_server.domain.written import Written
+from imrs_server.storage import audit, changes, idempotency, providers
+from imrs_server.storage.changes import Change, Kind
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from urllib.parse import SplitResult
+
+    from imrs_server.adapters.vault import Vault
+    from imrs_server.domain.listing import Page, PageRequest
+    from imrs_server.domain.principal import Principal
+    from imrs_server.domain.provider import ProviderType
+    from imrs_server.domain.secret import Secret
+    from imrs_server.storage.database import Database, Tx
+    from imrs_server.storage.idempotency import Key
+
+# What an update may change; `state` only between ACTIVE and DISABLED.
+MUTABLE = frozenset(
+    {
+        "display_name", "provider_type", "dialect", "api_base", "models_endpoint", "options", "pool_url",
+        "rate_limit_rpm", "sync_interval", "data_policy", "state",
+    }
+)  # fmt: skip
+
+
+class Providers:
+    """``check_url`` refuses addresses that may never be called; host names are checked again at each call."""
+
+    def __init__(self, database: Database, vault: Vault, check_url: Callable[[str], SplitResult]) -> None:
+        self._database = database
+        self._vault = vault
+        self._check_url = check_url
+
+    def create(
+        self,
+        who: Principal,
+        provider: Provider,
+        api_key: Secret | None,
+        *,
+        key: Key | None = None,
+        validate_only: bool = False,
+    ) -> Written[Provider]:
+        """Store the key first, then the provider: a provider that is listed has the key it was given.
+
+        Raises ProviderExists, AddressForbidden, and what Vault may raise; then nothing is stored.
+        """
+        who.require(Role.PLATFORM_ADMIN)
+        provider = self._complete(replace(provider, created_by=who.subject))
+        with ExitStack() as stored, self._database.transaction() as tx:
+            first = idempotency.first_answer(tx, None, key, Provider)
+            if first is not None:
+                return first
+            providers.claim(tx, provider.provider_id)
+            if providers.get(tx, provider.provider_id) is not None:
+                raise ProviderExists(provider_id=provider.provider_id)
+            if validate_only:
+                return Written(provider, changes.current(tx).rev)
+            version = stored.enter_context(self._stored(provider.provider_id, api_key))
+            created = providers.insert(tx, replace(provider, key_version=version))
+            audit.write(tx, who, "CreateProvider", ("provider", created.provider_id), after=created)
+            revision = changes.announce(tx, Change(Kind.PROVIDER, created.provider_id))
+            return idempotency.keep(tx, None, key, Written(created, revision))
+
+    def get(self, who: Principal, provider_id: str) -> Provider:
+        who.require(Role.PLATFORM_ADMIN)
+        with self._database.transaction() as tx:
+            found = providers.get(tx, provider_id)
+        if found is None:
+            raise ProviderNotFound(provider_id=provider_id)
+        return found
+
+    def list(
+        self,
+        who: Principal,
+        page: PageRequest,
+        *,
+        provider_type: ProviderType | None = None,
+        state: State | None = None,
+        show_deleted: bool = False,
+    ) -> Page[Provider]:
+        who.require(Role.PLATFORM_ADMIN)
+        with self._database.transaction() as tx:
+            return providers.list_page(
+                tx, page, provider_type=provider_type, state=state, show_deleted=show_deleted
+            )
+
+    def update(
+        self,
+        who: Principal,
+        provider_id: str,
+        fields: dict[str, Any],
+        *,
+        etag: str = "",
+        validate_only: bool = False,
+    ) -> Written[Provider]:
+        """Change the named fields.
+
+        Raises ProviderNotFound, EtagMismatch, InvalidRequest, AddressForbidden.
+        """
+        unknown = sorted(fields.keys() - MUTABLE)
+        if unknown:
+            allowed = ", ".join(sorted(MUTABLE))
+            raise InvalidRequest(Violation("update_mask", f"{', '.join(unknown)}: not one of {allowed}"))
+        if fields.get("state") is State.DELETED:
+            raise InvalidRequest(
+                Violation("provider.state", "must be ACTIVE or DISABLED; use DeleteProvider")
+            )
+        with self._changing(who, "UpdateProvider", provider_id, etag) as change:
+            if change.before.state is State.DELETED:
+                raise ProviderNotFound(provider_id=provider_id)
+            wanted = self._complete(replace(change.before, **fields))
+            return change.preview(wanted) if validate_only else change.commit(wanted)
+
+    def delete(self, who: Principal, provider_id: str, *, etag: str = "") -> Written[Provider]:
+        """Soft: everything is kept, and its models leave Route at once. Deleting twice is no error."""
+        with self._changing(who, "DeleteProvider", provider_id, etag) as change:
+            if change.before.state is State.DELETED:
+                return change.preview(change.before)
+            return change.commit(replace(change.before, state=State.DELETED, delete_time=datetime.now(UTC)))
+
+    def undelete(self, who: Principal, provider_id: str) -> Written[Provider]:
+        """Back to ACTIVE, with its models and its key. Raises ProviderNotFound."""
+        with self._changing(who, "UndeleteProvider", provider_id, "") as change:
+            if change.before.state is not State.DELETED:
+                return change.preview(change.before)
+            return change.commit(replace(change.before, state=State.ACTIVE, delete_time=None))
+
+    def rotate_key(self, who: Principal, provider_id: str, api_key: Secret) -> Written[Provider]:
+        """Give the provider a new key; the next call uses it. Raises what Vault may raise."""
+        with ExitStack() as stored, self._changing(who, "RotateProviderKey", provider_id, "") as change:
+            if change.before.state is State.DELETED:
+                raise ProviderNotFound(provider_id=provider_id)
+            version = stored.enter_context(self._stored(provider_id, api_key))
+            return change.commit(replace(change.before, key_version=version))
+
+    def _complete(self, provider: Provider) -> Provider:
+        """Check the addresses, and choose the dialect where none is named."""
+        self._check_url(provider.models_url)
+        host = self._check_url(provider.api_base).hostname or ""
+        return replace(provider, dialect=provider.dialect or dialect_of(provider.provider_type, host))
+
+    @contextmanager
+    def _stored(self, provider_id: str, api_key: Secret | None) -> Iterator[int | None]:
+        """Put a key into Vault while the database follows; when that fails, put back what was there.
+
+        It must be left after the transaction, so that a commit that fails is seen here.
+        """
+        if api_key is None:
+            yield None
+            return
+        path = f"llm/{provider_id}"
+        previous = self._vault.find(path)
+        version = self._vault.write(path, api_key)
+        try:
+            yield version
+        except BaseException:
+            if previous is None:
+                self._vault.delete(path)
+            else:
+                self._vault.write(path, previous)
+            raise
+
+    @contextmanager
+    def _changing(
+        self, who: Principal, method: str, provider_id: str, etag: str
+    ) -> Iterator[_ProviderChange]:
+        who.require(Role.PLATFORM_ADMIN)
+        with self._database.transaction() as tx:
+            before = providers.lock(tx, provider_id)
+            if before is None:
+                raise ProviderNotFound(provider_id=provider_id)
+            require_etag(etag, before.version)
+            yield _ProviderChange(tx, who, method, before)
+
+
+class _ProviderChange:
+    """One change of a locked provider."""
+
+    def __init__(self, tx: Tx, who: Principal, method: str, before: Provider) -> None:
+        self._tx, self._who, self._method, self.before = tx, who, method, before
+
+    def preview(self, wanted: Provider) -> Written[Provider]:
+        """What the change would give, unwritten."""
+        return Written(wanted, changes.current(self._tx).rev)
+
+    def commit(self, wanted: Provider) -> Written[Provider]:
+        target = ("provider", wanted.provider_id)
+        providers.update(self._tx, wanted)
+        after = providers.get(self._tx, wanted.provider_id)
+        assert after is not None
+        audit.write(self._tx, self._who, self._method, target, before=self.before, after=after)
+        return Written(after, changes.announce(self._tx, Change(Kind.PROVIDER, wanted.provider_id)))
