@@ -1,7 +1,8 @@
 """Generate imrs_client/v1 from protos/: messages, stubs, their types, and one module that exports them all.
 
-Run by `make gen` with the interpreter of .venv-gen, whose versions are locked: the generator's version is the
-oldest run time that the result accepts, so it decides how old a grpcio and a protobuf the client can live with.
+Run by `make gen` with the interpreter of .venv-gen, whose versions are locked: the generator's version is
+the oldest run time that the result accepts, so it decides how old a grpcio and a protobuf the client can
+live with.
 """
 
 from __future__ import annotations
@@ -9,19 +10,19 @@ from __future__ import annotations
 import os
 import re
 import shutil
+import subprocess
 import sys
 import tempfile
-from importlib.resources import files
 from pathlib import Path
 
 from google.protobuf.descriptor_pb2 import FileDescriptorProto, FileDescriptorSet
-from grpc_tools import protoc
 
 ROOT = Path(__file__).resolve().parent.parent
 PROTOS = ROOT / "protos"
 TARGET = ROOT / "imrs_client" / "v1"
 
-# Anchored, for `imrs.v1` also stands inside the serialised descriptors and in the paths of methods, where it must stay.
+# Anchored, for `imrs.v1` also stands inside the serialised descriptors and in the paths of methods, where it
+# must stay.
 SUBSTITUTIONS = (
     (re.compile(r"^from imrs\.v1 import ", re.MULTILINE), "from imrs_client.v1 import "),
     (
@@ -40,24 +41,22 @@ from __future__ import annotations
 def compile_into(folder: Path) -> list[FileDescriptorProto]:
     """Run protoc over every file of the package; answers their descriptors, sorted by name."""
     sources = sorted(path.relative_to(PROTOS).as_posix() for path in (PROTOS / "imrs" / "v1").glob("*.proto"))
-    # The plugins stand beside the interpreter, which need not be on the path.
-    os.environ["PATH"] = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
     descriptors = folder / "all.binpb"
-    status = protoc.main(
-        [
-            "protoc",
-            f"-I{PROTOS}",
-            f"-I{files('grpc_tools') / '_proto'}",
-            f"--descriptor_set_out={descriptors}",
-            f"--python_out={folder}",
-            f"--grpc_python_out={folder}",
-            f"--mypy_out=quiet:{folder}",
-            f"--mypy_grpc_out=quiet:{folder}",
-            *sources,
-        ]
-    )
-    if status:
-        sys.exit(status)
+    # The plugins stand beside the interpreter, which need not be on the path.
+    path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+    command = [
+        sys.executable,
+        "-m",
+        "grpc_tools.protoc",
+        f"-I{PROTOS}",
+        f"--descriptor_set_out={descriptors}",
+        f"--python_out={folder}",
+        f"--grpc_python_out={folder}",
+        f"--mypy_out=quiet:{folder}",
+        f"--mypy_grpc_out=quiet:{folder}",
+        *sources,
+    ]
+    subprocess.run(command, check=True, env={**os.environ, "PATH": path})
     found = FileDescriptorSet.FromString(descriptors.read_bytes()).file
     return sorted(found, key=lambda file: file.name)
 
