@@ -14,11 +14,12 @@ import structlog
 from google.protobuf.message import Message
 
 from imrs_client.ids import new_id
-from imrs_server.domain.errors import InvalidRequest, TokenMissing, Violation
+from imrs_server.domain.errors import InvalidRequest, NotBuilt, TokenMissing, Violation
 from imrs_server.transport import access, call, errors
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+    from concurrent.futures import ThreadPoolExecutor
 
     from imrs_server.domain.principal import Principal
     from imrs_server.transport.tokens import Verifier
@@ -39,9 +40,17 @@ UNDECODABLE = Undecodable()
 class Guard(grpc.ServerInterceptor):
     """Wraps every handler of ours; health, and reflection where enabled, pass untouched."""
 
-    def __init__(self, verifier: Verifier, validate: Validate) -> None:
+    def __init__(
+        self,
+        verifier: Verifier,
+        validate: Validate,
+        pool_of: Callable[[str], ThreadPoolExecutor | None],
+        unbuilt: frozenset[str],
+    ) -> None:
         self._verifier = verifier
         self._validate = validate
+        self._pool_of = pool_of
+        self._unbuilt = unbuilt
         self._wrapped: dict[str, Handler | None] = {}
 
     def intercept_service(
@@ -66,9 +75,9 @@ class Guard(grpc.ServerInterceptor):
             around: Callable[..., Any] = self._streaming(behaviour, method, handler.request_streaming)
         else:
             around = self._unary(behaviour, method, handler.request_streaming)
-        for name, value in vars(behaviour).items():
-            if name.startswith("experimental_"):  # which thread pool serves it
-                setattr(around, name, value)
+        pool = self._pool_of(method)
+        if pool is not None:
+            around.experimental_thread_pool = pool  # type: ignore[attr-defined]
         build = _BUILDERS[handler.request_streaming, handler.response_streaming]
         return build(around, _tolerant(handler.request_deserializer), handler.response_serializer)
 
@@ -99,6 +108,8 @@ class Guard(grpc.ServerInterceptor):
     def _enter(self, method: str, context: grpc.ServicerContext) -> dict[str, str]:
         who = self._authenticate(context.invocation_metadata())
         access.require(method, who)
+        if method in self._unbuilt:
+            raise NotBuilt(method=method.strip("/").replace("/", "."))
         call.principal.set(who)
         return {"call_id": str(new_id()), "principal": who.subject, "tenant": str(who.tenant_id or "")}
 

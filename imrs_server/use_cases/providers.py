@@ -6,8 +6,16 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
 
-from imrs_server.domain.errors import InvalidRequest, ProviderExists, ProviderNotFound, Violation
+from imrs_server.domain.credential import CredentialPath
+from imrs_server.domain.errors import (
+    CredentialMissing,
+    InvalidRequest,
+    ProviderExists,
+    ProviderNotFound,
+    Violation,
+)
 from imrs_server.domain.principal import Role
 from imrs_server.domain.provider import Provider, State, dialect_of, require_etag
 from imrs_server.domain.written import Written
@@ -15,9 +23,9 @@ from imrs_server.storage import audit, changes, idempotency, providers
 from imrs_server.storage.changes import Change, Kind
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
-    from urllib.parse import SplitResult
+    from collections.abc import Iterator
 
+    from imrs_server.adapters.addresses import AddressRules
     from imrs_server.adapters.vault import Vault
     from imrs_server.domain.listing import Page, PageRequest
     from imrs_server.domain.principal import Principal
@@ -36,12 +44,12 @@ MUTABLE = frozenset(
 
 
 class Providers:
-    """``check_url`` refuses addresses that may never be called; host names are checked again at each call."""
+    """``rules`` refuse addresses that may never be called; host names are checked again at each call."""
 
-    def __init__(self, database: Database, vault: Vault, check_url: Callable[[str], SplitResult]) -> None:
+    def __init__(self, database: Database, vault: Vault, rules: AddressRules) -> None:
         self._database = database
         self._vault = vault
-        self._check_url = check_url
+        self._rules = rules
 
     def create(
         self,
@@ -147,9 +155,13 @@ class Providers:
 
     def _complete(self, provider: Provider) -> Provider:
         """Check the addresses, and choose the dialect where none is named."""
-        self._check_url(provider.models_url)
-        host = self._check_url(provider.api_base).hostname or ""
-        return replace(provider, dialect=provider.dialect or dialect_of(provider.provider_type, host))
+        self._rules.check_api_base(provider.api_base, provider.models_endpoint)
+        host = urlsplit(provider.api_base).hostname or ""
+        return replace(
+            provider,
+            display_name=provider.display_name or provider.provider_id,
+            dialect=provider.dialect or dialect_of(provider.provider_type, host),
+        )
 
     @contextmanager
     def _stored(self, provider_id: str, api_key: Secret | None) -> Iterator[int | None]:
@@ -160,8 +172,8 @@ class Providers:
         if api_key is None:
             yield None
             return
-        path = f"llm/{provider_id}"
-        previous = self._vault.find(path)
+        path = CredentialPath(provider_id)
+        previous = self._find(path)
         version = self._vault.write(path, api_key)
         try:
             yield version
@@ -171,6 +183,12 @@ class Providers:
             else:
                 self._vault.write(path, previous)
             raise
+
+    def _find(self, path: CredentialPath) -> Secret | None:
+        try:
+            return self._vault.read(path)
+        except CredentialMissing:
+            return None
 
     @contextmanager
     def _changing(

@@ -1,0 +1,5 @@
+"""``python -m imrs_server`` is the command ``imrs``."""
+
+from imrs_server.cli import main
+
+main()

@@ -1,0 +1,79 @@
+"""Every setting of the server, from the environment (``IMRS_*``); read at the edge and passed down as values."""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+from ipaddress import IPv4Network, IPv6Network, ip_network
+from pathlib import Path
+from typing import Annotated, Literal
+
+from pydantic import Field, SecretStr, field_validator
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+
+Network = IPv4Network | IPv6Network
+
+
+class Settings(BaseSettings):
+    """Names in the environment are these in capitals after ``IMRS_``; lists are separated by commas."""
+
+    model_config = SettingsConfigDict(env_prefix="IMRS_", extra="ignore")
+
+    grpc_addr: str = Field("127.0.0.1:50051", description="host:port that serves gRPC")
+    http_addr: str = Field("127.0.0.1:8080", description="host:port that serves health over HTTP")
+    reflection: bool = Field(default=False, description="serve gRPC reflection, without a token")
+
+    database_url: SecretStr = Field(description="DSN of a login that is a member of imrs_app and imrs_system")
+    listen_database_url: SecretStr | None = Field(
+        default=None, description="direct DSN for LISTEN where database_url goes through a pooler"
+    )
+    poll_seconds: float = Field(2.0, gt=0, le=60, description="how long a lost notification may go unnoticed")
+
+    vault_addr: str = Field(description="base URL of Vault")
+    vault_mount: str = Field("secret", description="mount of the KV version 2 engine")
+    vault_namespace: str | None = None
+    vault_role_id: str = Field(description="AppRole role_id")
+    vault_secret_id: SecretStr | None = Field(default=None, description="AppRole secret_id; a file is better")
+    vault_secret_id_file: Path | None = None
+
+    jwt_secrets: Annotated[tuple[SecretStr, ...], NoDecode] = Field(
+        description="HS256 secrets of 32 bytes and more; the first signs, all verify"
+    )
+    jwt_issuer: str = "imrs"
+    jwt_audience: str = "imrs"
+    page_token_secret: SecretStr | None = Field(
+        default=None, description="signs page tokens; derived from the first JWT secret where not set"
+    )
+
+    provider_allow: Annotated[tuple[Network, ...], NoDecode] = Field(
+        default=(), description="private networks in which providers may be, such as 10.1.0.0/16"
+    )
+
+    log_format: Literal["json", "console"] = "json"
+    log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
+
+    @field_validator("jwt_secrets", mode="before")
+    @classmethod
+    def _split(cls, value: object) -> object:
+        return tuple(each for each in value.split(",") if each) if isinstance(value, str) else value
+
+    @field_validator("provider_allow", mode="before")
+    @classmethod
+    def _networks(cls, value: object) -> object:
+        if not isinstance(value, str):
+            return value
+        return tuple(ip_network(each.strip()) for each in value.split(",") if each.strip())
+
+    @property
+    def secret_id(self) -> str:
+        """The AppRole secret_id, read anew each time, so that a rotated file counts at the next login."""
+        if self.vault_secret_id_file is not None:
+            return self.vault_secret_id_file.read_text(encoding="utf-8").strip()
+        return self.vault_secret_id.get_secret_value() if self.vault_secret_id else ""
+
+    @property
+    def page_secret(self) -> bytes:
+        if self.page_token_secret is not None:
+            return self.page_token_secret.get_secret_value().encode()
+        first = self.jwt_secrets[0].get_secret_value().encode()
+        return hmac.new(first, b"imrs page tokens", hashlib.sha256).digest()
