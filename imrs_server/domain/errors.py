@@ -122,6 +122,12 @@ class DecisionNotFound(NotFound):
     reason = "DECISION_NOT_FOUND"
 
 
+class RuleNotFound(NotFound):
+    """Rule {rule_id} of agent {agent_id} does not exist."""
+
+    reason = "RULE_NOT_FOUND"
+
+
 # ALREADY_EXISTS
 
 

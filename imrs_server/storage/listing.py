@@ -24,12 +24,13 @@ MARK = "/* page */"
 class Listing:
     """What a list may be sorted by: field -> (SQL expression that is never null, its type); first is default.
 
-    ``key`` is an entry of ``orders`` whose values are unique; it breaks ties. A query used with it ends in
-    ``where ... /* page */``.
+    ``key`` is an entry of ``orders`` whose values are unique; it breaks ties. Nobody may ask for what is
+    ``hidden``. A query used with it ends in ``where ... /* page */``.
     """
 
     key: str
     orders: Mapping[str, tuple[LiteralString, LiteralString]]
+    hidden: frozenset[str] = frozenset()
 
     def page(
         self, tx: Tx, query: Query, shape: Callable[[Row], T], request: PageRequest, /, **filters: Any
@@ -66,9 +67,9 @@ class Listing:
     def _order(self, order_by: str) -> tuple[str, bool]:
         words = order_by.split()
         name = words[0] if words else next(iter(self.orders))
-        if name not in self.orders or words[1:] not in ([], ["asc"], ["desc"]):
-            allowed = ", ".join(self.orders)
+        allowed = [each for each in self.orders if each not in self.hidden]
+        if name not in allowed or words[1:] not in ([], ["asc"], ["desc"]):
             raise InvalidRequest(
-                Violation("order_by", f"must be one of {allowed}, optionally followed by `desc`")
+                Violation("order_by", f"must be one of {', '.join(allowed)}, optionally followed by `desc`")
             )
         return name, words[1:] == ["desc"]
