@@ -1,0 +1,1 @@
+"""The methods of the services: convert, call a use case, convert back."""
