@@ -68,8 +68,8 @@ class OpenBao:
     """An OpenBao server on 127.0.0.1 that keeps its data in `path`, initialised and unsealed.
 
     KV version 2 is mounted at `secret/`; the AppRole `imrs` may reach `secret/llm/` only, with tokens that
-    live an hour and can be renewed for a day. With `port` 0 it takes a free port, and the same one again at the
-    next start if that is free. Starting raises StartError, of which FolderInUse is the case that another
+    live an hour and can be renewed for a day. With `port` 0 it takes a free port, and the same one again at
+    the next start if that is free. Starting raises StartError, of which FolderInUse is the case that another
     process serves the same folder.
     """
 
