@@ -1,0 +1,160 @@
+"""Connections that only go where ``AddressRules`` allow, and end when their deadline does."""
+
+from __future__ import annotations
+
+import queue
+import socket
+import threading
+import time
+from typing import TYPE_CHECKING, Any
+
+import httpcore
+
+from imrs_server.adapters.addresses import parse_address
+
+if TYPE_CHECKING:
+    import ssl
+    from collections.abc import Callable, Iterable, Sequence
+
+    from imrs_server.adapters.addresses import Address, AddressRules
+
+
+# A name with many addresses must not turn into many connect timeouts.
+_ADDRESSES_TRIED = 3
+# A look-up cannot be interrupted; this many may hang before further ones are refused.
+_LOOKUPS = threading.BoundedSemaphore(16)
+
+
+class Deadline:
+    """The moment by which a call, with all its retries, must be over."""
+
+    def __init__(self, seconds: float, clock: Callable[[], float] = time.monotonic) -> None:
+        self._clock = clock
+        self._end = clock() + seconds
+
+    def remaining(self, at_most: float | None = None) -> float:
+        """Seconds left, never negative, at most ``at_most``."""
+        left = max(0.0, self._end - self._clock())
+        return left if at_most is None else min(left, at_most)
+
+
+def resolve(host: str, port: int) -> list[str]:
+    """Ask the system for the addresses of a name. Raises OSError."""
+    found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
+    return list(dict.fromkeys(str(each[4][0]) for each in found))
+
+
+class GuardedBackend(httpcore.NetworkBackend):
+    """Makes the connections of one call.
+
+    The name is resolved once, every address is checked, and the connection goes to a checked address, so a
+    second look-up cannot bring another one (DNS rebinding). Host header, SNI and certificate keep the name:
+    TLS starts after this.
+    """
+
+    def __init__(
+        self,
+        rules: AddressRules,
+        resolver: Callable[[str, int], Sequence[str]],
+        deadline: Deadline,
+        scheme: str,
+    ) -> None:
+        self._rules = rules
+        self._resolver = resolver
+        self._deadline = deadline
+        self._scheme = scheme
+        self._tcp = httpcore.SyncBackend()
+
+    def connect_tcp(
+        self,
+        host: str,
+        port: int,
+        timeout: float | None = None,
+        local_address: str | None = None,
+        socket_options: Iterable[Any] | None = None,
+    ) -> httpcore.NetworkStream:
+        """Connect to a checked address. Raises AddressForbidden, and httpcore's errors."""
+        addresses = self._checked(host, port, timeout)
+        error: httpcore.NetworkError | httpcore.TimeoutException = httpcore.ConnectError("no address")
+        for address in addresses[:_ADDRESSES_TRIED]:
+            seconds = self._deadline.remaining(timeout)
+            if seconds <= 0:
+                raise httpcore.ConnectTimeout("deadline")
+            try:
+                stream = self._tcp.connect_tcp(str(address), port, seconds, local_address, socket_options)
+            except (httpcore.ConnectError, httpcore.ConnectTimeout) as failure:
+                error = failure
+            else:
+                return BoundedStream(stream, self._deadline)
+        raise error
+
+    def _checked(self, host: str, port: int, timeout: float | None) -> list[Address]:
+        try:
+            texts: Sequence[str] = [str(parse_address(host))]
+        except ValueError:
+            texts = self._looked_up(host, port, self._deadline.remaining(timeout))
+        try:
+            addresses = [parse_address(text) for text in texts]
+        except ValueError:
+            raise httpcore.ConnectError("the resolver gave no address") from None
+        for address in addresses:
+            self._rules.check_address(address, host=host, port=port, scheme=self._scheme)
+        return addresses
+
+    def _looked_up(self, host: str, port: int, seconds: float) -> Sequence[str]:
+        """Resolve in a thread of its own, since a look-up has no timeout."""
+        if not _LOOKUPS.acquire(timeout=seconds):
+            raise httpcore.ConnectTimeout("too many look-ups hang")
+        answer: queue.SimpleQueue[Sequence[str] | OSError | UnicodeError] = queue.SimpleQueue()
+
+        def look_up() -> None:
+            try:
+                answer.put(self._resolver(host, port))
+            except (OSError, UnicodeError) as failure:
+                answer.put(failure)
+            finally:
+                _LOOKUPS.release()
+
+        threading.Thread(target=look_up, name="resolve", daemon=True).start()
+        try:
+            found = answer.get(timeout=seconds)
+        except queue.Empty:
+            raise httpcore.ConnectTimeout("the look-up takes too long") from None
+        if isinstance(found, OSError | UnicodeError):
+            raise httpcore.ConnectError("the name does not resolve")
+        return found
+
+
+class BoundedStream(httpcore.NetworkStream):
+    """A stream whose every wait is cut at the deadline: a peer that drips bytes resets no clock."""
+
+    def __init__(self, stream: httpcore.NetworkStream, deadline: Deadline) -> None:
+        self._stream = stream
+        self._deadline = deadline
+
+    def read(self, max_bytes: int, timeout: float | None = None) -> bytes:
+        seconds = self._deadline.remaining(timeout)
+        if seconds <= 0:
+            raise httpcore.ReadTimeout("deadline")
+        return self._stream.read(max_bytes, seconds)
+
+    def write(self, buffer: bytes, timeout: float | None = None) -> None:
+        seconds = self._deadline.remaining(timeout)
+        if seconds <= 0:
+            raise httpcore.WriteTimeout("deadline")
+        self._stream.write(buffer, seconds)
+
+    def close(self) -> None:
+        self._stream.close()
+
+    def start_tls(
+        self, ssl_context: ssl.SSLContext, server_hostname: str | None = None, timeout: float | None = None
+    ) -> httpcore.NetworkStream:
+        seconds = self._deadline.remaining(timeout)
+        if seconds <= 0:
+            self._stream.close()
+            raise httpcore.ConnectTimeout("deadline")
+        return BoundedStream(self._stream.start_tls(ssl_context, server_hostname, seconds), self._deadline)
+
+    def get_extra_info(self, info: str) -> Any:
+        return self._stream.get_extra_info(info)
