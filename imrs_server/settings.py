@@ -1,4 +1,4 @@
-"""Every setting of the server, from the environment (``IMRS_*``); read at the edge and passed down as values."""
+"""Every setting of the server, from the environment (``IMRS_*``); read at the edge, passed down as values."""
 
 from __future__ import annotations
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from datetime import timedelta
-from uuid import UUID
+from typing import TYPE_CHECKING
 
 import click
 
@@ -11,6 +11,9 @@ from imrs_server.cli.environment import settings
 from imrs_server.domain.principal import Role
 from imrs_server.transport import tokens
 from imrs_server.wiring import trust
+
+if TYPE_CHECKING:
+    from uuid import UUID
 
 
 @click.command()

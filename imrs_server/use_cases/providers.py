@@ -34,14 +34,6 @@ if TYPE_CHECKING:
     from imrs_server.storage.database import Database, Tx
     from imrs_server.storage.idempotency import Key
 
-# What an update may change; `state` only between ACTIVE and DISABLED.
-MUTABLE = frozenset(
-    {
-        "display_name", "provider_type", "dialect", "api_base", "models_endpoint", "options", "pool_url",
-        "rate_limit_rpm", "sync_interval", "data_policy", "state",
-    }
-)  # fmt: skip
-
 
 class Providers:
     """``rules`` refuse addresses that may never be called; host names are checked again at each call."""
@@ -117,10 +109,6 @@ class Providers:
 
         Raises ProviderNotFound, EtagMismatch, InvalidRequest, AddressForbidden.
         """
-        unknown = sorted(fields.keys() - MUTABLE)
-        if unknown:
-            allowed = ", ".join(sorted(MUTABLE))
-            raise InvalidRequest(Violation("update_mask", f"{', '.join(unknown)}: not one of {allowed}"))
         if fields.get("state") is State.DELETED:
             raise InvalidRequest(
                 Violation("provider.state", "must be ACTIVE or DISABLED; use DeleteProvider")
@@ -138,9 +126,9 @@ class Providers:
                 return change.preview(change.before)
             return change.commit(replace(change.before, state=State.DELETED, delete_time=datetime.now(UTC)))
 
-    def undelete(self, who: Principal, provider_id: str) -> Written[Provider]:
+    def undelete(self, who: Principal, provider_id: str, *, etag: str = "") -> Written[Provider]:
         """Back to ACTIVE, with its models and its key. Raises ProviderNotFound."""
-        with self._changing(who, "UndeleteProvider", provider_id, "") as change:
+        with self._changing(who, "UndeleteProvider", provider_id, etag) as change:
             if change.before.state is not State.DELETED:
                 return change.preview(change.before)
             return change.commit(replace(change.before, state=State.ACTIVE, delete_time=None))

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
     from enum import StrEnum
 
-    from google.protobuf.internal.enum_type_wrapper import EnumTypeWrapper
+    from google.protobuf.internal.enum_type_wrapper import _EnumTypeWrapper
     from google.protobuf.message import Message
 
 E = TypeVar("E", bound="StrEnum")
@@ -28,7 +28,7 @@ _EXACT_INTEGERS = 2**53
 _NANOS_PER_MICROSECOND = 1000
 
 
-def member(cls: type[E], wrapper: EnumTypeWrapper, number: int) -> E | None:
+def member(cls: type[E], wrapper: _EnumTypeWrapper[Any], number: int) -> E | None:
     """The domain's member of the same name; None for the unspecified one.
 
     Raises InvalidRequest for a number that the contract does not know.
@@ -41,7 +41,7 @@ def member(cls: type[E], wrapper: EnumTypeWrapper, number: int) -> E | None:
     return cls(name.name)
 
 
-def number(wrapper: EnumTypeWrapper, value: StrEnum | None) -> Any:
+def number(wrapper: _EnumTypeWrapper[Any], value: StrEnum | None) -> Any:
     """The contract's number of a domain value; 0, the unspecified one, for None."""
     return 0 if value is None else wrapper.Value(value.value)
 

@@ -1,0 +1,1 @@
+"""The HTTP process: a client of the public API like any other."""
