@@ -6,13 +6,14 @@ answers everywhere.
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from collections import Counter
 from dataclasses import dataclass
 from hashlib import blake2b
 from typing import TYPE_CHECKING
 
 from imrs_client import filters
-from imrs_client.ranked import CREDENTIALED, UNRESTRICTED, Match, RankedTable, Reason, RemovedBy
+from imrs_client.ranked import CREDENTIALED, Match, RankedTable, Reason, RemovedBy
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -54,7 +55,7 @@ def decide(table: RankedTable, query: Query) -> Choice:
 
 def explain(table: RankedTable, query: Query) -> list[Report]:
     """What became of each candidate of the table, in its order: the first filter that removed it, or none."""
-    return [filters.report(candidate, table, query) for candidate in table.candidates]
+    return filters.reports(table, query)
 
 
 def _eligible(table: RankedTable, query: Query) -> Match:
@@ -64,17 +65,13 @@ def _eligible(table: RankedTable, query: Query) -> Match:
         query.domains,
         filters.lowest(query.max_cost_tier, table.policy.max_cost_tier),
     )
-    if not query.roles:
-        mask |= UNRESTRICTED
     if table.policy.require_credentials:
         mask |= CREDENTIALED
-    match = table.matching(mask)
+    match = table.matching(mask, query.roles)
     tests = filters.beyond_mask(table, query)
     if not tests:
         return match
-    return table.match(
-        i for i in match.indexes if not any(test(table.candidates[i], table, query) for test in tests)
-    )
+    return table.match(i for i in match.indexes if not any(test(table.candidates[i]) for test in tests))
 
 
 def _select(table: RankedTable, query: Query, match: Match) -> tuple[int, Reason]:
@@ -102,7 +99,12 @@ def _select(table: RankedTable, query: Query, match: Match) -> tuple[int, Reason
 def _position(table: RankedTable, model_id: str, eligible: tuple[int, ...]) -> int | None:
     """Where an eligible model stands; None for one that is not, and for an empty id."""
     position = table.position.get(model_id) if model_id else None
-    return position if position in eligible else None
+    return position if position is not None and _among(position, eligible) else None
+
+
+def _among(position: int, eligible: tuple[int, ...]) -> bool:
+    at = bisect_left(eligible, position)
+    return at < len(eligible) and eligible[at] == position
 
 
 def _affinity(table: RankedTable, query: Query, eligible: tuple[int, ...]) -> int | None:
@@ -144,7 +146,7 @@ def _best(table: RankedTable, query: Query, eligible: tuple[int, ...]) -> int:
 
 
 def _comparable(table: RankedTable, i: int) -> bool:
-    return table.candidates[i].rating_count >= RATINGS_TO_COMPARE
+    return table.candidates[i].task_rating_count >= RATINGS_TO_COMPARE
 
 
 def _fallbacks(
@@ -159,8 +161,7 @@ def _fallbacks(
         order = [*_positions(table, table.preferred_model_ids), *match.indexes[: query.max_fallbacks + 1]]
     else:
         order = match.indexes[: query.max_fallbacks + 1]
-    allowed = match.indexes
-    found = dict.fromkeys(i for i in order if i != selected and i in allowed)
+    found = dict.fromkeys(i for i in order if i != selected and _among(i, match.indexes))
     return tuple(found)[: query.max_fallbacks]
 
 

@@ -1,16 +1,20 @@
-"""The filters, in the order in which they are asked; each says why a candidate is out, or nothing."""
+"""The filters, in the order in which they are asked; each says why a candidate is out, or nothing.
+
+A filter is made for one table and one request. It is None where neither asks for anything.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from fnmatch import fnmatchcase
 from typing import TypeAlias
 
+from imrs_client.globs import Globs
 from imrs_client.query import Query
 from imrs_client.ranked import COST_TIERS, Candidate, RankedTable, RemovedBy
 
-Test: TypeAlias = Callable[[Candidate, RankedTable, Query], str]
+Test: TypeAlias = Callable[[Candidate], str]
+Make: TypeAlias = Callable[[RankedTable, Query], Test | None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,26 +25,24 @@ class Report:
     detail: str
 
 
-def report(candidate: Candidate, table: RankedTable, query: Query) -> Report:
-    """What becomes of one candidate: the first filter that removes it, in the order of RemovedBy."""
-    for name, test in _FILTERS:
-        detail = test(candidate, table, query)
-        if detail:
-            if name is None:
-                assert candidate.state_removal is not None
-                name = candidate.state_removal[0]  # noqa: PLW2901  (one test answers for three filters)
-            return Report(name, detail)
-    return Report(None, "")
+PASSED = Report(None, "")
+
+
+def reports(table: RankedTable, query: Query) -> list[Report]:
+    """What becomes of each candidate: the first filter that removes it, in the order of RemovedBy."""
+    made = [(name, make(table, query)) for name, make in _FILTERS]
+    tests = [(name, test) for name, test in made if test is not None]
+    return [_report(candidate, tests) for candidate in table.candidates]
 
 
 def beyond_mask(table: RankedTable, query: Query) -> list[Test]:
-    """The tests that this request needs and that a table's bit mask does not answer."""
-    return [test for asked, test in _BEYOND_MASK if asked(table, query)]
+    """The tests that this request needs and that ``RankedTable.matching`` does not answer."""
+    return [test for make in _BEYOND_MASK if (test := make(table, query)) is not None]
 
 
 def matches_any(patterns: Iterable[str], model_id: str, external_id: str) -> bool:
     """Whether a glob matches the model_id or the external_id. Case counts."""
-    return any(fnmatchcase(model_id, glob) or fnmatchcase(external_id, glob) for glob in patterns)
+    return Globs(patterns).match(model_id, external_id)
 
 
 def lowest(*tiers: str | None) -> str | None:
@@ -48,94 +50,139 @@ def lowest(*tiers: str | None) -> str | None:
     return min((tier for tier in tiers if tier is not None), key=COST_TIERS.index, default=None)
 
 
-def _by_state(candidate: Candidate, _table: RankedTable, _query: Query) -> str:
-    return candidate.state_removal[1] if candidate.state_removal else ""
+def _report(candidate: Candidate, tests: list[tuple[RemovedBy, Test]]) -> Report:
+    if candidate.state_removal is not None:
+        return Report(*candidate.state_removal)
+    for name, test in tests:
+        detail = test(candidate)
+        if detail:
+            return Report(name, detail)
+    return PASSED
 
 
-def _by_type(candidate: Candidate, _table: RankedTable, query: Query) -> str:
-    return "" if candidate.model_type == query.model_type else f"is {candidate.model_type}"
+def _by_type(_table: RankedTable, query: Query) -> Test:
+    return lambda each: "" if each.model_type == query.model_type else f"is {each.model_type}"
 
 
-def _by_capability(candidate: Candidate, _table: RankedTable, query: Query) -> str:
-    lacking = [name for name in query.capabilities if name not in candidate.capabilities]
-    return f"lacks {', '.join(lacking)}" if lacking else ""
+def _by_capability(_table: RankedTable, query: Query) -> Test | None:
+    def test(candidate: Candidate) -> str:
+        lacking = [name for name in query.capabilities if name not in candidate.capabilities]
+        return f"lacks {', '.join(lacking)}" if lacking else ""
+
+    return test if query.capabilities else None
 
 
-def _by_domain(candidate: Candidate, _table: RankedTable, query: Query) -> str:
-    lacking = [name for name in query.domains if name not in candidate.domains]
-    return f"does not list {', '.join(lacking)}" if lacking else ""
+def _by_domain(_table: RankedTable, query: Query) -> Test | None:
+    def test(candidate: Candidate) -> str:
+        lacking = [name for name in query.domains if name not in candidate.domains]
+        return f"does not list {', '.join(lacking)}" if lacking else ""
+
+    return test if query.domains else None
 
 
-def _by_context(candidate: Candidate, _table: RankedTable, query: Query) -> str:
-    if candidate.context_length is None:
-        return "context length unknown" if query.min_context_length else ""
+def _by_context(_table: RankedTable, query: Query) -> Test | None:
     needed = max(query.min_context_length, query.estimated_prompt_tokens)
-    return f"{candidate.context_length} < {needed} tokens" if candidate.context_length < needed else ""
+
+    def test(candidate: Candidate) -> str:
+        known = candidate.context_length
+        if known is None:
+            # An estimate alone is no demand: most of what is self-hosted does not tell its window.
+            return "context length unknown" if query.min_context_length else ""
+        return f"{known} < {needed} tokens" if known < needed else ""
+
+    return test if needed > 0 else None
 
 
-def _by_capsule(candidate: Candidate, _table: RankedTable, query: Query) -> str:
-    roles = candidate.capsule_roles
-    if roles is None or not roles.isdisjoint(query.roles):
-        return ""
-    return f"the capsule allows it to {', '.join(sorted(roles)) or 'nobody'}"
+def _by_capsule(_table: RankedTable, query: Query) -> Test:
+    def test(candidate: Candidate) -> str:
+        roles = candidate.capsule_roles
+        if roles is None or not roles.isdisjoint(query.roles):
+            return ""
+        return f"the capsule allows it to {', '.join(sorted(roles)) or 'nobody'}"
+
+    return test
 
 
-def _by_role(candidate: Candidate, _table: RankedTable, query: Query) -> str:
-    roles = candidate.allowed_roles
-    return f"only for {', '.join(sorted(roles))}" if roles and roles.isdisjoint(query.roles) else ""
+def _by_role(_table: RankedTable, query: Query) -> Test:
+    def test(candidate: Candidate) -> str:
+        roles = candidate.allowed_roles
+        return f"only for {', '.join(sorted(roles))}" if roles and roles.isdisjoint(query.roles) else ""
+
+    return test
 
 
-def _by_allowed(candidate: Candidate, _table: RankedTable, query: Query) -> str:
-    allowed = query.allowed_models
-    if allowed is None or matches_any(allowed, candidate.model_id, candidate.external_id):
-        return ""
-    return "not among allowed_models"
+def _by_allowed(_table: RankedTable, query: Query) -> Test | None:
+    if query.allowed_models is None:
+        return None
+    allowed = Globs(query.allowed_models)
+    return lambda each: "" if allowed.match(each.model_id, each.external_id) else "not among allowed_models"
 
 
-def _by_excluded(candidate: Candidate, _table: RankedTable, query: Query) -> str:
-    excluded = query.excluded_models
-    return "excluded" if matches_any(excluded, candidate.model_id, candidate.external_id) else ""
+def _by_excluded(_table: RankedTable, query: Query) -> Test | None:
+    if not query.excluded_models:
+        return None
+    excluded = Globs(query.excluded_models)
+    return lambda each: "excluded" if excluded.match(each.model_id, each.external_id) else ""
 
 
-def _by_data(candidate: Candidate, _table: RankedTable, query: Query) -> str:
+def _by_data(_table: RankedTable, query: Query) -> Test | None:
     demand = query.data
     if demand is None:
+        return None
+
+    def test(candidate: Candidate) -> str:
+        if demand.regions and (not candidate.regions or not candidate.regions <= demand.regions):
+            return f"regions: {', '.join(sorted(candidate.regions)) or 'unknown'}"
+        if demand.no_training and candidate.trains_on_data is not False:
+            return "trains on data" if candidate.trains_on_data else "training on data unknown"
+        if demand.no_retention and candidate.retains_data is not False:
+            return "retains data" if candidate.retains_data else "retention of data unknown"
         return ""
-    if demand.regions and (not candidate.regions or not candidate.regions <= demand.regions):
-        return f"regions: {', '.join(sorted(candidate.regions)) or 'unknown'}"
-    if demand.no_training and candidate.trains_on_data is not False:
-        return "trains on data" if candidate.trains_on_data else "training on data unknown"
-    if demand.no_retention and candidate.retains_data is not False:
-        return "retains data" if candidate.retains_data else "retention of data unknown"
-    return ""
+
+    return test
 
 
-def _by_cost(candidate: Candidate, table: RankedTable, query: Query) -> str:
+def _by_cost(table: RankedTable, query: Query) -> Test | None:
     limit = lowest(query.max_cost_tier, table.policy.max_cost_tier)
-    over = limit is not None and COST_TIERS.index(candidate.cost_tier) > COST_TIERS.index(limit)
-    return f"{candidate.cost_tier} > {limit}" if over else ""
+    if limit is None:
+        return None
+    allowed = COST_TIERS[: COST_TIERS.index(limit) + 1]
+    return lambda each: "" if each.cost_tier in allowed else f"{each.cost_tier} > {limit}"
 
 
-def _by_credentials(candidate: Candidate, table: RankedTable, _query: Query) -> str:
-    return "no usable key" if table.policy.require_credentials and not candidate.credentials_ok else ""
+def _by_credentials(table: RankedTable, _query: Query) -> Test | None:
+    if not table.policy.require_credentials:
+        return None
+    return lambda each: "" if each.credentials_ok else "no usable key"
 
 
-def _by_latency(candidate: Candidate, table: RankedTable, query: Query) -> str:
+def _by_latency(table: RankedTable, query: Query) -> Test | None:
     limits = [each for each in (query.max_latency_ms, table.policy.max_latency_ms) if each is not None]
-    if not limits or candidate.latency_ms is None or candidate.latency_ms <= min(limits):
-        return ""
-    return f"{candidate.latency_ms:.0f} ms > {min(limits):.0f} ms"
+    if not limits:
+        return None
+    limit = min(limits)
+
+    def test(candidate: Candidate) -> str:
+        known = candidate.latency_ms
+        return "" if known is None or known <= limit else f"{known:.0f} ms > {limit:.0f} ms"
+
+    return test
 
 
-def _by_errors(candidate: Candidate, table: RankedTable, _query: Query) -> str:
+def _by_errors(table: RankedTable, _query: Query) -> Test | None:
     limit = table.policy.max_error_rate
-    if limit is None or candidate.error_rate is None or candidate.error_rate <= limit:
-        return ""
-    return f"error rate {candidate.error_rate:.2f} > {limit:.2f}"
+    if limit is None:
+        return None
+
+    def test(candidate: Candidate) -> str:
+        known = candidate.error_rate
+        return "" if known is None or known <= limit else f"error rate {known:.2f} > {limit:.2f}"
+
+    return test
 
 
-_FILTERS: tuple[tuple[RemovedBy | None, Test], ...] = (
-    (None, _by_state),
+# BUDGET and COOLDOWN belong between these by the order of RemovedBy; nothing removes by them yet.
+_FILTERS: tuple[tuple[RemovedBy, Make], ...] = (
     (RemovedBy.MODEL_TYPE, _by_type),
     (RemovedBy.CAPABILITY, _by_capability),
     (RemovedBy.DOMAIN, _by_domain),
@@ -151,14 +198,11 @@ _FILTERS: tuple[tuple[RemovedBy | None, Test], ...] = (
     (RemovedBy.ERROR_RATE, _by_errors),
 )
 
-# What the bit mask cannot answer, and when it must be asked.
-_BEYOND_MASK: tuple[tuple[Callable[[RankedTable, Query], bool], Test], ...] = (
-    (lambda _, query: bool(query.min_context_length or query.estimated_prompt_tokens), _by_context),
-    (lambda _, query: bool(query.roles), _by_capsule),
-    (lambda _, query: bool(query.roles), _by_role),
-    (lambda _, query: query.allowed_models is not None, _by_allowed),
-    (lambda _, query: bool(query.excluded_models), _by_excluded),
-    (lambda _, query: query.data is not None, _by_data),
-    (lambda table, query: (query.max_latency_ms or table.policy.max_latency_ms) is not None, _by_latency),
-    (lambda table, _: table.policy.max_error_rate is not None, _by_errors),
+_BEYOND_MASK: tuple[Make, ...] = (
+    _by_context,
+    _by_allowed,
+    _by_excluded,
+    _by_data,
+    _by_latency,
+    _by_errors,
 )

@@ -65,6 +65,8 @@ class Candidate:
     ``state_removal`` is set where the model is out whatever the request asks (DISABLED, PROVIDER or
     UNAVAILABLE). ``capsule_roles`` None means that the capsule allows the model to everybody, empty to
     nobody. ``cost_usd`` is a blended price per 1M tokens for comparisons, None when it is not known.
+    ``rating_mean`` and ``rating_count`` are those of ``level``; ``task_rating_count`` counts what the whole
+    tenant rated for this task, which is what a comparison by cost may trust.
     """
 
     model_id: str
@@ -91,6 +93,7 @@ class Candidate:
     exploration_term: float = 0.0
     rating_mean: float | None = None
     rating_count: float = 0.0
+    task_rating_count: float = 0.0
     level: Level = Level.PRIOR
 
     @property
@@ -130,7 +133,7 @@ _MEMO_SIZE = 256
 
 @dataclass(frozen=True, slots=True)
 class Match:
-    """The candidates that a mask lets through, best first."""
+    """Positions of candidates, rising and so best first. ``flat``: nothing tells them apart."""
 
     indexes: tuple[int, ...]
     flat: bool
@@ -156,13 +159,17 @@ class RankedTable:
     words: Mapping[str, int] = field(init=False)
     bits: tuple[int, ...] = field(init=False)
     position: Mapping[str, int] = field(init=False)
-    _memo: dict[int, Match] = field(init=False, default_factory=dict, compare=False, repr=False)
+    roles: frozenset[str] = field(init=False)
+    _memo: dict[tuple[int, frozenset[str]], Match] = field(
+        init=False, default_factory=dict, compare=False, repr=False
+    )
 
     def __post_init__(self) -> None:
         words = _words(self.candidates)
         object.__setattr__(self, "words", words)
         object.__setattr__(self, "bits", tuple(_bits(each, words) for each in self.candidates))
         object.__setattr__(self, "position", {each.model_id: i for i, each in enumerate(self.candidates)})
+        object.__setattr__(self, "roles", frozenset().union(*map(_named_roles, self.candidates)))
 
     def mask(
         self,
@@ -181,14 +188,23 @@ class RankedTable:
             wanted |= self.words.get("domain:" + word, NEVER)
         return wanted
 
-    def matching(self, mask: int) -> Match:
-        """The candidates that have all bits of a mask; remembered, since few masks make most requests."""
-        found = self._memo.get(mask)
+    def matching(self, mask: int, roles: frozenset[str] = frozenset()) -> Match:
+        """The candidates that have all bits of a mask and are open to one of the roles.
+
+        Remembered, since few masks make most requests; roles that no candidate names make no difference.
+        """
+        roles &= self.roles
+        key = (mask, roles)
+        found = self._memo.get(key)
         if found is None:
-            found = self.match(i for i, bits in enumerate(self.bits) if bits & mask == mask)
+            wanted = mask if roles else mask | UNRESTRICTED
+            indexes = (i for i, bits in enumerate(self.bits) if bits & wanted == wanted)
+            if roles:
+                indexes = (i for i in indexes if _open_to(self.candidates[i], roles))
+            found = self.match(indexes)
             if len(self._memo) >= _MEMO_SIZE:
                 self._memo.clear()
-            self._memo[mask] = found
+            self._memo[key] = found
         return found
 
     def match(self, indexes: Iterable[int]) -> Match:
@@ -197,6 +213,17 @@ class RankedTable:
         chosen = [self.candidates[i] for i in found]
         flat = all(each.rating_count == 0 and each.priority == chosen[0].priority for each in chosen)
         return Match(found, flat)
+
+
+def _named_roles(candidate: Candidate) -> frozenset[str]:
+    return candidate.allowed_roles | (candidate.capsule_roles or frozenset())
+
+
+def _open_to(candidate: Candidate, roles: frozenset[str]) -> bool:
+    capsule, allowed = candidate.capsule_roles, candidate.allowed_roles
+    return (capsule is None or not capsule.isdisjoint(roles)) and (
+        not allowed or not allowed.isdisjoint(roles)
+    )
 
 
 def _words(candidates: Iterable[Candidate]) -> dict[str, int]:

@@ -14,6 +14,9 @@ from enum import StrEnum
 from fnmatch import fnmatchcase
 from functools import lru_cache
 from mimetypes import guess_type
+from typing import TypeVar
+
+T = TypeVar("T")
 
 GENERAL = "general"
 
@@ -46,7 +49,10 @@ class Attachment:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Rules:
-    """Tool -> task type, MIME glob -> task type, task type -> words. The first that matches wins."""
+    """Tool -> task type, MIME glob or file ending -> task type, task type -> words. The first match wins.
+
+    Words and phrases match whole, in any case; one with a leading ``-`` speaks against its task type.
+    """
 
     tools: Mapping[str, str] = field(default_factory=dict)
     mime_types: Mapping[str, str] = field(default_factory=dict)
@@ -103,7 +109,20 @@ SRS_RULES = Rules(
     },
 )
 
-_CAPABILITY_BY_MIME = {"image/*": "vision", "audio/*": "audio", "video/*": "video"}
+_WORD = re.compile(r"\w+")
+_CAPABILITY_BY_KIND = {"image": "vision", "audio": "audio", "video": "video"}
+
+
+def merge(*levels: Rules) -> Rules:
+    """Merge from the strongest level to the weakest, entry by entry; an empty value removes an entry.
+
+    Entries of a stronger level are asked first.
+    """
+    return Rules(
+        tools=_over(*(each.tools for each in levels)),
+        mime_types=_over(*(each.mime_types for each in levels)),
+        words=_over(*(each.words for each in levels)),
+    )
 
 
 def detect(
@@ -115,8 +134,8 @@ def detect(
     attachments: Iterable[Attachment] = (),
 ) -> Detection:
     """Detect the task type; one that the request names is taken as it is."""
-    mime_types = [each.mime_type or guess_type(each.filename)[0] or "" for each in attachments]
-    capabilities = tuple(dict.fromkeys(filter(None, (_first(_CAPABILITY_BY_MIME, m) for m in mime_types))))
+    files = [(each.filename, _mime_type(each)) for each in attachments]
+    capabilities = tuple(dict.fromkeys(filter(None, (_capability(mime_type) for _, mime_type in files))))
     if task_type:
         return Detection(
             task_type=task_type,
@@ -126,7 +145,7 @@ def detect(
         )
     found = (
         [(rules.tools[tool], Confidence.HIGH, Source.TOOL) for tool in tools_used if tool in rules.tools]
-        + [(task, Confidence.HIGH, Source.MIME) for m in mime_types if (task := _first(rules.mime_types, m))]
+        + [(task, Confidence.HIGH, Source.MIME) for each in files if (task := _by_file(rules, *each))]
         + [(task, Confidence.MEDIUM, Source.KEYWORD) for task in _by_words(rules, message)]
     )
     if not found:
@@ -141,18 +160,62 @@ def detect(
     )
 
 
-def _first(globs: Mapping[str, str], mime_type: str) -> str:
-    return next((value for glob, value in globs.items() if fnmatchcase(mime_type.lower(), glob)), "")
+def _over(*levels: Mapping[str, T]) -> dict[str, T]:
+    merged: dict[str, T] = {}
+    for level in levels:
+        for key, value in level.items():
+            merged.setdefault(key, value)
+    return {key: value for key, value in merged.items() if value}
+
+
+def _mime_type(attachment: Attachment) -> str:
+    return (attachment.mime_type or guess_type(attachment.filename)[0] or "").lower()
+
+
+def _capability(mime_type: str) -> str:
+    return _CAPABILITY_BY_KIND.get(mime_type.partition("/")[0], "")
+
+
+def _by_file(rules: Rules, filename: str, mime_type: str) -> str:
+    name = filename.lower()
+    for glob, task in rules.mime_types.items():
+        if name.endswith(glob) if glob.startswith(".") else fnmatchcase(mime_type, glob):
+            return task
+    return ""
 
 
 def _by_words(rules: Rules, message: str) -> list[str]:
     if not message:
         return []
     text = message.casefold()
-    return [task for task, words in rules.words.items() if words and _pattern(words).search(text)]
+    words = frozenset(_WORD.findall(text))
+    return [task for task, wanted in rules.words.items() if _speaks(wanted, words, text)]
+
+
+def _speaks(wanted: tuple[str, ...], words: frozenset[str], text: str) -> bool:
+    for_it, against_it = _vocabularies(wanted)
+    return for_it.occurs(words, text) and not against_it.occurs(words, text)
+
+
+class _Vocabulary:
+    """Words, looked up among those of a text, and phrases, searched in it: each whole.
+
+    So "script" is not in "description".
+    """
+
+    def __init__(self, entries: Iterable[str]) -> None:
+        folded = [each.casefold() for each in entries if each]
+        self._words = frozenset(each for each in folded if _WORD.fullmatch(each))
+        phrases = "|".join(re.escape(each) for each in folded if each not in self._words)
+        self._phrases = re.compile(rf"(?<!\w)(?:{phrases})(?!\w)") if phrases else None
+
+    def occurs(self, words: frozenset[str], text: str) -> bool:
+        return not self._words.isdisjoint(words) or (
+            self._phrases is not None and self._phrases.search(text) is not None
+        )
 
 
 @lru_cache(maxsize=1024)
-def _pattern(words: tuple[str, ...]) -> re.Pattern[str]:
-    """Whole words only: "script" is not in "description"."""
-    return re.compile(rf"\b(?:{'|'.join(re.escape(word.casefold()) for word in words)})\b")
+def _vocabularies(wanted: tuple[str, ...]) -> tuple[_Vocabulary, _Vocabulary]:
+    for_it = [each for each in wanted if not each.startswith("-")]
+    return _Vocabulary(for_it), _Vocabulary(each[1:] for each in wanted if each.startswith("-"))

@@ -1,0 +1,174 @@
+"""One routing decision: what was asked, what was answered, and what is kept of it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from datetime import datetime
+from decimal import Decimal
+from typing import Any
+from uuid import UUID
+
+from imrs_client.query import Query
+from imrs_client.ranked import Candidate, Reason, RemovedBy
+from imrs_client.tasks import Attachment, Confidence, Detection, Source
+from imrs_server.domain.model import CostTier, PriceState
+from imrs_server.domain.parameters import UNSET, Parameters
+from imrs_server.domain.provider import ProviderType
+
+NO_LIMITS = Query()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RouteQuery:
+    """A RouteRequest. ``query`` holds what it asks of the model, before detection adds capabilities."""
+
+    tenant_id: UUID | None = None
+    agent_id: str = ""
+    agent_class: str = ""
+    task_type: str = ""
+    message: str = ""
+    tools_used: tuple[str, ...] = ()
+    attachments: tuple[Attachment, ...] = ()
+    query: Query = NO_LIMITS
+    parameters: Parameters = UNSET
+    min_revision: int = 0
+    seed: int | None = None
+    request_id: str = ""
+
+
+# Compared by identity: an answer is made once for a table and then handed out to many decisions.
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False, weakref_slot=True)
+class SelectedModel:
+    """A model with all that is needed to call it. Prices are USD per 1M tokens."""
+
+    model_id: str
+    provider_id: str = ""
+    provider_type: ProviderType | None = None
+    api_base: str = ""
+    api_key_vault_path: str = ""
+    external_id: str = ""
+    display_name: str = ""
+    priority: int = 0
+    cost_tier: CostTier | None = None
+    score: float = 0.0
+    parameters: Parameters = UNSET
+    context_length: int | None = None
+    capabilities: tuple[str, ...] = ()
+    input_price_usd: Decimal | None = None
+    output_price_usd: Decimal | None = None
+    price_state: PriceState | None = None
+    credentials_ok: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class CandidateReport:
+    """What became of one candidate; ``removed_by`` None means that it passed every filter."""
+
+    candidate: Candidate
+    removed_by: RemovedBy | None
+    detail: str
+
+    @property
+    def eligible(self) -> bool:
+        return self.removed_by is None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Decision:
+    """The answer to a RouteQuery. ``candidates`` is filled by an explanation only."""
+
+    decision_id: UUID
+    request_id: str
+    tenant_id: UUID
+    agent_id: str
+    task: Detection
+    selected: SelectedModel
+    fallbacks: tuple[SelectedModel, ...]
+    reason: Reason
+    candidates_total: int
+    candidates_eligible: int
+    index_revision: int
+    stale: bool
+    create_time: datetime
+    conversation_id: str = ""
+    propensity: float | None = None
+    candidates: tuple[CandidateReport, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DecisionRecord:
+    """A row of ``decisions``: what is kept of a decision."""
+
+    decision_id: UUID
+    tenant_id: UUID
+    create_time: datetime
+    agent_id: str
+    task_type: str
+    confidence: Confidence
+    source: Source
+    model_id: str
+    reason: Reason
+    fallback_model_ids: tuple[str, ...] = ()
+    candidates_total: int = 0
+    candidates_eligible: int = 0
+    index_revision: int = 0
+    stale: bool = False
+    score: float | None = None
+    propensity: float | None = None
+    request_id: str = ""
+    conversation_id: str = ""
+    detail: dict[str, Any] = field(default_factory=dict)
+
+
+def record(decision: Decision) -> DecisionRecord:
+    """What is kept of a decision; of its task, lists that are not empty go into ``detail``."""
+    task = decision.task
+    lists = {"required_capabilities": task.required_capabilities, "alternatives": task.alternatives}
+    return DecisionRecord(
+        decision_id=decision.decision_id,
+        tenant_id=decision.tenant_id,
+        create_time=decision.create_time,
+        agent_id=decision.agent_id,
+        task_type=task.task_type,
+        confidence=task.confidence,
+        source=task.source,
+        model_id=decision.selected.model_id,
+        reason=decision.reason,
+        fallback_model_ids=tuple(each.model_id for each in decision.fallbacks),
+        candidates_total=decision.candidates_total,
+        candidates_eligible=decision.candidates_eligible,
+        index_revision=decision.index_revision,
+        stale=decision.stale,
+        score=decision.selected.score,
+        propensity=decision.propensity,
+        request_id=decision.request_id,
+        conversation_id=decision.conversation_id,
+        detail={name: list(values) for name, values in lists.items() if values},
+    )
+
+
+def recall(kept: DecisionRecord) -> Decision:
+    """The decision as far as it was kept: models by id alone, the selected one with its score."""
+    return Decision(
+        decision_id=kept.decision_id,
+        request_id=kept.request_id,
+        tenant_id=kept.tenant_id,
+        agent_id=kept.agent_id,
+        task=Detection(
+            task_type=kept.task_type,
+            confidence=kept.confidence,
+            source=kept.source,
+            required_capabilities=tuple(kept.detail.get("required_capabilities", ())),
+            alternatives=tuple(kept.detail.get("alternatives", ())),
+        ),
+        selected=SelectedModel(model_id=kept.model_id, score=kept.score or 0.0),
+        fallbacks=tuple(SelectedModel(model_id=each) for each in kept.fallback_model_ids),
+        reason=kept.reason,
+        candidates_total=kept.candidates_total,
+        candidates_eligible=kept.candidates_eligible,
+        index_revision=kept.index_revision,
+        stale=kept.stale,
+        create_time=kept.create_time,
+        conversation_id=kept.conversation_id,
+        propensity=kept.propensity,
+    )

@@ -1,0 +1,97 @@
+"""The table ``decisions``: written in bulk as ``imrs_system``, read by tenant."""
+
+from __future__ import annotations
+
+from dataclasses import fields
+from typing import TYPE_CHECKING, Any
+
+from psycopg.types.json import Jsonb
+
+from imrs_client.ids import time_of
+from imrs_server.domain.decision import DecisionRecord
+from imrs_server.storage import sql
+from imrs_server.storage.listing import Listing
+from imrs_server.storage.shape import shape
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from datetime import datetime
+    from uuid import UUID
+
+    from imrs_client.ranked import Reason
+    from imrs_server.domain.listing import Page, PageRequest
+    from imrs_server.storage.database import Tx
+
+Q = sql.load(__file__)
+
+# The order of the columns in the query `copy`.
+_COLUMNS = (
+    "tenant_id", "decision_id", "create_time", "agent_id", "task_type", "confidence", "source", "model_id",
+    "reason", "fallback_model_ids", "candidates_total", "candidates_eligible", "index_revision", "stale", "score",
+    "propensity", "request_id", "conversation_id", "detail",
+)  # fmt: skip
+assert set(_COLUMNS) == {each.name for each in fields(DecisionRecord)}
+
+_LISTING = Listing(
+    key="decision_id",
+    orders={
+        "create_time": ("create_time", "timestamptz"),
+        "decision_id": ("decision_id", "uuid"),
+    },
+    hidden=frozenset({"decision_id"}),
+)
+
+
+def copy(tx: Tx, records: Sequence[DecisionRecord]) -> None:
+    """Append rows by COPY; nothing is stored when one of them cannot be."""
+    with tx.cursor() as cursor, cursor.copy(Q.copy.text) as stream:
+        for each in records:
+            stream.write_row(tuple(_columns(each).values()))
+
+
+def insert(tx: Tx, records: Sequence[DecisionRecord]) -> None:
+    """Append rows; those that are there already, from an attempt whose end was not seen, are left alone."""
+    with tx.cursor() as cursor:
+        cursor.executemany(Q.insert.text, [_columns(each) for each in records])
+
+
+def get(tx: Tx, tenant_id: UUID, decision_id: UUID) -> DecisionRecord | None:
+    """One decision of a tenant; the time inside the id says which partition holds it."""
+    time = time_of(decision_id)
+    if time is None:
+        return None
+    return Q.get.one(
+        tx, shape(DecisionRecord), tenant_id=tenant_id, decision_id=decision_id, create_time=time
+    )
+
+
+def list_page(
+    tx: Tx,
+    request: PageRequest,
+    tenant_id: UUID | None,
+    *,
+    agent_id: str,
+    reason: Reason | None,
+    start_time: datetime | None,
+    end_time: datetime | None,
+) -> Page[DecisionRecord]:
+    """Decisions of one tenant, or of all."""
+    return _LISTING.page(
+        tx,
+        Q.list,
+        shape(DecisionRecord),
+        request,
+        tenant_id=tenant_id,
+        agent_id=agent_id,
+        reason=reason,
+        start_time=start_time,
+        end_time=end_time,
+    )
+
+
+def _columns(record: DecisionRecord) -> dict[str, Any]:
+    columns = {name: getattr(record, name) for name in _COLUMNS}
+    return columns | {
+        "fallback_model_ids": Jsonb(list(record.fallback_model_ids)),
+        "detail": Jsonb(record.detail),
+    }
