@@ -13,7 +13,7 @@ create table providers (
     options jsonb not null default '{}' check (jsonb_typeof(options) = 'object'),
     pool_url text not null default '' check (octet_length(pool_url) <= 2048),
     rate_limit_rpm int check (rate_limit_rpm > 0),
-    sync_interval interval check (sync_interval > interval '0' and sync_interval <= interval '366 days'),
+    sync_interval interval check (sync_interval > interval '0' and sync_interval <= interval '400 days'),
     data_policy jsonb check (jsonb_typeof(data_policy) = 'object'),
     key_version int check (key_version > 0),
     state text not null default 'ACTIVE' check (state in ('ACTIVE', 'DISABLED', 'DELETED')),

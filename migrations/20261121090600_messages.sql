@@ -20,7 +20,7 @@ create table messages (
     cost_usd numeric(18, 9) check (cost_usd between 0 and 999999999),
     cost_priced bool not null default false,
     outcome text not null default 'OK' check (outcome in ('OK', 'ERROR', 'TIMEOUT', 'CANCELLED')),
-    error_kind text not null default '' check (error_kind ~ '^([a-z][a-z0-9_]{0,63})?$'),
+    error_kind text not null default '' check (error_kind ~ '^([a-z0-9][a-z0-9_.-]{0,63})?$'),
     metadata jsonb not null default '{}' check (jsonb_typeof(metadata) = 'object'),
     rating double precision check (rating between 0 and 1),
     feedback_type text check (feedback_type in ('EXPLICIT', 'IMPLICIT', 'SELF_EVAL')),

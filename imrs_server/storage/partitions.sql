@@ -8,7 +8,7 @@ from
     generate_series(
         date_trunc('month', now(), 'UTC'), date_trunc('month', %(until)s::timestamptz, 'UTC'), interval '1 month', 'UTC'
     ) as month
-where ensure_partition(parent, month)
+where case when to_regclass(parent) is not null then ensure_partition(parent, month) end
 
 -- name: ensure_month
 select ensure_partition(%(table)s, %(time)s)
