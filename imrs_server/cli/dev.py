@@ -1,0 +1,95 @@
+"""``imrs dev``: everything that IMRS needs, on this machine, for trying it out and for development."""
+
+from __future__ import annotations
+
+import signal
+import threading
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from imrs_server.cli.dev_environment import Environment
+from imrs_server.console import process
+from imrs_server.embedded.openbao import OpenBao
+from imrs_server.embedded.postgres import Postgres
+from imrs_server.embedded.process import StartError
+from imrs_server.telemetry import logs
+from imrs_server.wiring import App
+
+if TYPE_CHECKING:
+    from imrs_server.settings import Settings
+
+READY_SECONDS = 60.0
+
+
+@click.command()
+@click.option(
+    "--data-dir",
+    type=click.Path(path_type=Path, file_okay=False),
+    default=Path(".imrs"),
+    show_default=True,
+    help="Where PostgreSQL, OpenBao and dev.env live; made when it is not there.",
+)
+@click.option("--port", type=click.IntRange(0, 65535), default=50051, show_default=True, help="gRPC; 0: any.")
+@click.option("--http-port", type=click.IntRange(0, 65535), default=8080, show_default=True, help="0: any.")
+@click.option("--no-seed", is_flag=True, help="Start without the demo tenant, providers and agents.")
+def command(data_dir: Path, port: int, http_port: int, *, no_seed: bool) -> None:
+    """Start PostgreSQL, OpenBao and the server with demo data; Ctrl-C stops everything."""
+    ending = threading.Event()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, lambda *_: ending.set())
+    logs.configure(json=False, level="INFO")
+    try:
+        with ExitStack() as stack:
+            _run(stack, Environment(data_dir.absolute()), port, http_port, ending, seed=not no_seed)
+    except StartError as error:
+        raise click.ClickException(str(error)) from None
+
+
+def _run(
+    stack: ExitStack,
+    environment: Environment,
+    port: int,
+    http_port: int,
+    ending: threading.Event,
+    *,
+    seed: bool,
+) -> None:
+    environment.forget()
+    click.echo(f"Starting PostgreSQL and OpenBao in {environment.folder} ...", err=True)
+    settings = environment.settings(*_parts(stack, environment), port=port, http_port=http_port)
+    app = stack.enter_context(_app(settings))
+    if not app.wait_ready(READY_SECONDS):
+        raise StartError(f"the server was not ready after {READY_SECONDS:g} s; the log above says why")
+    if seed:
+        from imrs_server.cli.dev_seed import plant  # noqa: PLC0415  (the catalogue is large; only when asked)
+
+        plant(app)
+    console = process.start(settings.http_addr, app.address)
+    stack.callback(process.stop, console)
+    stack.callback(environment.forget)
+    environment.announce(app.address, settings)
+    ending.wait()
+    click.echo("Stopping ...", err=True)
+
+
+def _parts(stack: ExitStack, environment: Environment) -> tuple[Postgres, OpenBao]:
+    """Start both at once; what started is stopped even if the other did not."""
+    postgres, openbao = Postgres(environment.folder / "postgres"), OpenBao(environment.folder / "openbao")
+    with ThreadPoolExecutor(2) as pool:
+        starts = [pool.submit(stack.enter_context, part) for part in (postgres, openbao)]
+    for start in starts:
+        start.result()
+    return postgres, openbao
+
+
+def _app(settings: Settings) -> App:
+    try:
+        return App(settings)
+    except OSError as error:
+        raise StartError(
+            f"cannot serve on {settings.grpc_addr}: {error}; choose another with --port"
+        ) from None

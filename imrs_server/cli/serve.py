@@ -1,0 +1,29 @@
+"""``imrs serve``: the server, for a database and a Vault that are there."""
+
+from __future__ import annotations
+
+import signal
+import threading
+
+import click
+
+from imrs_server.cli.environment import settings
+from imrs_server.console import process
+from imrs_server.telemetry import logs
+from imrs_server.wiring import App
+
+
+@click.command()
+def command() -> None:
+    """Serve gRPC on IMRS_GRPC_ADDR and health on IMRS_HTTP_ADDR until SIGTERM or Ctrl-C."""
+    found = settings()
+    logs.configure(json=found.log_format == "json", level=found.log_level)
+    ending = threading.Event()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, lambda *_: ending.set())
+    with App(found) as app:
+        console = process.start(found.http_addr, app.address)
+        try:
+            ending.wait()
+        finally:
+            process.stop(console)
