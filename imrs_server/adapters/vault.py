@@ -1,0 +1,309 @@
+"""Provider keys in Vault's KV version 2: the only place they are kept, and never a copy of them here.
+
+No cache and no other source: with Vault away there is no key (fail closed). Login by AppRole, lazily.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import TYPE_CHECKING, Any, TypeVar
+from uuid import UUID
+
+import hvac
+import requests
+from hvac import exceptions as refused
+
+from imrs_server.adapters.breaker import Breaker, CircuitOpen
+from imrs_server.domain.credential import CredentialPath
+from imrs_server.domain.errors import CredentialMissing, VaultForbidden, VaultSealed, VaultUnreachable
+from imrs_server.domain.secret import Secret
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+T = TypeVar("T")
+
+_FIELD = "api_key"
+_KEY_CHARACTERS = 4096
+
+
+class VaultState(StrEnum):
+    """What ``check`` found."""
+
+    OK = "OK"
+    SEALED = "SEALED"
+    FORBIDDEN = "FORBIDDEN"
+    UNREACHABLE = "UNREACHABLE"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class VaultTiming:
+    """Bounds: a call waits ``slot_seconds`` for one of ``slots``, then for the connection and the answer."""
+
+    connect_seconds: float = 1.0
+    read_seconds: float = 2.0
+    slots: int = 8
+    slot_seconds: float = 0.5
+    open_seconds: float = 1.0
+
+
+class Vault:
+    """Reads and writes keys. Thread-safe; waits are bounded by its timing.
+
+    Every method but ``check`` raises VaultSealed, VaultForbidden or VaultUnreachable (with the seconds after
+    which another try makes sense). ``role_id`` and ``secret_id`` are asked for at every login, so that a
+    rotated secret id is taken up without a restart.
+    """
+
+    def __init__(
+        self,
+        address: str,
+        *,
+        role_id: Callable[[], str],
+        secret_id: Callable[[], str],
+        mount: str = "secret",
+        auth_mount: str = "approle",
+        namespace: str | None = None,
+        ca_bundle: str | None = None,
+        timing: VaultTiming | None = None,
+    ) -> None:
+        timing = timing or VaultTiming()
+        session = requests.Session()
+        # Neither a proxy nor a .netrc of the environment has a say in where keys go.
+        session.trust_env = False
+        session.verify = ca_bundle or True
+        # An empty token, because for None hvac looks into the environment and the home folder.
+        self._client = hvac.Client(
+            url=address,
+            token="",
+            namespace=namespace,
+            session=session,
+            timeout=(timing.connect_seconds, timing.read_seconds),
+            allow_redirects=False,
+        )
+        self._mount = mount
+        self._timing = timing
+        self._slots = threading.BoundedSemaphore(timing.slots)
+        self._breaker = Breaker(open_seconds=timing.open_seconds)
+        self._login = _Login(self._client, role_id, secret_id, auth_mount, timing.read_seconds)
+
+    def read(self, path: CredentialPath, *, version: int | None = None) -> Secret:
+        """The key, in its newest or the given version. Raises CredentialMissing where there is none."""
+        try:
+            answer = self._call(
+                lambda: self._kv.read_secret_version(
+                    str(path), version=version, mount_point=self._mount, raise_on_deleted_version=True
+                )
+            )
+        except _NotThere:
+            raise CredentialMissing(provider_id=path.provider_id) from None
+        data = _member(_member(answer, "data"), "data")
+        value = data.get(_FIELD) if isinstance(data, dict) else None
+        # What somebody else put there must not reach a header.
+        if not isinstance(value, str) or not 0 < len(value) <= _KEY_CHARACTERS or not value.isprintable():
+            raise CredentialMissing(provider_id=path.provider_id)
+        return Secret(value)
+
+    def write(self, path: CredentialPath, api_key: Secret) -> int:
+        """Store a new version of the key; older ones stay readable. The number of the version comes back."""
+        answer = self._call(
+            lambda: self._kv.create_or_update_secret(
+                str(path), secret={_FIELD: api_key.reveal()}, mount_point=self._mount
+            )
+        )
+        version = _member(_member(answer, "data"), "version")
+        if not isinstance(version, int):
+            # A mount of KV version 1 takes anything and numbers nothing.
+            raise VaultForbidden
+        return version
+
+    def destroy_version(self, path: CredentialPath, version: int) -> None:
+        """Remove one version for good: undoes ``write`` without touching what was there before."""
+        with suppress(_NotThere):
+            self._call(
+                lambda: self._kv.destroy_secret_versions(str(path), [version], mount_point=self._mount)
+            )
+
+    def delete(self, path: CredentialPath) -> None:
+        """Remove the key with all its versions; fine when there is none."""
+        with suppress(_NotThere):
+            self._call(lambda: self._kv.delete_metadata_and_all_versions(str(path), mount_point=self._mount))
+
+    def paths(self) -> Iterator[CredentialPath]:
+        """All keys that lie where IMRS puts them, deleted ones included: for the sweep of orphans."""
+        for provider_id in self._names("llm"):
+            if not provider_id.endswith("/"):
+                yield from _valid(provider_id)
+                continue
+            base = f"llm/{provider_id}agents/"
+            for tenant in self._names(base):
+                for agent_id in self._names(base + tenant):
+                    yield from _valid(provider_id.rstrip("/"), tenant.rstrip("/"), agent_id)
+
+    def check(self) -> VaultState:
+        """Ask how Vault is and whether it lets this server in; never raises, and closes an open circuit."""
+        try:
+            with _translated():
+                health = self._client.sys.read_health_status(method="GET")
+            report = health.json() if isinstance(health, requests.Response) else health
+            if _member(report, "sealed") is not False or _member(report, "initialized") is not True:
+                return VaultState.SEALED
+            self._breaker.close()
+            self._call(self._client.auth.token.lookup_self)
+        except VaultSealed:
+            return VaultState.SEALED
+        except VaultForbidden:
+            return VaultState.FORBIDDEN
+        except (VaultUnreachable, _NotThere, ValueError):
+            return VaultState.UNREACHABLE
+        return VaultState.OK
+
+    def close(self) -> None:
+        """Close its connections."""
+        self._client.adapter.close()
+
+    @property
+    def _kv(self) -> Any:
+        return self._client.secrets.kv.v2
+
+    def _names(self, path: str) -> list[str]:
+        try:
+            answer = self._call(lambda: self._kv.list_secrets(path, mount_point=self._mount))
+        except _NotThere:
+            return []
+        names = _member(_member(answer, "data"), "keys")
+        return [name for name in names if isinstance(name, str)] if isinstance(names, list) else []
+
+    def _call(self, operation: Callable[[], T]) -> T:
+        """Run one request, logged in; Forbidden may mean a dead token, so once more with a new one."""
+        if not self._slots.acquire(timeout=self._timing.slot_seconds):
+            raise VaultUnreachable
+        try:
+            with self._breaker.watch(VaultUnreachable), _translated():
+                token = self._login.token()
+                try:
+                    return operation()
+                except refused.Forbidden:
+                    self._login.replace(token)
+                    return operation()
+        except CircuitOpen as circuit:
+            raise VaultUnreachable(retry_after_seconds=circuit.retry_after_seconds) from None
+        finally:
+            self._slots.release()
+
+
+class _Login:
+    """The client's token: got when first needed, renewed after 2/3 of its lease, replaced when refused."""
+
+    def __init__(
+        self,
+        client: hvac.Client,
+        role_id: Callable[[], str],
+        secret_id: Callable[[], str],
+        auth_mount: str,
+        wait_seconds: float,
+    ) -> None:
+        self._client = client
+        self._role_id = role_id
+        self._secret_id = secret_id
+        self._auth_mount = auth_mount
+        self._wait_seconds = wait_seconds
+        self._lock = threading.Lock()
+        self._lease_seconds = 0.0
+        self._renew_at = float("inf")
+
+    def token(self) -> str:
+        """A token that should be good."""
+        if not self._client.token or time.monotonic() >= self._renew_at:
+            with self._alone():
+                if not self._client.token:
+                    self._log_in()
+                elif time.monotonic() >= self._renew_at:
+                    self._renew()
+        return str(self._client.token)
+
+    def replace(self, token: str) -> None:
+        """Get a new token, unless another thread has done so since ``token`` was taken."""
+        with self._alone():
+            if self._client.token == token:
+                self._log_in()
+
+    @contextmanager
+    def _alone(self) -> Iterator[None]:
+        if not self._lock.acquire(timeout=self._wait_seconds):
+            raise VaultUnreachable
+        try:
+            yield
+        finally:
+            self._lock.release()
+
+    def _log_in(self) -> None:
+        try:
+            role_id, secret_id = self._role_id(), self._secret_id()
+        except OSError as failure:
+            raise VaultForbidden from failure
+        answer = self._client.auth.approle.login(role_id, secret_id, mount_point=self._auth_mount)
+        self._lease_seconds = self._leased(answer)
+
+    def _renew(self) -> None:
+        try:
+            answer = self._client.auth.token.renew_self()
+        except refused.VaultError:
+            # Forbidden when it has died, InvalidRequest when it cannot be renewed, and 500 from OpenBao when
+            # it dies meanwhile. Should Vault itself be unwell, the login says so.
+            self._log_in()
+            return
+        # Near the token's maximal age Vault grants less and less.
+        if self._leased(answer) < self._lease_seconds / 2:
+            self._log_in()
+
+    def _leased(self, answer: Any) -> float:
+        lease = _member(_member(answer, "auth"), "lease_duration")
+        seconds = float(lease) if isinstance(lease, int) and lease > 0 else float("inf")
+        self._renew_at = time.monotonic() + seconds * 2 / 3
+        return seconds
+
+
+class _NotThere(Exception):
+    """Vault knows the mount, and nothing at this path."""
+
+
+@contextmanager
+def _translated() -> Iterator[None]:
+    try:
+        yield
+    except requests.RequestException as failure:
+        raise VaultUnreachable from failure
+    except refused.VaultDown as failure:
+        # A proxy before Vault, or a cluster without a leader, answers 503 as well.
+        sealed = any("sealed" in str(error).lower() for error in failure.errors or ())
+        raise (VaultSealed if sealed else VaultUnreachable) from failure
+    except refused.VaultNotInitialized as failure:
+        raise VaultSealed from failure
+    except (refused.Forbidden, refused.Unauthorized, refused.InvalidRequest) as failure:
+        raise VaultForbidden from failure
+    except refused.InvalidPath as failure:
+        # "no handler for route": the mount is not there, which no key will change.
+        if failure.errors:
+            raise VaultForbidden from failure
+        raise _NotThere from failure
+    except refused.VaultError as failure:
+        raise VaultUnreachable from failure
+
+
+def _member(answer: Any, name: str) -> Any:
+    return answer.get(name) if isinstance(answer, dict) else None
+
+
+def _valid(
+    provider_id: str, tenant: str | None = None, agent_id: str | None = None
+) -> Iterator[CredentialPath]:
+    """The path, unless the names are none that IMRS gives."""
+    try:
+        yield CredentialPath(provider_id, None if tenant is None else UUID(tenant), agent_id)
+    except ValueError:
+        return
