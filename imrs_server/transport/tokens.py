@@ -17,7 +17,7 @@ from imrs_server.domain.errors import TokenExpired, TokenInvalid
 from imrs_server.domain.principal import Principal, Role
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
 ALGORITHM = "HS256"
 MAX_TOKEN_BYTES = 8192
@@ -79,8 +79,9 @@ def issue(
 class Verifier:
     """Turns tokens into principals. Verified ones are remembered for a minute at most, by their hash."""
 
-    def __init__(self, trust: Trust) -> None:
+    def __init__(self, trust: Trust, clock: Callable[[], float] = time.time) -> None:
         self._trust = trust
+        self._clock = clock
         self._known: dict[bytes, tuple[Principal, float]] = {}
 
     def verify(self, token: str) -> Principal:
@@ -89,13 +90,13 @@ class Verifier:
             raise TokenInvalid
         digest = hashlib.sha256(token.encode()).digest()
         known = self._known.get(digest)
-        if known is not None and time.time() < known[1]:
+        if known is not None and self._clock() < known[1]:
             return known[0]
         claims = self._claims(token)
         principal = _principal(claims)
         if len(self._known) >= _CACHE_SIZE:
             self._known.clear()
-        self._known[digest] = (principal, min(claims["exp"], time.time() + _REMEMBER_SECONDS))
+        self._known[digest] = (principal, min(claims["exp"], self._clock() + _REMEMBER_SECONDS))
         return principal
 
     def _claims(self, token: str) -> dict[str, Any]:
