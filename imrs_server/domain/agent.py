@@ -9,6 +9,7 @@ from enum import StrEnum
 from typing import Any
 from uuid import UUID
 
+from imrs_client.ranked import RemovedBy
 from imrs_server.domain.model import CostTier, ModelFilter
 from imrs_server.domain.parameters import UNSET, Parameters
 from imrs_server.domain.provider import State
@@ -57,6 +58,19 @@ class Source(StrEnum):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Effect:
+    """What Route makes of a model for an ordinary request now.
+
+    ``value_sources`` tells for each field (``parameters.temperature``) the level that its value comes from.
+    """
+
+    eligible: bool
+    removed_by: RemovedBy | None = None
+    detail: str = ""
+    value_sources: dict[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class AgentModel:
     """A row of ``agent_models`` with what the catalogue adds for display."""
 
@@ -78,14 +92,29 @@ class AgentModel:
     enabled_by: str = ""
     enabled_time: datetime | None = None
     source: Source = Source.EXPLICIT
+    rule_id: UUID | None = None
+    effect: Effect | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AgentRule:
-    """A standing rule: every model that matches the filter, now or later, is enabled."""
+    """A standing rule: every model that matches the filter, now or later, is enabled.
 
-    rule_id: UUID
+    ``rule_id`` is None while the rule is not stored.
+    """
+
+    rule_id: UUID | None = None
     agent_id: str
     filter: ModelFilter
     priority_override: int | None = None
+    created_by: str = ""
     create_time: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Enabled:
+    """What enabling came to: ``count`` is exact, ``model_ids`` are the first 1,000 in order."""
+
+    count: int
+    model_ids: tuple[str, ...]
+    rule: AgentRule | None = None

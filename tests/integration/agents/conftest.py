@@ -1,0 +1,63 @@
+"""A small catalogue, and the use cases on it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import psycopg
+import pytest
+from psycopg.types.json import Jsonb
+
+from imrs_server.domain.agent import Effect
+from imrs_server.storage.database import Database
+from imrs_server.use_cases.agent_models import AgentModels
+from imrs_server.use_cases.agents import Agents
+from tests.support import schema
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+    from uuid import UUID
+
+# name -> tier, capabilities, priority, whether it is deleted
+MODELS: dict[str, tuple[str, list[str], int, bool]] = {
+    "free-a": ("FREE", ["text"], 40, False),
+    "free-b": ("FREE", ["text", "code"], 50, False),
+    "free-gone": ("FREE", ["text"], 50, True),
+    "low": ("LOW", ["text", "code"], 60, False),
+    "premium": ("PREMIUM", ["text", "code", "vision"], 70, False),
+}
+
+
+@pytest.fixture
+def db(database: str) -> Iterator[Database]:
+    with psycopg.connect(database) as connection:
+        schema.insert(connection, "providers")
+        for name, (tier, capabilities, priority, deleted) in MODELS.items():
+            schema.insert(
+                connection,
+                "models",
+                model_id=f"p/{name}",
+                external_id=name,
+                display_name=name.title(),
+                cost_tier=tier,
+                capabilities=Jsonb(capabilities),
+                priority=priority,
+                delete_time=schema.NOW if deleted else None,
+            )
+    opened = Database(database, app_connections=3, system_connections=1)
+    opened.open()
+    yield opened
+    opened.close()
+
+
+@pytest.fixture
+def agents(db: Database) -> Agents:
+    return Agents(db)
+
+
+@pytest.fixture
+def models(db: Database) -> AgentModels:
+    def explain(_tenant_id: UUID, _agent_id: str) -> Mapping[str, Effect]:
+        return {"p/low": Effect(eligible=True)}
+
+    return AgentModels(db, explain)
