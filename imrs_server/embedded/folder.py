@@ -7,6 +7,7 @@ import os
 import socket
 import time
 from contextlib import suppress
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from imrs_server.embedded.process import POLL_SECONDS, StartError
@@ -15,33 +16,62 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 LOOPBACK = "127.0.0.1"
+OWNER_SECONDS = 1  # a killed process takes a moment to go
 
 
 class FolderInUse(StartError):
     """Another running process uses the folder."""
 
 
-def lock(folder: Path, *, seconds: float) -> int:
-    """Make the folder where needed and lock it; answers the descriptor that holds the lock.
+@dataclass(frozen=True, slots=True)
+class Hold:
+    """Two locks on a folder: `owner` is ours alone, `programs` is inherited by what we start."""
 
-    The programs inherit it, so the lock is free only when the last process on the folder is gone: what a
-    killed run left behind is waited for, up to `seconds`. A run that is alive raises FolderInUse at once.
+    owner: int
+    programs: int
+
+    def release(self) -> None:
+        os.close(self.owner)
+        os.close(self.programs)
+
+
+def hold(folder: Path, *, seconds: float) -> Hold:
+    """Make the folder where needed and take it for this process.
+
+    The second lock is free only when the last process on the folder is gone: what a killed run left behind is
+    waited for, up to `seconds`. A run that is alive raises FolderInUse.
     """
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-    held = os.open(folder / "lock", os.O_RDWR | os.O_CREAT, 0o600)
+    owner = lock(folder / "owner", seconds=OWNER_SECONDS)
+    try:
+        programs = lock(folder / "programs", seconds=seconds)
+    except BaseException:
+        os.close(owner)
+        raise
+    os.ftruncate(owner, 0)
+    os.pwrite(owner, str(os.getpid()).encode(), 0)
+    return Hold(owner, programs)
+
+
+def lock(path: Path, *, seconds: float) -> int:
+    """Lock a file and answer its descriptor; the kernel opens the lock when the last copy is closed."""
+    held = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
     deadline = time.monotonic() + seconds
     while True:
         try:
             fcntl.flock(held, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
-            owner = int(os.pread(held, 20, 0) or b"0")
-            if (owner != os.getpid() and alive(owner)) or time.monotonic() > deadline:
+            if time.monotonic() > deadline:
                 os.close(held)
-                raise FolderInUse(f"{folder} is in use by process {owner} or a program it started") from None
+                owner = path.with_name("owner").read_text(encoding="ascii")
+                raise FolderInUse(
+                    f"{path.parent} is in use by process {owner} or a program that it started"
+                ) from None
             time.sleep(POLL_SECONDS)
+        except BaseException:
+            os.close(held)
+            raise
         else:
-            os.ftruncate(held, 0)
-            os.pwrite(held, str(os.getpid()).encode(), 0)
             return held
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import http.client
 import json
-import os
 import shutil
 from importlib.util import find_spec
 from pathlib import Path
@@ -80,7 +79,7 @@ class OpenBao:
         self._data = self.folder / "data"
         self._log = self.folder / "openbao.log"
         self._process: Process | None = None
-        self._lock: int | None = None
+        self._hold: folder.Hold | None = None
 
     @property
     def address(self) -> str:
@@ -116,14 +115,14 @@ class OpenBao:
 
     def start(self) -> None:
         """Start, initialise at the first time, unseal; returns when secrets can be read and written."""
-        assert self._lock is None, "started already"
-        self._lock = folder.lock(self.folder, seconds=START_SECONDS)
+        assert self._hold is None, "started already"
+        self._hold = folder.hold(self.folder, seconds=START_SECONDS)
         try:
             if not self._key_file.exists():
                 # A start that was killed before it could save the unseal key: nobody can read what it wrote.
                 shutil.rmtree(self._data, ignore_errors=True)
             self._data.mkdir(mode=0o700, exist_ok=True)
-            self._serve(self._lock)
+            self._serve(self._hold.programs)
             if not self.call("GET", "sys/seal-status")["initialized"]:
                 self._initialise()
             self.unseal()
@@ -165,7 +164,7 @@ class OpenBao:
     ) -> dict[str, Any]:
         """Send one request to /v1/`path` and answer its JSON; raises RequestError, OSError."""
         status, answer = self._send(method, path, body, token)
-        if status >= 400:
+        if status >= http.client.MULTIPLE_CHOICES:
             raise RequestError(method, path, status, answer.get("errors", []))
         return answer
 
@@ -181,7 +180,8 @@ class OpenBao:
             raw = response.read()
         finally:
             connection.close()
-        return response.status, json.loads(raw) if raw else {}
+        is_json = response.headers.get_content_type() == "application/json"
+        return response.status, json.loads(raw) if raw and is_json else {}
 
     @property
     def _key_file(self) -> Path:
@@ -194,9 +194,9 @@ class OpenBao:
 
     def _release(self) -> None:
         self._process = None
-        if self._lock is not None:
-            os.close(self._lock)
-            self._lock = None
+        if self._hold is not None:
+            self._hold.release()
+            self._hold = None
 
     def _serve(self, lock: int) -> None:
         for attempt in range(1, ATTEMPTS + 1):

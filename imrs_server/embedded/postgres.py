@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import secrets
 import shutil
 import signal
@@ -68,7 +67,7 @@ class Postgres:
         self._settings = {**({} if durable else VOLATILE), **(settings or {})}
         self._namespaces = namespaces
         self._process: Process | None = None
-        self._lock: int | None = None
+        self._hold: folder.Hold | None = None
 
     @property
     def dsn(self) -> str:
@@ -96,21 +95,21 @@ class Postgres:
 
     def start(self) -> None:
         """Start, after initdb at the first time; returns when connections are accepted."""
-        assert self._lock is None, "started already"
-        self._lock = folder.lock(self.folder, seconds=START_SECONDS)
+        assert self._hold is None, "started already"
+        self._hold = folder.hold(self.folder, seconds=START_SECONDS)
         try:
             runs_as = account.choose(
                 self._data,
                 self._bin / "postgres",
                 log=self._log,
-                lock=self._lock,
+                lock=self._hold.programs,
                 namespaces=self._namespaces,
             )
             if not self._data.exists():
-                self._initialise(runs_as, self._lock)
+                self._initialise(runs_as, self._hold.programs)
             account.give(self._data, runs_as)
             self._forget_stranger()
-            self._serve(runs_as, self._lock)
+            self._serve(runs_as, self._hold.programs)
         except BaseException:
             self.stop()
             raise
@@ -129,9 +128,9 @@ class Postgres:
 
     def _release(self) -> None:
         self._process = None
-        if self._lock is not None:
-            os.close(self._lock)
-            self._lock = None
+        if self._hold is not None:
+            self._hold.release()
+            self._hold = None
 
     def _initialise(self, runs_as: Account, lock: int) -> None:
         draft = self.folder / "data.new"  # renamed when complete: a killed initdb leaves no half cluster

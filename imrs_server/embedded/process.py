@@ -121,8 +121,9 @@ class Process:
         try:
             return self._supervisor.wait(seconds)
         except subprocess.TimeoutExpired:
-            self.stop()
             raise StartError(f"{self.name} did not end within {seconds:g} s: {tail(self._log)}") from None
+        finally:
+            self.stop()
 
     def await_ready(self, ready: Callable[[], Found | None], *, seconds: float) -> Found:
         """Ask `ready` until it answers; raises StartError when the program ends or `seconds` pass."""
