@@ -87,6 +87,7 @@ def test_the_next_start_finds_everything_again_after_a_stop_and_after_a_crash(tm
         server.kill()
         server.start()
         assert read(server, "llm/one", log_in(server)) == "key"
+        server.kill()
 
 
 def test_keys_are_for_the_owner_only_and_in_no_log(openbao: OpenBao) -> None:
@@ -98,11 +99,13 @@ def test_keys_are_for_the_owner_only_and_in_no_log(openbao: OpenBao) -> None:
 
 
 def test_a_start_killed_before_the_keys_were_saved_begins_anew(tmp_path: Path) -> None:
-    with OpenBao(tmp_path / "openbao") as server:
-        (server.folder / "keys.json").unlink()
-        server.kill()
-        server.start()
-        write(server, "llm/one", "key", log_in(server))
+    server = OpenBao(tmp_path / "openbao")
+    server.start()
+    (server.folder / "keys.json").unlink()
+    server.kill()
+    server.start()
+    write(server, "llm/one", "key", log_in(server))
+    server.kill()
 
 
 def test_a_start_killed_before_the_role_was_made_continues(
@@ -121,5 +124,6 @@ def test_a_start_killed_before_the_role_was_made_continues(
         server.start()
     assert not server.running
     monkeypatch.undo()
-    with server:
-        write(server, "llm/one", "key", log_in(server))
+    server.start()
+    write(server, "llm/one", "key", log_in(server))
+    server.kill()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import socket
 import stat
 from typing import TYPE_CHECKING, Any
 
@@ -15,6 +16,7 @@ from imrs_server.embedded.postgres import Postgres, bin_folder
 from imrs_server.embedded.process import StartError
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from pathlib import Path
 
 as_root = pytest.mark.skipif(os.geteuid() != 0, reason="concerns root only")
@@ -31,6 +33,13 @@ def server_in(path: Path, **options: Any) -> Postgres:
     return Postgres(path / "postgres", durable=False, **options)
 
 
+@pytest.fixture(scope="module")
+def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Postgres]:
+    folder = tmp_path_factory.mktemp("running")
+    with Postgres(folder, durable=False, settings={"max_connections": "17"}) as server:
+        yield server
+
+
 def test_a_second_start_finds_the_data_and_the_port_again(tmp_path: Path) -> None:
     with server_in(tmp_path) as server:
         ask(server, "create table kept as select 42 as answer")
@@ -41,19 +50,20 @@ def test_a_second_start_finds_the_data_and_the_port_again(tmp_path: Path) -> Non
 
 
 def test_another_port_is_taken_when_the_last_one_is_busy(tmp_path: Path) -> None:
-    with server_in(tmp_path) as server:
-        busy_port = server.port
-    with Postgres(tmp_path / "other", port=busy_port, durable=False), server_in(tmp_path) as server:
-        assert server.port != busy_port
-        assert ask(server, "select 1") == 1
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        busy_port = listener.getsockname()[1]
+        (tmp_path / "postgres").mkdir()
+        (tmp_path / "postgres" / "port").write_text(str(busy_port))
+        with server_in(tmp_path) as server:
+            assert server.port != busy_port
+            assert ask(server, "select 1") == 1
 
 
-def test_a_busy_port_that_was_asked_for_is_an_error(tmp_path: Path) -> None:
-    with server_in(tmp_path) as server:
-        other = Postgres(tmp_path / "other", port=server.port, durable=False)
-        with pytest.raises(StartError, match="could not bind"):
-            other.start()
-        assert not other.running
+def test_a_busy_port_that_was_asked_for_is_an_error(tmp_path: Path, running: Postgres) -> None:
+    other = Postgres(tmp_path / "other", port=running.port, durable=False)
+    with pytest.raises(StartError, match="could not bind"):
+        other.start()
+    assert not other.running
 
 
 def test_committed_rows_survive_crashes_and_immediate_restarts(tmp_path: Path) -> None:
@@ -71,27 +81,25 @@ def test_committed_rows_survive_crashes_and_immediate_restarts(tmp_path: Path) -
     server.stop()
 
 
-def test_it_listens_on_loopback_only_and_wants_a_password(tmp_path: Path) -> None:
-    with server_in(tmp_path) as server:
-        assert ask(server, "show listen_addresses") == "127.0.0.1"
-        assert ask(server, "show unix_socket_directories") == ""
-        with pytest.raises(psycopg.OperationalError, match="password"):
-            psycopg.connect(server.dsn, password="wrong")
-        secret = server.folder / "password"
-        assert stat.S_IMODE(secret.stat().st_mode) == 0o600
-        assert secret.read_text() not in (server.folder / "postgres.log").read_text()
+def test_it_listens_on_loopback_only_and_wants_a_password(running: Postgres) -> None:
+    assert ask(running, "show listen_addresses") == "127.0.0.1"
+    assert ask(running, "show unix_socket_directories") == ""
+    with pytest.raises(psycopg.OperationalError, match="password"):
+        psycopg.connect(running.dsn, password="wrong")
+    secret = running.folder / "password"
+    assert stat.S_IMODE(secret.stat().st_mode) == 0o600
+    assert secret.read_text() not in (running.folder / "postgres.log").read_text()
 
 
-def test_settings_are_passed_on(tmp_path: Path) -> None:
-    with Postgres(tmp_path / "postgres", durable=False, settings={"max_connections": "17"}) as server:
-        assert ask(server, "show max_connections") == "17"
+def test_settings_are_passed_on(running: Postgres) -> None:
+    assert ask(running, "show max_connections") == "17"
+    assert ask(running, "show fsync") == "off"
 
 
-def test_a_folder_serves_one_process_at_a_time(tmp_path: Path) -> None:
-    with server_in(tmp_path) as server:
-        with pytest.raises(FolderInUse, match=f"in use by process {os.getpid()}"):
-            server_in(tmp_path).start()
-        assert ask(server, "select 1") == 1
+def test_a_folder_serves_one_process_at_a_time(running: Postgres) -> None:
+    with pytest.raises(FolderInUse, match=f"in use by process {os.getpid()}"):
+        Postgres(running.folder).start()
+    assert ask(running, "select 1") == 1
 
 
 def test_a_stale_pid_file_that_names_another_program_is_no_obstacle(tmp_path: Path) -> None:
