@@ -28,11 +28,10 @@ begin
         raise datetime_field_overflow
             using message = format('%s has no partition for %s: too far from now', parent, to_char(first, 'YYYY-MM'));
     end if;
-    if to_regclass(format('%I.%I', home, child)) is not null then
-        return false;
-    end if;
     perform pg_advisory_xact_lock(hashtextextended('imrs.partition.' || child, 0));
-    if to_regclass(format('%I.%I', home, child)) is not null then
+    -- Not by to_regclass, which may not yet see what the caller before us committed.
+    perform from pg_class where relname = child and relnamespace = home::regnamespace;
+    if found then
         return false;
     end if;
     execute format('create table %1$I.%2$I (like %1$I.%3$I including all)', home, child, parent);

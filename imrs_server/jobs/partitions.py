@@ -35,6 +35,10 @@ class PartitionLoop:
         self._stopping = threading.Event()
         self._thread = threading.Thread(target=self._run, name="partitions", daemon=True)
 
+    @property
+    def running(self) -> bool:
+        return self._thread.is_alive()
+
     def start(self) -> None:
         self._thread.start()
 

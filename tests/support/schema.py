@@ -28,7 +28,7 @@ def acting(dsn: str, role: str, tenant_id: UUID | None = None) -> Iterator[psyco
         yield connection
 
 
-def insert(connection: psycopg.Connection, table: str, **changes: Any) -> None:
+def insert(connection: psycopg.Connection[Any], table: str, **changes: Any) -> None:
     """Insert the table's valid row, with changes."""
     row = {**ROWS[table], **changes}
     statement = sql.SQL("insert into {} ({}) values ({})").format(

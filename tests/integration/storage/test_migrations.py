@@ -12,8 +12,8 @@ from imrs_server.domain.errors import DatabaseUnavailable
 from imrs_server.embedded.postgres import Postgres
 from imrs_server.storage import migrate
 from imrs_server.storage.migrate import SchemaError
-from tests.support.catalog import snapshot
 from tests.support.schema import acting, insert_all
+from tests.support.snapshot import snapshot
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
