@@ -1332,7 +1332,7 @@ class AdminServiceAsyncStub(AdminServiceStub):
     - PERMISSION_DENIED ROLE_REQUIRED: the token has none of the roles above.
     """
 
-class AdminServiceServicer(metaclass=_abc_1.ABCMeta):
+class AdminServiceServicer:
     """Configures providers, tenants, tokens, agents, the model pool, budgets and the service itself.
 
     Any method may also answer
@@ -1343,7 +1343,6 @@ class AdminServiceServicer(metaclass=_abc_1.ABCMeta):
     - INTERNAL INTERNAL: a fault of the server; `error_id` finds it in the log.
     """
 
-    @_abc_1.abstractmethod
     def CreateProvider(
         self,
         request: _admin_service_pb2.CreateProviderRequest,
@@ -1366,7 +1365,6 @@ class AdminServiceServicer(metaclass=_abc_1.ABCMeta):
         - UNAVAILABLE DATABASE_UNAVAILABLE: the database does not answer; see RetryInfo.
         """
 
-    @_abc_1.abstractmethod
     def GetProvider(
         self,
         request: _admin_service_pb2.GetProviderRequest,
@@ -1383,7 +1381,6 @@ class AdminServiceServicer(metaclass=_abc_1.ABCMeta):
         - UNAVAILABLE DATABASE_UNAVAILABLE: the database does not answer; see RetryInfo.
         """
 
-    @_abc_1.abstractmethod
     def ListProviders(
         self,
         request: _admin_service_pb2.ListProvidersRequest,
@@ -1399,7 +1396,6 @@ class AdminServiceServicer(metaclass=_abc_1.ABCMeta):
         - UNAVAILABLE DATABASE_UNAVAILABLE: the database does not answer; see RetryInfo.
         """
 
-    @_abc_1.abstractmethod
     def UpdateProvider(
         self,
         request: _admin_service_pb2.UpdateProviderRequest,
@@ -1419,7 +1415,6 @@ class AdminServiceServicer(metaclass=_abc_1.ABCMeta):
         - UNAVAILABLE DATABASE_UNAVAILABLE: the database does not answer; see RetryInfo.
         """
 
-    @_abc_1.abstractmethod
     def DeleteProvider(
         self,
         request: _admin_service_pb2.DeleteProviderRequest,
@@ -1437,7 +1432,6 @@ class AdminServiceServicer(metaclass=_abc_1.ABCMeta):
         - UNAVAILABLE DATABASE_UNAVAILABLE: the database does not answer; see RetryInfo.
         """
 
-    @_abc_1.abstractmethod
     def UndeleteProvider(
         self,
         request: _admin_service_pb2.UndeleteProviderRequest,
@@ -1455,7 +1449,6 @@ class AdminServiceServicer(metaclass=_abc_1.ABCMeta):
         - UNAVAILABLE DATABASE_UNAVAILABLE: the database does not answer; see RetryInfo.
         """
 
-    @_abc_1.abstractmethod
     def RotateProviderKey(
         self,
         request: _admin_service_pb2.RotateProviderKeyRequest,
@@ -1475,7 +1468,6 @@ class AdminServiceServicer(metaclass=_abc_1.ABCMeta):
         - UNAVAILABLE DATABASE_UNAVAILABLE: the database does not answer; see RetryInfo.
         """
 
-    @_abc_1.abstractmethod
     def CheckProvider(
         self,
         request: _admin_service_pb2.CheckProviderRequest,
@@ -1497,7 +1489,6 @@ class AdminServiceServicer(metaclass=_abc_1.ABCMeta):
         - UNAVAILABLE DATABASE_UNAVAILABLE: the database does not answer; see RetryInfo.
         """
 
-    @_abc_1.abstractmethod
     def SyncProvider(
         self,
         request: _admin_service_pb2.SyncProviderRequest,
@@ -1525,7 +1516,6 @@ class AdminServiceServicer(metaclass=_abc_1.ABCMeta):
         - UNAVAILABLE DATABASE_UNAVAILABLE: the database does not answer; see RetryInfo.
         """
 
-    @_abc_1.abstractmethod
     def RevertSync(
         self,
         request: _admin_service_pb2.RevertSyncRequest,
@@ -1543,7 +1533,6 @@ class AdminServiceServicer(metaclass=_abc_1.ABCMeta):
         - UNAVAILABLE DATABASE_UNAVAILABLE: the database does not answer; see RetryInfo.
         """
 
-    @_abc_1.abstractmethod
     def SetTenant(
         self,
         request: _admin_service_pb2.SetTenantRequest,
@@ -1559,7 +1548,6 @@ class AdminServiceServicer(metaclass=_abc_1.ABCMeta):
         - UNAVAILABLE DATABASE_UNAVAILABLE: the database does not answer; see RetryInfo.
         """
 
-    @_abc_1.abstractmethod
     def ListTenants(
         self,
         request: _admin_service_pb2.ListTenantsRequest,
@@ -1575,7 +1563,6 @@ class AdminServiceServicer(metaclass=_abc_1.ABCMeta):
         - UNAVAILABLE DATABASE_UNAVAILABLE: the database does not answer; see RetryInfo.
         """
 
-    @_abc_1.abstractmethod
     def IssueToken(
         self,
         request: _admin_service_pb2.IssueTokenRequest,
@@ -1592,7 +1579,6 @@ class AdminServiceServicer(metaclass=_abc_1.ABCMeta):
         - UNAVAILABLE DATABASE_UNAVAILABLE: the database does not answer; see RetryInfo.
         """
 
-    @_abc_1.abstractmethod
     def ListTokens(
         self,
         request: _admin_service_pb2.ListTokensRequest,
@@ -1609,7 +1595,6 @@ class AdminServiceServicer(metaclass=_abc_1.ABCMeta):
         - UNAVAILABLE DATABASE_UNAVAILABLE: the database does not answer; see RetryInfo.
         """
 
-    @_abc_1.abstractmethod
     def RevokeToken(
         self,
         request: _admin_service_pb2.RevokeTokenRequest,
@@ -1627,7 +1612,6 @@ class AdminServiceServicer(metaclass=_abc_1.ABCMeta):
         - UNAVAILABLE DATABASE_UNAVAILABLE: the database does not answer; see RetryInfo.
         """
 
-    @_abc_1.abstractmethod
     def CreateAgent(
         self,
         request: _admin_service_pb2.CreateAgentRequest,
@@ -1646,7 +1630,6 @@ class AdminServiceServicer(metaclass=_abc_1.ABCMeta):
         - UNAVAILABLE DATABASE_UNAVAILABLE: the database does not answer; see RetryInfo.
         """
 
-    @_abc_1.abstractmethod
     def GetAgent(
         self,
         request: _admin_service_pb2.GetAgentRequest,
@@ -1664,7 +1647,6 @@ class AdminServiceServicer(metaclass=_abc_1.ABCMeta):
         - UNAVAILABLE DATABASE_UNAVAILABLE: the database does not answer; see RetryInfo.
         """
 
-    @_abc_1.abstractmethod
     def ListAgents(
         self,
         request: _admin_service_pb2.ListAgentsRequest,
@@ -1681,7 +1663,6 @@ class AdminServiceServicer(metaclass=_abc_1.ABCMeta):
         - UNAVAILABLE DATABASE_UNAVAILABLE: the database does not answer; see RetryInfo.
         """
 
-    @_abc_1.abstractmethod
     def UpdateAgent(
         self,
         request: _admin_service_pb2.UpdateAgentRequest,
@@ -1701,7 +1682,6 @@ class AdminServiceServicer(metaclass=_abc_1.ABCMeta):
         - UNAVAILABLE DATABASE_UNAVAILABLE: the database does not answer; see RetryInfo.
         """
 
-    @_abc_1.abstractmethod
     def DeleteAgent(
         self,
         request: _admin_service_pb2.DeleteAgentRequest,
@@ -1720,7 +1700,6 @@ class AdminServiceServicer(metaclass=_abc_1.ABCMeta):
         - UNAVAILABLE DATABASE_UNAVAILABLE: the database does not answer; see RetryInfo.
         """
 
-    @_abc_1.abstractmethod
     def UndeleteAgent(
         self,
         request: _admin_service_pb2.UndeleteAgentRequest,
@@ -1739,7 +1718,6 @@ class AdminServiceServicer(metaclass=_abc_1.ABCMeta):
         - UNAVAILABLE DATABASE_UNAVAILABLE: the database does not answer; see RetryInfo.
         """
 
-    @_abc_1.abstractmethod
     def CloneAgent(
         self,
         request: _admin_service_pb2.CloneAgentRequest,
@@ -1758,7 +1736,6 @@ class AdminServiceServicer(metaclass=_abc_1.ABCMeta):
         - UNAVAILABLE DATABASE_UNAVAILABLE: the database does not answer; see RetryInfo.
         """
 
-    @_abc_1.abstractmethod
     def ListAgentModels(
         self,
         request: _admin_service_pb2.ListAgentModelsRequest,
@@ -1777,7 +1754,6 @@ class AdminServiceServicer(metaclass=_abc_1.ABCMeta):
         - UNAVAILABLE DATABASE_UNAVAILABLE: the database does not answer; see RetryInfo.
         """
 
-    @_abc_1.abstractmethod
     def EnableAgentModels(
         self,
         request: _admin_service_pb2.EnableAgentModelsRequest,
@@ -1797,7 +1773,6 @@ class AdminServiceServicer(metaclass=_abc_1.ABCMeta):
         - UNAVAILABLE DATABASE_UNAVAILABLE: the database does not answer; see RetryInfo.
         """
 
-    @_abc_1.abstractmethod
     def DisableAgentModels(
         self,
         request: _admin_service_pb2.DisableAgentModelsRequest,
@@ -1817,7 +1792,6 @@ class AdminServiceServicer(metaclass=_abc_1.ABCMeta):
         - UNAVAILABLE DATABASE_UNAVAILABLE: the database does not answer; see RetryInfo.
         """
 
-    @_abc_1.abstractmethod
     def UpdateAgentModel(
         self,
         request: _admin_service_pb2.UpdateAgentModelRequest,
@@ -1836,7 +1810,6 @@ class AdminServiceServicer(metaclass=_abc_1.ABCMeta):
         - UNAVAILABLE DATABASE_UNAVAILABLE: the database does not answer; see RetryInfo.
         """
 
-    @_abc_1.abstractmethod
     def ListAgentRules(
         self,
         request: _admin_service_pb2.ListAgentRulesRequest,
@@ -1854,7 +1827,6 @@ class AdminServiceServicer(metaclass=_abc_1.ABCMeta):
         - UNAVAILABLE DATABASE_UNAVAILABLE: the database does not answer; see RetryInfo.
         """
 
-    @_abc_1.abstractmethod
     def DeleteAgentRule(
         self,
         request: _admin_service_pb2.DeleteAgentRuleRequest,
@@ -1873,7 +1845,6 @@ class AdminServiceServicer(metaclass=_abc_1.ABCMeta):
         - UNAVAILABLE DATABASE_UNAVAILABLE: the database does not answer; see RetryInfo.
         """
 
-    @_abc_1.abstractmethod
     def SetModelOverride(
         self,
         request: _admin_service_pb2.SetModelOverrideRequest,
@@ -1892,7 +1863,6 @@ class AdminServiceServicer(metaclass=_abc_1.ABCMeta):
         - UNAVAILABLE DATABASE_UNAVAILABLE: the database does not answer; see RetryInfo.
         """
 
-    @_abc_1.abstractmethod
     def ClearModelOverride(
         self,
         request: _admin_service_pb2.ClearModelOverrideRequest,
@@ -1910,7 +1880,6 @@ class AdminServiceServicer(metaclass=_abc_1.ABCMeta):
         - UNAVAILABLE DATABASE_UNAVAILABLE: the database does not answer; see RetryInfo.
         """
 
-    @_abc_1.abstractmethod
     def SetAgentKey(
         self,
         request: _admin_service_pb2.SetAgentKeyRequest,
@@ -1933,7 +1902,6 @@ class AdminServiceServicer(metaclass=_abc_1.ABCMeta):
         - UNAVAILABLE DATABASE_UNAVAILABLE: the database does not answer; see RetryInfo.
         """
 
-    @_abc_1.abstractmethod
     def DeleteAgentKey(
         self,
         request: _admin_service_pb2.DeleteAgentKeyRequest,
@@ -1955,7 +1923,6 @@ class AdminServiceServicer(metaclass=_abc_1.ABCMeta):
         - UNAVAILABLE DATABASE_UNAVAILABLE: the database does not answer; see RetryInfo.
         """
 
-    @_abc_1.abstractmethod
     def SetPreference(
         self,
         request: _admin_service_pb2.SetPreferenceRequest,
@@ -1973,7 +1940,6 @@ class AdminServiceServicer(metaclass=_abc_1.ABCMeta):
         - UNAVAILABLE DATABASE_UNAVAILABLE: the database does not answer; see RetryInfo.
         """
 
-    @_abc_1.abstractmethod
     def GetPreference(
         self,
         request: _admin_service_pb2.GetPreferenceRequest,
@@ -1990,7 +1956,6 @@ class AdminServiceServicer(metaclass=_abc_1.ABCMeta):
         - UNAVAILABLE DATABASE_UNAVAILABLE: the database does not answer; see RetryInfo.
         """
 
-    @_abc_1.abstractmethod
     def ListPreferences(
         self,
         request: _admin_service_pb2.ListPreferencesRequest,
@@ -2006,7 +1971,6 @@ class AdminServiceServicer(metaclass=_abc_1.ABCMeta):
         - UNAVAILABLE DATABASE_UNAVAILABLE: the database does not answer; see RetryInfo.
         """
 
-    @_abc_1.abstractmethod
     def DeletePreference(
         self,
         request: _admin_service_pb2.DeletePreferenceRequest,
@@ -2024,7 +1988,6 @@ class AdminServiceServicer(metaclass=_abc_1.ABCMeta):
         - UNAVAILABLE DATABASE_UNAVAILABLE: the database does not answer; see RetryInfo.
         """
 
-    @_abc_1.abstractmethod
     def SetEndpoint(
         self,
         request: _admin_service_pb2.SetEndpointRequest,
@@ -2043,7 +2006,6 @@ class AdminServiceServicer(metaclass=_abc_1.ABCMeta):
         - UNAVAILABLE DATABASE_UNAVAILABLE: the database does not answer; see RetryInfo.
         """
 
-    @_abc_1.abstractmethod
     def ListEndpoints(
         self,
         request: _admin_service_pb2.ListEndpointsRequest,
@@ -2059,7 +2021,6 @@ class AdminServiceServicer(metaclass=_abc_1.ABCMeta):
         - UNAVAILABLE DATABASE_UNAVAILABLE: the database does not answer; see RetryInfo.
         """
 
-    @_abc_1.abstractmethod
     def DeleteEndpoint(
         self,
         request: _admin_service_pb2.DeleteEndpointRequest,
@@ -2076,7 +2037,6 @@ class AdminServiceServicer(metaclass=_abc_1.ABCMeta):
         - UNAVAILABLE DATABASE_UNAVAILABLE: the database does not answer; see RetryInfo.
         """
 
-    @_abc_1.abstractmethod
     def LoadEndpoint(
         self,
         request: _admin_service_pb2.LoadEndpointRequest,
@@ -2095,7 +2055,6 @@ class AdminServiceServicer(metaclass=_abc_1.ABCMeta):
         - UNAVAILABLE DATABASE_UNAVAILABLE: the database does not answer; see RetryInfo.
         """
 
-    @_abc_1.abstractmethod
     def UnloadEndpoint(
         self,
         request: _admin_service_pb2.UnloadEndpointRequest,
@@ -2114,7 +2073,6 @@ class AdminServiceServicer(metaclass=_abc_1.ABCMeta):
         - UNAVAILABLE DATABASE_UNAVAILABLE: the database does not answer; see RetryInfo.
         """
 
-    @_abc_1.abstractmethod
     def GetDefaults(
         self,
         request: _admin_service_pb2.GetDefaultsRequest,
@@ -2131,7 +2089,6 @@ class AdminServiceServicer(metaclass=_abc_1.ABCMeta):
         - UNAVAILABLE DATABASE_UNAVAILABLE: the database does not answer; see RetryInfo.
         """
 
-    @_abc_1.abstractmethod
     def UpdateDefaults(
         self,
         request: _admin_service_pb2.UpdateDefaultsRequest,
@@ -2150,7 +2107,6 @@ class AdminServiceServicer(metaclass=_abc_1.ABCMeta):
         - UNAVAILABLE DATABASE_UNAVAILABLE: the database does not answer; see RetryInfo.
         """
 
-    @_abc_1.abstractmethod
     def SetBudget(
         self,
         request: _admin_service_pb2.SetBudgetRequest,
@@ -2170,7 +2126,6 @@ class AdminServiceServicer(metaclass=_abc_1.ABCMeta):
         - UNAVAILABLE DATABASE_UNAVAILABLE: the database does not answer; see RetryInfo.
         """
 
-    @_abc_1.abstractmethod
     def ListBudgets(
         self,
         request: _admin_service_pb2.ListBudgetsRequest,
@@ -2187,7 +2142,6 @@ class AdminServiceServicer(metaclass=_abc_1.ABCMeta):
         - UNAVAILABLE DATABASE_UNAVAILABLE: the database does not answer; see RetryInfo.
         """
 
-    @_abc_1.abstractmethod
     def DeleteBudget(
         self,
         request: _admin_service_pb2.DeleteBudgetRequest,
@@ -2206,7 +2160,6 @@ class AdminServiceServicer(metaclass=_abc_1.ABCMeta):
         - UNAVAILABLE DATABASE_UNAVAILABLE: the database does not answer; see RetryInfo.
         """
 
-    @_abc_1.abstractmethod
     def ApplyConfig(
         self,
         request: _admin_service_pb2.ApplyConfigRequest,
@@ -2227,7 +2180,6 @@ class AdminServiceServicer(metaclass=_abc_1.ABCMeta):
         - UNAVAILABLE DATABASE_UNAVAILABLE: the database does not answer; see RetryInfo.
         """
 
-    @_abc_1.abstractmethod
     def ExportConfig(
         self,
         request: _admin_service_pb2.ExportConfigRequest,
@@ -2244,7 +2196,6 @@ class AdminServiceServicer(metaclass=_abc_1.ABCMeta):
         - UNAVAILABLE DATABASE_UNAVAILABLE: the database does not answer; see RetryInfo.
         """
 
-    @_abc_1.abstractmethod
     def ListAuditEvents(
         self,
         request: _admin_service_pb2.ListAuditEventsRequest,
@@ -2261,7 +2212,6 @@ class AdminServiceServicer(metaclass=_abc_1.ABCMeta):
         - UNAVAILABLE DATABASE_UNAVAILABLE: the database does not answer; see RetryInfo.
         """
 
-    @_abc_1.abstractmethod
     def GetStatus(
         self,
         request: _admin_service_pb2.GetStatusRequest,

@@ -239,7 +239,7 @@ class CatalogServiceAsyncStub(CatalogServiceStub):
     - UNAVAILABLE DATABASE_UNAVAILABLE: the database does not answer; see RetryInfo.
     """
 
-class CatalogServiceServicer(metaclass=_abc_1.ABCMeta):
+class CatalogServiceServicer:
     """The global catalogue of models.
 
     Any method may also answer
@@ -250,7 +250,6 @@ class CatalogServiceServicer(metaclass=_abc_1.ABCMeta):
     - INTERNAL INTERNAL: a fault of the server; `error_id` finds it in the log.
     """
 
-    @_abc_1.abstractmethod
     def ListModels(
         self,
         request: _catalog_service_pb2.ListModelsRequest,
@@ -266,7 +265,6 @@ class CatalogServiceServicer(metaclass=_abc_1.ABCMeta):
         - UNAVAILABLE DATABASE_UNAVAILABLE: the database does not answer; see RetryInfo.
         """
 
-    @_abc_1.abstractmethod
     def GetModel(
         self,
         request: _catalog_service_pb2.GetModelRequest,
@@ -283,7 +281,6 @@ class CatalogServiceServicer(metaclass=_abc_1.ABCMeta):
         - UNAVAILABLE DATABASE_UNAVAILABLE: the database does not answer; see RetryInfo.
         """
 
-    @_abc_1.abstractmethod
     def CreateModel(
         self,
         request: _catalog_service_pb2.CreateModelRequest,
@@ -301,7 +298,6 @@ class CatalogServiceServicer(metaclass=_abc_1.ABCMeta):
         - UNAVAILABLE DATABASE_UNAVAILABLE: the database does not answer; see RetryInfo.
         """
 
-    @_abc_1.abstractmethod
     def UpdateModel(
         self,
         request: _catalog_service_pb2.UpdateModelRequest,
@@ -319,7 +315,6 @@ class CatalogServiceServicer(metaclass=_abc_1.ABCMeta):
         - UNAVAILABLE DATABASE_UNAVAILABLE: the database does not answer; see RetryInfo.
         """
 
-    @_abc_1.abstractmethod
     def DeleteModel(
         self,
         request: _catalog_service_pb2.DeleteModelRequest,
@@ -337,7 +332,6 @@ class CatalogServiceServicer(metaclass=_abc_1.ABCMeta):
         - UNAVAILABLE DATABASE_UNAVAILABLE: the database does not answer; see RetryInfo.
         """
 
-    @_abc_1.abstractmethod
     def UndeleteModel(
         self,
         request: _catalog_service_pb2.UndeleteModelRequest,
@@ -355,7 +349,6 @@ class CatalogServiceServicer(metaclass=_abc_1.ABCMeta):
         - UNAVAILABLE DATABASE_UNAVAILABLE: the database does not answer; see RetryInfo.
         """
 
-    @_abc_1.abstractmethod
     def BulkUpdateModels(
         self,
         request: _catalog_service_pb2.BulkUpdateModelsRequest,
@@ -371,7 +364,6 @@ class CatalogServiceServicer(metaclass=_abc_1.ABCMeta):
         - UNAVAILABLE DATABASE_UNAVAILABLE: the database does not answer; see RetryInfo.
         """
 
-    @_abc_1.abstractmethod
     def ListModelChanges(
         self,
         request: _catalog_service_pb2.ListModelChangesRequest,

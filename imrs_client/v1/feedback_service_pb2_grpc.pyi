@@ -260,7 +260,7 @@ class FeedbackServiceAsyncStub(FeedbackServiceStub):
     - UNAVAILABLE DATABASE_UNAVAILABLE: the database does not answer; see RetryInfo.
     """
 
-class FeedbackServiceServicer(metaclass=_abc_1.ABCMeta):
+class FeedbackServiceServicer:
     """Takes in what became of answers, and says what was learned and used.
 
     Any method may also answer
@@ -271,7 +271,6 @@ class FeedbackServiceServicer(metaclass=_abc_1.ABCMeta):
     - INTERNAL INTERNAL: a fault of the server; `error_id` finds it in the log.
     """
 
-    @_abc_1.abstractmethod
     def RecordMessage(
         self,
         request: _feedback_service_pb2.RecordMessageRequest,
@@ -294,7 +293,6 @@ class FeedbackServiceServicer(metaclass=_abc_1.ABCMeta):
         - UNAVAILABLE DATABASE_UNAVAILABLE: the database does not answer; see RetryInfo.
         """
 
-    @_abc_1.abstractmethod
     def BatchRecordMessages(
         self,
         request: _feedback_service_pb2.BatchRecordMessagesRequest,
@@ -311,7 +309,6 @@ class FeedbackServiceServicer(metaclass=_abc_1.ABCMeta):
         - UNAVAILABLE DATABASE_UNAVAILABLE: the database does not answer; see RetryInfo.
         """
 
-    @_abc_1.abstractmethod
     def SubmitFeedback(
         self,
         request: _feedback_service_pb2.SubmitFeedbackRequest,
@@ -334,7 +331,6 @@ class FeedbackServiceServicer(metaclass=_abc_1.ABCMeta):
         - UNAVAILABLE DATABASE_UNAVAILABLE: the database does not answer; see RetryInfo.
         """
 
-    @_abc_1.abstractmethod
     def BatchSubmitFeedback(
         self,
         request: _feedback_service_pb2.BatchSubmitFeedbackRequest,
@@ -351,7 +347,6 @@ class FeedbackServiceServicer(metaclass=_abc_1.ABCMeta):
         - UNAVAILABLE DATABASE_UNAVAILABLE: the database does not answer; see RetryInfo.
         """
 
-    @_abc_1.abstractmethod
     def RevokeFeedback(
         self,
         request: _feedback_service_pb2.RevokeFeedbackRequest,
@@ -369,7 +364,6 @@ class FeedbackServiceServicer(metaclass=_abc_1.ABCMeta):
         - UNAVAILABLE DATABASE_UNAVAILABLE: the database does not answer; see RetryInfo.
         """
 
-    @_abc_1.abstractmethod
     def ListFeedback(
         self,
         request: _feedback_service_pb2.ListFeedbackRequest,
@@ -386,7 +380,6 @@ class FeedbackServiceServicer(metaclass=_abc_1.ABCMeta):
         - UNAVAILABLE DATABASE_UNAVAILABLE: the database does not answer; see RetryInfo.
         """
 
-    @_abc_1.abstractmethod
     def ListPerformance(
         self,
         request: _feedback_service_pb2.ListPerformanceRequest,
@@ -403,7 +396,6 @@ class FeedbackServiceServicer(metaclass=_abc_1.ABCMeta):
         - UNAVAILABLE DATABASE_UNAVAILABLE: the database does not answer; see RetryInfo.
         """
 
-    @_abc_1.abstractmethod
     def GetUsage(
         self,
         request: _feedback_service_pb2.GetUsageRequest,

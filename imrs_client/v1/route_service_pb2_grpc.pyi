@@ -354,7 +354,7 @@ class RouteServiceAsyncStub(RouteServiceStub):
     - UNAVAILABLE DATABASE_UNAVAILABLE: the database does not answer; see RetryInfo.
     """
 
-class RouteServiceServicer(metaclass=_abc_1.ABCMeta):
+class RouteServiceServicer:
     """Chooses models, and calls them.
 
     Any method may also answer
@@ -365,7 +365,6 @@ class RouteServiceServicer(metaclass=_abc_1.ABCMeta):
     - INTERNAL INTERNAL: a fault of the server; `error_id` finds it in the log.
     """
 
-    @_abc_1.abstractmethod
     def Route(
         self,
         request: _route_service_pb2.RouteRequest,
@@ -387,7 +386,6 @@ class RouteServiceServicer(metaclass=_abc_1.ABCMeta):
         - UNAVAILABLE REVISION_NOT_REACHED: the server has not seen `min_revision` yet; see RetryInfo.
         """
 
-    @_abc_1.abstractmethod
     def BatchRoute(
         self,
         request: _route_service_pb2.BatchRouteRequest,
@@ -403,7 +401,6 @@ class RouteServiceServicer(metaclass=_abc_1.ABCMeta):
         - RESOURCE_EXHAUSTED RATE_LIMITED: the caller's limit is reached; see RetryInfo.
         """
 
-    @_abc_1.abstractmethod
     def StreamRoutes(
         self,
         request_iterator: _MaybeAsyncIterator[_route_service_pb2.RouteRequest],
@@ -418,7 +415,6 @@ class RouteServiceServicer(metaclass=_abc_1.ABCMeta):
         - RESOURCE_EXHAUSTED RATE_LIMITED: the caller's limit is reached; see RetryInfo.
         """
 
-    @_abc_1.abstractmethod
     def ExplainRoute(
         self,
         request: _route_service_pb2.RouteRequest,
@@ -439,7 +435,6 @@ class RouteServiceServicer(metaclass=_abc_1.ABCMeta):
         - UNAVAILABLE REVISION_NOT_REACHED: the server has not seen `min_revision` yet; see RetryInfo.
         """
 
-    @_abc_1.abstractmethod
     def DetectTask(
         self,
         request: _route_service_pb2.DetectTaskRequest,
@@ -455,7 +450,6 @@ class RouteServiceServicer(metaclass=_abc_1.ABCMeta):
         - PERMISSION_DENIED TENANT_MISMATCH: the request names another tenant than the token.
         """
 
-    @_abc_1.abstractmethod
     def GetDecision(
         self,
         request: _route_service_pb2.GetDecisionRequest,
@@ -473,7 +467,6 @@ class RouteServiceServicer(metaclass=_abc_1.ABCMeta):
         - UNAVAILABLE DATABASE_UNAVAILABLE: the database does not answer; see RetryInfo.
         """
 
-    @_abc_1.abstractmethod
     def ListDecisions(
         self,
         request: _route_service_pb2.ListDecisionsRequest,
@@ -490,7 +483,6 @@ class RouteServiceServicer(metaclass=_abc_1.ABCMeta):
         - UNAVAILABLE DATABASE_UNAVAILABLE: the database does not answer; see RetryInfo.
         """
 
-    @_abc_1.abstractmethod
     def ReplayDecisions(
         self,
         request: _route_service_pb2.ReplayDecisionsRequest,
@@ -509,7 +501,6 @@ class RouteServiceServicer(metaclass=_abc_1.ABCMeta):
         - UNAVAILABLE DATABASE_UNAVAILABLE: the database does not answer; see RetryInfo.
         """
 
-    @_abc_1.abstractmethod
     def WatchAgent(
         self,
         request: _route_service_pb2.WatchAgentRequest,
@@ -528,7 +519,6 @@ class RouteServiceServicer(metaclass=_abc_1.ABCMeta):
         - RESOURCE_EXHAUSTED RATE_LIMITED: the caller's limit is reached; see RetryInfo.
         """
 
-    @_abc_1.abstractmethod
     def RecordDecisions(
         self,
         request: _route_service_pb2.RecordDecisionsRequest,
@@ -547,7 +537,6 @@ class RouteServiceServicer(metaclass=_abc_1.ABCMeta):
         - UNAVAILABLE DATABASE_UNAVAILABLE: the database does not answer; see RetryInfo.
         """
 
-    @_abc_1.abstractmethod
     def Complete(
         self,
         request: _route_service_pb2.CompleteRequest,

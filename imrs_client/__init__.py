@@ -1,0 +1,72 @@
+"""Client of the Intelligent Model Routing System.
+
+Names are loaded when they are first asked for, so that `imrs_client.decide` and `imrs_client.ids`, which need
+nothing but the standard library, can be imported without gRPC.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from imrs_client.aio import AsyncImrsClient
+    from imrs_client.client import ImrsClient
+    from imrs_client.errors import (
+        Aborted,
+        AlreadyExists,
+        Cancelled,
+        DeadlineExceeded,
+        FailedPrecondition,
+        ImrsError,
+        Internal,
+        InvalidArgument,
+        NotFound,
+        PermissionDenied,
+        ResourceExhausted,
+        Unauthenticated,
+        Unavailable,
+        Unimplemented,
+        Violation,
+        from_item_error,
+        from_rpc_error,
+    )
+    from imrs_client.ids import new_id, time_of
+
+__all__ = [
+    "Aborted",
+    "AlreadyExists",
+    "AsyncImrsClient",
+    "Cancelled",
+    "DeadlineExceeded",
+    "FailedPrecondition",
+    "ImrsClient",
+    "ImrsError",
+    "Internal",
+    "InvalidArgument",
+    "NotFound",
+    "PermissionDenied",
+    "ResourceExhausted",
+    "Unauthenticated",
+    "Unavailable",
+    "Unimplemented",
+    "Violation",
+    "from_item_error",
+    "from_rpc_error",
+    "new_id",
+    "time_of",
+]
+
+_HOMES = {"AsyncImrsClient": "aio", "ImrsClient": "client", "new_id": "ids", "time_of": "ids"}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in __all__:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    value = getattr(import_module(f"{__name__}.{_HOMES.get(name, 'errors')}"), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

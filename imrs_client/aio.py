@@ -1,0 +1,124 @@
+"""The asyncio client."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING, Any, Self
+
+from grpc import aio
+
+from imrs_client import channel
+from imrs_client.aio_calls import Outgoing, StreamStream, UnaryStream, UnaryUnary
+from imrs_client.paging import items
+from imrs_client.session import Session
+from imrs_client.v1 import (
+    AdminServiceStub,
+    CatalogServiceStub,
+    Decision,
+    Feedback,
+    FeedbackServiceStub,
+    Message,
+    RecordMessageRequest,
+    RouteRequest,
+    RouteServiceStub,
+    SubmitFeedbackRequest,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+
+    import grpc
+
+    from imrs_client.aio_calls import Token
+
+
+class AsyncImrsClient:
+    """The four services on one channel, for one event loop. Arguments are those of ImrsClient.
+
+    A function given as `token` may be asynchronous.
+    """
+
+    def __init__(
+        self,
+        target: str,
+        *,
+        token: Token,
+        tenant_id: str = "",
+        credentials: grpc.ChannelCredentials | None = None,
+        insecure: bool = False,
+        timeouts_seconds: Mapping[str, float | None] | None = None,
+        options: Sequence[tuple[str, str | int]] = (),
+    ) -> None:
+        settings = [*channel.options(), *options]
+        secure = channel.credentials_for(target, credentials, insecure=insecure)
+        self._session = Session(tenant_id=tenant_id, timeouts_seconds=timeouts_seconds or {})
+        outgoing = Outgoing(self._session, token)
+        typed = [UnaryUnary(outgoing), UnaryStream(outgoing), StreamStream(outgoing)]
+        self._channel = (
+            aio.secure_channel(target, secure, settings, interceptors=typed)
+            if secure
+            else aio.insecure_channel(target, settings, interceptors=typed)
+        )
+        self.admin = AdminServiceStub(self._channel)
+        self.catalog = CatalogServiceStub(self._channel)
+        self.route = RouteServiceStub(self._channel)
+        self.feedback = FeedbackServiceStub(self._channel)
+
+    @property
+    def last_revision(self) -> int:
+        """The highest revision that a write of this client has made; 0 before any.
+
+        As `min_revision` of a RouteRequest it asks for an answer that knows of the write.
+        """
+        return self._session.last_revision
+
+    async def wait_until_ready(self, timeout_seconds: float = 5) -> None:
+        """Connect now, so that the first call need not; raises TimeoutError."""
+        async with asyncio.timeout(timeout_seconds):
+            await self._channel.channel_ready()
+
+    async def choose(self, *, timeout_seconds: float | None = None, **fields: Any) -> Decision:
+        """Which model answers? `fields` are those of RouteRequest: `agent_id=`, `message=`, ..."""
+        return await self.route.Route(RouteRequest(**fields), timeout=timeout_seconds)
+
+    async def record(
+        self, *, request_id: str = "", timeout_seconds: float | None = None, **fields: Any
+    ) -> Message:
+        """What became of a call. `fields` are those of Message: `decision_id=`, `latency_ms=`, ..."""
+        request = RecordMessageRequest(message=Message(**fields), request_id=request_id)
+        return await self.feedback.RecordMessage(request, timeout=timeout_seconds)
+
+    async def rate(
+        self,
+        message_id: str,
+        rating: float | None = None,
+        *,
+        signal: Feedback.Signal.ValueType = Feedback.SIGNAL_UNSPECIFIED,
+        timeout_seconds: float | None = None,
+        **fields: Any,
+    ) -> Feedback:
+        """How good it was: a rating from 0 to 1, or a signal. `fields` are those of SubmitFeedbackRequest."""
+        request = SubmitFeedbackRequest(message_id=message_id, rating=rating, signal=signal, **fields)
+        return await self.feedback.SubmitFeedback(request, timeout=timeout_seconds)
+
+    async def paginate(self, method: Callable[[Any], Awaitable[Any]], request: Any) -> AsyncIterator[Any]:
+        """Every item of a List method, such as `client.catalog.ListModels`; pages are read when needed."""
+        page = type(request)()
+        page.CopyFrom(request)
+        while True:
+            response = await method(page)
+            for each in items(response):
+                yield each
+            if not response.next_page_token:
+                return
+            page.page_token = response.next_page_token
+
+    async def close(self) -> None:
+        """Close the connection; calls that run end as cancelled."""
+        await self._channel.close()
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self.close()
