@@ -16,7 +16,8 @@ where tenant_id = %(tenant_id)s and agent_id = %(agent_id)s and model_id = %(mod
 select agent_models.*, models.display_name, models.provider_id, models.cost_tier,
     coalesce(
         agent_models.priority_override, agent_rules.priority_override, models.priority
-    ) as effective_priority
+    ) as effective_priority,
+    octet_length(agent_models::text) as weight
 from agent_models
 join models using (model_id)
 left join agent_rules

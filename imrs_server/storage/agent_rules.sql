@@ -12,7 +12,10 @@ order by create_time, rule_id
 limit 1
 
 -- name: list
-select * from agent_rules where tenant_id = %(tenant_id)s and agent_id = %(agent_id)s /* page */
+select *, octet_length(filter::text) as weight
+from agent_rules
+where tenant_id = %(tenant_id)s and agent_id = %(agent_id)s
+  /* page */
 
 -- name: all_of
 select *

@@ -27,7 +27,7 @@ where tenant_id = %(tenant_id)s and agent_id = %(agent_id)s
 returning *
 
 -- name: list
-select *, tenant_id::text || '/' || agent_id as place
+select *, tenant_id::text || '/' || agent_id as place, octet_length(agents::text) as weight
 from agents
 where (%(tenant_id)s::uuid is null or tenant_id = %(tenant_id)s)
   and (%(agent_class)s = '' or agent_class = %(agent_class)s)
