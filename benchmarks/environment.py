@@ -1,0 +1,42 @@
+"""A server of its own for a run: ``imrs dev`` in a folder that goes away."""
+
+from __future__ import annotations
+
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+START_SECONDS = 120
+
+
+@contextmanager
+def development(*arguments: str) -> Iterator[dict[str, str]]:
+    """Run ``imrs dev`` and yield what its dev.env says."""
+    with tempfile.TemporaryDirectory(prefix="imrs-bench-") as folder:
+        command = [sys.executable, "-m", "imrs_server", "dev", "--data-dir", folder]
+        command += ["--port", "0", "--http-port", "0", *arguments]
+        log = Path(folder) / "dev.log"
+        with log.open("wb") as output:
+            process = subprocess.Popen(command, stdout=output, stderr=output)
+        try:
+            yield _announced(Path(folder) / "dev.env", process, log)
+        finally:
+            process.send_signal(signal.SIGINT)
+            process.wait()
+
+
+def _announced(file: Path, process: subprocess.Popen[bytes], log: Path) -> dict[str, str]:
+    deadline = time.monotonic() + START_SECONDS
+    while not file.exists():
+        if process.poll() is not None or time.monotonic() > deadline:
+            sys.exit(f"imrs dev did not start:\n{log.read_text()}")
+        time.sleep(0.05)
+    return dict(line.split("=", 1) for line in file.read_text().splitlines())
