@@ -12,8 +12,6 @@ from psycopg.types.json import Jsonb
 
 from tests.support.schema import HERE, NOW, ROWS, insert, insert_all
 
-pytestmark = pytest.mark.both_postgres
-
 OUTSIDE: list[tuple[str, str, list[object]]] = [
     ("providers", "provider_id", ["", "A", "a/b", "../a", "-a", "a" * 51, "a\n"]),
     ("agents", "agent_id", ["", "-a", "a b", "a" * 65, "a\n"]),
@@ -67,6 +65,7 @@ def filled(database: str) -> str:
     return database
 
 
+@pytest.mark.both_postgres
 def test_no_number_is_nan_or_infinite(filled: str) -> None:
     with psycopg.connect(filled) as connection:
         numbers = columns(connection, "float4", "float8", "numeric")
@@ -151,6 +150,7 @@ def test_a_vote_may_come_before_its_message_only_as_pending(database: str) -> No
         insert(connection, "feedback", **unknown, pending=True)
 
 
+@pytest.mark.both_postgres
 def test_a_null_tenants_idempotency_key_is_unique_too(database: str) -> None:
     with psycopg.connect(database, autocommit=True) as connection:
         insert(connection, "idempotency_keys", tenant_id=None)
