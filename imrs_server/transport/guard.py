@@ -7,7 +7,7 @@ Default deny: a method that is not in the access table is refused. A handler is 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import grpc
 import structlog
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from imrs_server.transport.tokens import Verifier
 
 Validate = Callable[[Message], None]
-Handler = grpc.RpcMethodHandler[Any, Any]
+Handler: TypeAlias = "grpc.RpcMethodHandler[Any, Any]"  # generic in its stub only
 
 _SCHEME = "bearer "
 
