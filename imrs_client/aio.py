@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any, Self, cast
 
 from grpc import aio
 
 from imrs_client import channel
-from imrs_client.aio_calls import Outgoing, StreamStream, UnaryStream, UnaryUnary
+from imrs_client.aio_calls import Channel, Outgoing, StreamStream, UnaryStream, UnaryUnary
 from imrs_client.paging import items
 from imrs_client.session import Session
 from imrs_client.v1 import (
@@ -53,16 +53,17 @@ class AsyncImrsClient:
         secure = channel.credentials_for(target, credentials, insecure=insecure)
         self._session = Session(tenant_id=tenant_id, timeouts_seconds=timeouts_seconds or {})
         outgoing = Outgoing(self._session, token)
-        typed = [UnaryUnary(outgoing), UnaryStream(outgoing), StreamStream(outgoing)]
+        interceptors = [UnaryUnary(outgoing), UnaryStream(outgoing), StreamStream(outgoing)]
         self._channel = (
-            aio.secure_channel(target, secure, settings, interceptors=typed)
+            aio.secure_channel(target, secure, settings, interceptors=interceptors)
             if secure
-            else aio.insecure_channel(target, settings, interceptors=typed)
+            else aio.insecure_channel(target, settings, interceptors=interceptors)
         )
-        self.admin = AdminServiceStub(self._channel)
-        self.catalog = CatalogServiceStub(self._channel)
-        self.route = RouteServiceStub(self._channel)
-        self.feedback = FeedbackServiceStub(self._channel)
+        typed = cast("aio.Channel", Channel(self._channel, self._session))
+        self.admin = AdminServiceStub(typed)
+        self.catalog = CatalogServiceStub(typed)
+        self.route = RouteServiceStub(typed)
+        self.feedback = FeedbackServiceStub(typed)
 
     @property
     def last_revision(self) -> int:

@@ -12,7 +12,7 @@ from imrs_client.errors import from_rpc_error
 from imrs_client.requests import filled
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Awaitable, Callable
+    from collections.abc import AsyncIterator, Awaitable, Callable, Generator
 
     from imrs_client.session import Session
 
@@ -23,7 +23,7 @@ class Outgoing:
     """What all three interceptors do to a call before it is made."""
 
     def __init__(self, session: Session, token: Token) -> None:
-        self.session = session
+        self._session = session
         self._token = token
 
     async def details(self, given: Any) -> aio.ClientCallDetails:
@@ -34,14 +34,14 @@ class Outgoing:
         metadata = aio.Metadata(*(given.metadata or ()), ("authorization", f"Bearer {token}"))
         return aio.ClientCallDetails(
             given.method,
-            self.session.timeout_seconds(path, given.timeout),
+            self._session.timeout_seconds(path, given.timeout),
             metadata,
             given.credentials,
             given.wait_for_ready,
         )
 
     def request(self, given: Any) -> Any:
-        return filled(given, self.session.tenant_id)
+        return filled(given, self._session.tenant_id)
 
     async def requests(self, given: Any) -> AsyncIterator[Any]:
         """The requests of a stream, whether the caller gave an iterable or an asynchronous one."""
@@ -51,14 +51,6 @@ class Outgoing:
         else:
             for each in given:
                 yield self.request(each)
-
-    async def answers(self, call: Any) -> AsyncIterator[Any]:
-        try:
-            async for each in call:
-                yield each
-            self.session.note(await call.trailing_metadata())
-        except grpc.RpcError as error:
-            raise from_rpc_error(error) from error
 
 
 # One class a kind, for grpc.aio takes an interceptor for the first kind that it is an instance of.
@@ -70,13 +62,7 @@ class UnaryUnary(aio.UnaryUnaryClientInterceptor):
 
     async def intercept_unary_unary(self, continuation: Any, client_call_details: Any, request: Any) -> Any:
         outgoing = self._outgoing
-        call = await continuation(await outgoing.details(client_call_details), outgoing.request(request))
-        try:
-            await call
-        except grpc.RpcError as error:
-            raise from_rpc_error(error) from error
-        outgoing.session.note(await call.trailing_metadata())
-        return call
+        return await continuation(await outgoing.details(client_call_details), outgoing.request(request))
 
 
 class UnaryStream(aio.UnaryStreamClientInterceptor):
@@ -85,8 +71,7 @@ class UnaryStream(aio.UnaryStreamClientInterceptor):
 
     async def intercept_unary_stream(self, continuation: Any, client_call_details: Any, request: Any) -> Any:
         outgoing = self._outgoing
-        call = await continuation(await outgoing.details(client_call_details), outgoing.request(request))
-        return outgoing.answers(call)
+        return await continuation(await outgoing.details(client_call_details), outgoing.request(request))
 
 
 class StreamStream(aio.StreamStreamClientInterceptor):
@@ -96,6 +81,76 @@ class StreamStream(aio.StreamStreamClientInterceptor):
     async def intercept_stream_stream(
         self, continuation: Any, client_call_details: Any, request_iterator: Any
     ) -> Any:
-        outgoing = self._outgoing
-        requests = outgoing.requests(request_iterator)
-        return outgoing.answers(await continuation(await outgoing.details(client_call_details), requests))
+        requests = self._outgoing.requests(request_iterator)
+        return await continuation(await self._outgoing.details(client_call_details), requests)
+
+
+class Channel:
+    """The part of an aio.Channel that stubs use; its calls fail with an ImrsError.
+
+    An interceptor cannot do this: what it raises, or an iterator of its own, upsets grpc.aio when the call is
+    dropped or the channel closes.
+    """
+
+    def __init__(self, channel: aio.Channel, session: Session) -> None:
+        self._channel = channel
+        self._session = session
+
+    def __getattr__(self, kind: str) -> Callable[..., Callable[..., Answer]]:
+        """What makes the calls of one kind, `unary_unary`."""
+        make = getattr(self._channel, kind)
+
+        def typed(*method: Any, **options: Any) -> Callable[..., Answer]:
+            call = make(*method, **options)
+            return lambda *request, **settings: Answer(call(*request, **settings), self._session)
+
+        return typed
+
+
+class Answer:
+    """A call of grpc.aio, to be awaited, iterated over or read from, whose failure is an ImrsError."""
+
+    def __init__(self, call: Any, session: Session) -> None:
+        self._call = call
+        self._session = session
+        self._iterator: AsyncIterator[Any] | None = None
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._call, name)
+
+    def __await__(self) -> Generator[Any, None, Any]:
+        return self._response().__await__()
+
+    def __aiter__(self) -> AsyncIterator[Any]:
+        if self._iterator is None:
+            self._iterator = self._responses()
+        return self._iterator
+
+    async def read(self) -> Any:
+        """The next response of a stream; grpc.aio.EOF after the last."""
+        try:
+            response = await self._call.read()
+        except grpc.RpcError as error:
+            raise from_rpc_error(error) from error
+        if response is aio.EOF:
+            await self._note()
+        return response
+
+    async def _response(self) -> Any:
+        try:
+            response = await self._call
+        except grpc.RpcError as error:
+            raise from_rpc_error(error) from error
+        await self._note()
+        return response
+
+    async def _responses(self) -> AsyncIterator[Any]:
+        try:
+            async for response in self._call:
+                yield response
+        except grpc.RpcError as error:
+            raise from_rpc_error(error) from error
+        await self._note()
+
+    async def _note(self) -> None:
+        self._session.note(await self._call.trailing_metadata())

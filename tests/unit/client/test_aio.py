@@ -96,6 +96,32 @@ def test_streams_take_both_kinds_of_iterables_and_single_writes(service: Service
     run(service, test, tenant_id="t1")
 
 
+def test_calls_run_side_by_side_and_streams_tell_their_revision(service: Service) -> None:
+    async def test(client: AsyncImrsClient) -> None:
+        asked = [v1.RouteRequest(agent_id=f"a{number}") for number in range(20)]
+        answers = await asyncio.gather(*(client.route.Route(each) for each in asked))
+        assert [answer.agent_id for answer in answers] == [each.agent_id for each in asked]
+        service.revision = 5
+        stages = [step.stage async for step in client.admin.SyncProvider(v1.SyncProviderRequest())]
+        assert stages == v1.SyncProgress.Stage.values()
+        assert client.last_revision == 5
+
+    run(service, test)
+
+
+def test_a_token_that_cannot_be_had_fails_the_call(service: Service) -> None:
+    def fetch_token() -> str:
+        raise LookupError("no token")
+
+    async def main() -> None:
+        async with AsyncImrsClient(service.address, token=fetch_token) as client:
+            with pytest.raises(LookupError, match="no token"):
+                await client.choose(agent_id="a")
+
+    asyncio.run(main())
+    assert service.seen == []
+
+
 def test_pages_are_read_when_needed(service: Service) -> None:
     async def test(client: AsyncImrsClient) -> None:
         models = client.paginate(client.catalog.ListModels, v1.ListModelsRequest(page_size=3))
