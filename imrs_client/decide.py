@@ -67,7 +67,12 @@ def _eligible(table: RankedTable, query: Query) -> Match:
     )
     if table.policy.require_credentials:
         mask |= CREDENTIALED
-    match = table.matching(mask, query.roles)
+    match = table.matching(
+        mask,
+        roles=query.roles,
+        tokens=max(query.min_context_length, query.estimated_prompt_tokens),
+        told=query.min_context_length > 0,
+    )
     tests = filters.beyond_mask(table, query)
     if not tests:
         return match
@@ -155,14 +160,15 @@ def _fallbacks(
     named = table.candidates[selected].fallback_model_ids
     if named is None:
         named = table.fallback_model_ids
+    wanted = query.max_fallbacks
+    ranked = [i for i in match.indexes[: wanted + 1] if i != selected][:wanted]
     if named is not None:
-        order: Iterable[int] = _positions(table, named)
+        order = _positions(table, named)
     elif reason is Reason.PREFERENCE:
-        order = [*_positions(table, table.preferred_model_ids), *match.indexes[: query.max_fallbacks + 1]]
+        order = [*_positions(table, table.preferred_model_ids), *ranked]
     else:
-        order = match.indexes[: query.max_fallbacks + 1]
-    found = dict.fromkeys(i for i in order if i != selected and _among(i, match.indexes))
-    return tuple(found)[: query.max_fallbacks]
+        return tuple(ranked)
+    return tuple(dict.fromkeys(i for i in order if i != selected and _among(i, match.indexes)))[:wanted]
 
 
 def _positions(table: RankedTable, model_ids: Iterable[str]) -> list[int]:

@@ -199,7 +199,6 @@ _FILTERS: tuple[tuple[RemovedBy, Make], ...] = (
 )
 
 _BEYOND_MASK: tuple[Make, ...] = (
-    _by_context,
     _by_allowed,
     _by_excluded,
     _by_data,

@@ -6,6 +6,7 @@ hand them to :func:`imrs_client.decide.decide`, so they cannot disagree.
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
@@ -127,7 +128,7 @@ _TIER = 4
 _TYPE = 8
 _WORDS = 16
 
-# More masks than this are a sign of random requests; the memo then starts afresh.
+# More combinations than this are a sign of random requests; the memo then starts afresh.
 _MEMO_SIZE = 256
 
 
@@ -160,7 +161,8 @@ class RankedTable:
     bits: tuple[int, ...] = field(init=False)
     position: Mapping[str, int] = field(init=False)
     roles: frozenset[str] = field(init=False)
-    _memo: dict[tuple[int, frozenset[str]], Match] = field(
+    context_lengths: tuple[int, ...] = field(init=False)
+    _memo: dict[tuple[int, frozenset[str], int, bool], Match] = field(
         init=False, default_factory=dict, compare=False, repr=False
     )
 
@@ -170,6 +172,8 @@ class RankedTable:
         object.__setattr__(self, "bits", tuple(_bits(each, words) for each in self.candidates))
         object.__setattr__(self, "position", {each.model_id: i for i, each in enumerate(self.candidates)})
         object.__setattr__(self, "roles", frozenset().union(*map(_named_roles, self.candidates)))
+        lengths = {each.context_length for each in self.candidates if each.context_length is not None}
+        object.__setattr__(self, "context_lengths", tuple(sorted(lengths)))
 
     def mask(
         self,
@@ -188,19 +192,25 @@ class RankedTable:
             wanted |= self.words.get("domain:" + word, NEVER)
         return wanted
 
-    def matching(self, mask: int, roles: frozenset[str] = frozenset()) -> Match:
-        """The candidates that have all bits of a mask and are open to one of the roles.
+    def matching(
+        self, mask: int, *, roles: frozenset[str] = frozenset(), tokens: int = 0, told: bool = False
+    ) -> Match:
+        """The candidates that have all bits of a mask, are open to one of the roles and hold so many tokens.
 
-        Remembered, since few masks make most requests; roles that no candidate names make no difference.
+        ``told`` leaves out those whose context length is not known. Remembered, since few combinations make
+        most requests: roles that no candidate names make no difference, nor does a number of tokens between
+        two context lengths that occur.
         """
         roles &= self.roles
-        key = (mask, roles)
+        key = (mask, roles, bisect_left(self.context_lengths, tokens), told)
         found = self._memo.get(key)
         if found is None:
             wanted = mask if roles else mask | UNRESTRICTED
             indexes = (i for i, bits in enumerate(self.bits) if bits & wanted == wanted)
             if roles:
                 indexes = (i for i in indexes if _open_to(self.candidates[i], roles))
+            if tokens > 0 or told:
+                indexes = (i for i in indexes if _holds(self.candidates[i], tokens, told))
             found = self.match(indexes)
             if len(self._memo) >= _MEMO_SIZE:
                 self._memo.clear()
@@ -224,6 +234,11 @@ def _open_to(candidate: Candidate, roles: frozenset[str]) -> bool:
     return (capsule is None or not capsule.isdisjoint(roles)) and (
         not allowed or not allowed.isdisjoint(roles)
     )
+
+
+def _holds(candidate: Candidate, tokens: int, told: bool) -> bool:
+    known = candidate.context_length
+    return not told if known is None else known >= tokens
 
 
 def _words(candidates: Iterable[Candidate]) -> dict[str, int]:

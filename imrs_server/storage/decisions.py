@@ -27,8 +27,8 @@ Q = sql.load(__file__)
 # The order of the columns in the query `copy`.
 _COLUMNS = (
     "tenant_id", "decision_id", "create_time", "agent_id", "task_type", "confidence", "source", "model_id",
-    "reason", "fallback_model_ids", "candidates_total", "candidates_eligible", "index_revision", "stale", "score",
-    "propensity", "request_id", "conversation_id", "detail",
+    "reason", "fallback_model_ids", "candidates_total", "candidates_eligible", "index_revision", "stale",
+    "score", "propensity", "request_id", "conversation_id", "detail",
 )  # fmt: skip
 assert set(_COLUMNS) == {each.name for each in fields(DecisionRecord)}
 

@@ -1,0 +1,187 @@
+"""From an agent, its models and the evidence to the ranked table that decisions read."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from decimal import Decimal
+
+from imrs_client.ranked import Candidate, Policy, RankedTable, RemovedBy
+from imrs_server.domain import capsule, scoring
+from imrs_server.domain.agent import Agent, AgentModel
+from imrs_server.domain.model import Lifecycle, Model, PriceState
+from imrs_server.domain.provider import DataPolicy, Provider, State
+from imrs_server.domain.routing import CostPreference, RoutingPolicy
+from imrs_server.domain.scoring import NOTHING, Evidence, Knowledge, Score, Scorer
+
+# A share of errors among fewer calls says nothing.
+CALLS_TO_JUDGE = 10
+
+_PRICED = frozenset({PriceState.PRICE_KNOWN, PriceState.PRICE_FREE})
+
+
+@dataclass(frozen=True, slots=True)
+class Offer:
+    """One model of an agent, with what the catalogue says of it."""
+
+    agent_model: AgentModel
+    model: Model
+    provider: Provider
+
+    @property
+    def priority(self) -> int:
+        override = self.agent_model.priority_override
+        return self.model.priority if override is None else override
+
+    @property
+    def context_length(self) -> int | None:
+        own = self.agent_model.context_length
+        return self.model.context_length if own is None else own
+
+    @property
+    def prices_usd(self) -> tuple[Decimal | None, Decimal | None]:
+        """Input and output price per 1M tokens: the agent's own, else the catalogue's."""
+        own, model = self.agent_model, self.model
+        return (
+            model.input_price_usd if own.input_price_usd is None else own.input_price_usd,
+            model.output_price_usd if own.output_price_usd is None else own.output_price_usd,
+        )
+
+    @property
+    def blended_usd(self) -> float | None:
+        """Price per 1M tokens, three of input to one of output; None where it cannot be trusted."""
+        own, model = self.agent_model, self.model
+        trusted = model.price_state in _PRICED
+        prices = [
+            price
+            for price, mine in zip(self.prices_usd, (own.input_price_usd, own.output_price_usd), strict=True)
+            if price is not None and (trusted or mine is not None)
+        ]
+        if len(prices) == 2:
+            return float(3 * prices[0] + prices[1]) / 4
+        return 0.0 if model.price_state is PriceState.PRICE_FREE else None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Subject:
+    """All of an agent that does not depend on the task. ``policy`` is merged over all levels."""
+
+    agent: Agent
+    offers: tuple[Offer, ...]
+    policy: RoutingPolicy = field(default_factory=RoutingPolicy)
+    default_model_id: str = ""
+    preferred_model_ids: tuple[str, ...] = ()
+    revision: int = 0
+
+
+def build(subject: Subject, knowledge: Knowledge, scorer: Scorer = scoring.score) -> RankedTable:
+    """The table of an agent and a task, best first. Raises what the scorer raises."""
+    models = [(each.model.model_id, each.priority) for each in subject.offers]
+    return _table(subject, knowledge, scorer(subject.policy, knowledge, models), degraded=False)
+
+
+def degraded(subject: Subject, knowledge: Knowledge) -> RankedTable:
+    """The table in mere order of priority, for where ranking or detection failed."""
+    scores = {each.model.model_id: Score(priority_term=each.priority / 100) for each in subject.offers}
+    return _table(subject, knowledge, scores, degraded=True)
+
+
+def _table(
+    subject: Subject, knowledge: Knowledge, scores: dict[str, Score], *, degraded: bool
+) -> RankedTable:
+    agent = subject.agent
+    allowed = capsule.allowed(agent.capsule)
+    candidates = [
+        _candidate(
+            agent,
+            offer,
+            allowed(offer.model.model_id, offer.model.external_id),
+            knowledge.task_cells.get(offer.model.model_id, NOTHING),
+            scores[offer.model.model_id],
+        )
+        for offer in subject.offers
+    ]
+    return RankedTable(
+        revision=subject.revision,
+        agent_id=agent.agent_id,
+        task_type=knowledge.task_type,
+        candidates=tuple(ordered(candidates)),
+        policy=_policy(subject.policy),
+        default_model_id=subject.default_model_id,
+        override_model_id=agent.override.model_id if agent.override else "",
+        preferred_model_ids=subject.preferred_model_ids,
+        fallback_model_ids=agent.fallback_model_ids,
+        degraded=degraded,
+    )
+
+
+def ordered(candidates: Iterable[Candidate]) -> list[Candidate]:
+    """Best first: by score, then the cheaper, then by model_id, so that ties never depend on chance."""
+    return sorted(
+        candidates,
+        key=lambda each: (
+            -each.score,
+            float("inf") if each.cost_usd is None else each.cost_usd,
+            each.model_id,
+        ),
+    )
+
+
+def _candidate(agent: Agent, offer: Offer, roles: capsule.Roles, known: Evidence, score: Score) -> Candidate:
+    model, own = offer.model, offer.agent_model
+    data = offer.provider.data_policy or DataPolicy()
+    return Candidate(
+        model_id=model.model_id,
+        external_id=model.external_id,
+        model_type=model.model_type,
+        capabilities=frozenset(model.capabilities),
+        domains=frozenset(model.domains),
+        context_length=offer.context_length,
+        priority=offer.priority,
+        cost_tier=model.cost_tier,
+        cost_usd=offer.blended_usd,
+        state_removal=_removal(agent, offer),
+        capsule_roles=roles,
+        allowed_roles=frozenset(own.allowed_roles),
+        regions=frozenset(data.regions),
+        trains_on_data=data.trains_on_data,
+        retains_data=data.retains_data,
+        credentials_ok=offer.provider.credentials_ok,
+        latency_ms=known.latency_ms_sum / known.latency_n if known.latency_n > 0 else None,
+        error_rate=known.errors / known.calls if known.calls >= CALLS_TO_JUDGE else None,
+        fallback_model_ids=own.fallback_model_ids,
+        priority_term=score.priority_term,
+        experience_term=score.experience_term,
+        exploration_term=score.exploration_term,
+        rating_mean=score.rating_mean,
+        rating_count=score.rating_count,
+        task_rating_count=score.task_rating_count,
+        level=score.level,
+    )
+
+
+def _removal(agent: Agent, offer: Offer) -> tuple[RemovedBy, str] | None:
+    model, provider = offer.model, offer.provider
+    if agent.state is not State.ACTIVE:
+        return RemovedBy.DISABLED, "the agent is disabled"
+    if not offer.agent_model.enabled:
+        return RemovedBy.DISABLED, "not enabled for the agent"
+    if provider.state is not State.ACTIVE:
+        return RemovedBy.PROVIDER, f"provider {provider.provider_id} is {provider.state.lower()}"
+    if model.delete_time is not None:
+        return RemovedBy.UNAVAILABLE, "deleted"
+    if model.lifecycle is Lifecycle.RETIRED:
+        return RemovedBy.UNAVAILABLE, "retired"
+    return None if model.available else (RemovedBy.UNAVAILABLE, "not available")
+
+
+def _policy(policy: RoutingPolicy) -> Policy:
+    return Policy(
+        similarity_margin=policy.similarity_margin or 0.0,
+        cheaper_when_similar=policy.cost_preference is not CostPreference.NONE,
+        session_affinity=policy.session_affinity,
+        require_credentials=bool(policy.require_credentials),
+        max_cost_tier=policy.max_cost_tier,
+        max_latency_ms=policy.max_latency_ms,
+        max_error_rate=policy.max_error_rate,
+    )

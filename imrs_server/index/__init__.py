@@ -1,0 +1,1 @@
+"""The warm index: what Route answers from, kept fresh by revision."""

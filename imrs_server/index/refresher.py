@@ -1,0 +1,91 @@
+"""Keeps the index fresh: hears of changes, reads them by revision, swaps the state."""
+
+from __future__ import annotations
+
+import random
+import threading
+from typing import TYPE_CHECKING
+
+import structlog
+
+from imrs_server.domain import scoring
+from imrs_server.index import loader
+from imrs_server.storage.listener import Listener
+
+if TYPE_CHECKING:
+    from imrs_server.domain.scoring import Scorer
+    from imrs_server.index.warm import Index
+
+log = structlog.get_logger()
+
+_SHORTEST_PAUSE_SECONDS = 0.05
+_LONGEST_PAUSE_SECONDS = 2.0
+
+
+class Refresher:
+    """A thread with a connection of its own. A notification is only a hint: a poll finds what was lost.
+
+    Whatever goes wrong, the last good state stays in use and the thread tries again.
+    """
+
+    def __init__(self, dsn: str, index: Index, *, scorer: Scorer = scoring.score) -> None:
+        self._dsn = dsn
+        self._index = index
+        self._scorer = scorer
+        self._stopping = threading.Event()
+        self._listener: Listener | None = None
+        self._failures = 0
+        self._thread = threading.Thread(target=self._run, name="index", daemon=True)
+
+    def start(self) -> None:
+        """Begin; does not wait for the database to be there."""
+        self._thread.start()
+
+    def stop(self) -> None:
+        """End the thread and wait for it, whatever it is waiting for."""
+        self._stopping.set()
+        listener = self._listener
+        if listener is not None:
+            listener.interrupt()
+        self._thread.join()
+
+    def _run(self) -> None:
+        while not self._stopping.is_set():
+            try:
+                self._follow()
+            except Exception as error:  # noqa: BLE001  (the index outlives whatever a database can answer)
+                self._index.connected = False
+                if not self._stopping.is_set():
+                    self._failed(error)
+
+    def _follow(self) -> None:
+        """Read everything, then what changes, until something fails."""
+        self._listener = listener = Listener(self._dsn)
+        try:
+            while not self._stopping.is_set():
+                self._read(listener)
+                listener.wait(self._index.poll_seconds)
+        finally:
+            self._listener = None
+            listener.close()
+
+    def _read(self, listener: Listener) -> None:
+        before = self._index.current
+        with listener.snapshot() as tx:
+            # What fails twice on a difference may work on the whole.
+            if before is None or self._failures > 1:
+                state = loader.whole(tx, self._scorer)
+            else:
+                state = loader.next_state(tx, before)
+        self._index.confirm(state)
+        if self._failures or before is None or before.epoch != state.epoch:
+            sizes = {"agents": len(state.agents), "models": len(state.models)}
+            log.info("index.loaded", revision=state.revision, **sizes)
+        self._failures = 0
+
+    def _failed(self, error: Exception) -> None:
+        self._failures += 1
+        if self._failures == 1:
+            log.warning("index.disconnected", revision=self._index.revision, exc_info=error)
+        longest = min(_SHORTEST_PAUSE_SECONDS * 2 ** min(self._failures, 10), _LONGEST_PAUSE_SECONDS)
+        self._stopping.wait(random.uniform(_SHORTEST_PAUSE_SECONDS, longest))  # noqa: S311  (spreads retries)

@@ -1,0 +1,112 @@
+"""What the index knows at one revision."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from uuid import UUID
+
+from imrs_client import tasks
+from imrs_client.tasks import SRS_RULES, Rules
+from imrs_server.domain import scoring
+from imrs_server.domain.agent import Agent, AgentModel
+from imrs_server.domain.defaults import Defaults
+from imrs_server.domain.model import Model
+from imrs_server.domain.preference import Preference
+from imrs_server.domain.provider import Provider
+from imrs_server.domain.ranking import Offer
+from imrs_server.domain.scoring import Cells, Pool, Scorer, Weights
+from imrs_server.index.tables import AgentTables, Sources
+from imrs_server.storage.index import Key
+
+# Beyond this all tables start afresh: a candidate takes about half a kilobyte.
+MAX_CANDIDATES = 400_000
+
+
+@dataclass(frozen=True, slots=True)
+class Enrolled:
+    """An agent with its settings for models."""
+
+    agent: Agent
+    models: tuple[AgentModel, ...] = ()
+
+
+@dataclass(slots=True)
+class Made:
+    """What was made from a state: only ever added to, entry by entry. A lost entry is made again."""
+
+    agents: dict[Key, AgentTables] = field(default_factory=dict)
+    pools: dict[tuple[UUID, Weights], Pool] = field(default_factory=dict)
+    rules: dict[UUID, Rules] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class State:
+    """All that Route needs. Equal revisions of one epoch mean equal answers."""
+
+    revision: int
+    epoch: UUID
+    providers: Mapping[str, Provider] = field(default_factory=dict)
+    models: Mapping[str, Model] = field(default_factory=dict)
+    agents: Mapping[Key, Enrolled] = field(default_factory=dict)
+    preferences: Mapping[str, Preference] = field(default_factory=dict)
+    defaults: Mapping[UUID | None, Defaults] = field(default_factory=dict)
+    evidence: Mapping[Key, Mapping[str, Cells]] = field(default_factory=dict)
+    scorer: Scorer = scoring.score
+    made: Made = field(default_factory=Made, compare=False, repr=False)
+
+    def agent(self, tenant_id: UUID, agent_id: str) -> AgentTables | None:
+        """The tables of an agent; None where the tenant has no such agent."""
+        key = Key(tenant_id, agent_id)
+        found = self.made.agents.get(key)
+        if found is None:
+            enrolled = self.agents.get(key)
+            found = None if enrolled is None else self._keep(key, self._tables(key, enrolled))
+        return found
+
+    def rules(self, tenant_id: UUID) -> Rules:
+        """The rules of task detection: the tenant's over the global ones over the built-in ones."""
+        found = self.made.rules.get(tenant_id)
+        if found is None:
+            levels = [each.task_rules for each in reversed(self._levels(tenant_id))]
+            found = self.made.rules[tenant_id] = tasks.merge(*levels, SRS_RULES)
+        return found
+
+    def _keep(self, key: Key, tables: AgentTables) -> AgentTables:
+        agents = self.made.agents
+        if len(agents) % 64 == 63 and sum(each.size for each in list(agents.values())) > MAX_CANDIDATES:
+            agents.clear()
+        agents[key] = tables
+        return tables
+
+    def _tables(self, key: Key, enrolled: Enrolled) -> AgentTables:
+        pooled = self.evidence.get(Key(key.tenant_id, ""), {})
+        return AgentTables(
+            Sources(
+                revision=self.revision,
+                agent=enrolled.agent,
+                offers=tuple(self._offers(enrolled)),
+                levels=self._levels(key.tenant_id),
+                preferences=self.preferences,
+                own=self.evidence.get(key, {}),
+                pooled=pooled,
+                pool=lambda weights: self._pool(key.tenant_id, weights),
+                scorer=self.scorer,
+            )
+        )
+
+    def _offers(self, enrolled: Enrolled) -> list[Offer]:
+        found = ((each, self.models.get(each.model_id)) for each in enrolled.models)
+        return [Offer(own, model, self.providers[model.provider_id]) for own, model in found if model]
+
+    def _levels(self, tenant_id: UUID) -> list[Defaults]:
+        found = (self.defaults.get(None), self.defaults.get(tenant_id))
+        return [each for each in found if each is not None]
+
+    def _pool(self, tenant_id: UUID, weights: Weights) -> Pool:
+        key = (tenant_id, weights)
+        found = self.made.pools.get(key)
+        if found is None:
+            pooled = self.evidence.get(Key(tenant_id, ""), {})
+            found = self.made.pools[key] = scoring.pool(pooled, weights)
+        return found

@@ -1,0 +1,186 @@
+"""The tables of one agent, each made on first use, and the answers made from them.
+
+Nothing here takes a lock: what two threads make at once is equal, and one of the two stays.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING
+
+import structlog
+
+from imrs_client.ids import new_id
+from imrs_server.domain import parameters, ranking, routing, scoring
+from imrs_server.domain.agent import Agent
+from imrs_server.domain.decision import SelectedModel
+from imrs_server.domain.defaults import Defaults
+from imrs_server.domain.preference import OTHER_CLASSES, Preference
+from imrs_server.domain.ranking import Offer, Subject
+from imrs_server.domain.routing import DEFAULT_POLICY
+from imrs_server.domain.scoring import Cells, Knowledge, Pool, Scorer, Weights
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from imrs_client.ranked import Candidate, RankedTable
+    from imrs_server.domain.parameters import Parameters
+
+log = structlog.get_logger()
+
+# Task types are the callers' words: more tables than this make an agent's start afresh.
+MAX_TABLES = 64
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Sources:
+    """What the tables of an agent are made from, at a revision.
+
+    ``levels`` are the defaults, the global ones first; ``own`` and ``pooled`` the evidence of the agent and
+    of its tenant by task type; ``pool`` sums the tenant's evidence up.
+    """
+
+    revision: int
+    agent: Agent
+    offers: tuple[Offer, ...]
+    levels: Sequence[Defaults] = ()
+    preferences: Mapping[str, Preference] = field(default_factory=dict)
+    own: Mapping[str, Cells] = field(default_factory=dict)
+    pooled: Mapping[str, Cells] = field(default_factory=dict)
+    pool: Callable[[Weights], Pool] = lambda _: scoring.NO_POOL
+    scorer: Scorer = scoring.score
+
+
+class Table:
+    """A ranked table, and its candidates with what is needed to call them."""
+
+    __slots__ = ("_answers", "_around", "_below", "_offers", "ranked")
+
+    def __init__(
+        self, ranked: RankedTable, offers: Iterable[Offer], *, below: Parameters, around: Parameters
+    ) -> None:
+        """``below`` are the parameters of the levels under the model's, ``around`` of those over it."""
+        self.ranked = ranked
+        self._offers = {each.model.model_id: each for each in offers}
+        self._below = below
+        self._around = around
+        self._answers: dict[int, SelectedModel] = {}
+
+    def answer(self, position: int) -> SelectedModel:
+        """The candidate at a position."""
+        found = self._answers.get(position)
+        if found is None:
+            candidate = self.ranked.candidates[position]
+            found = self._answers[position] = self._make(candidate, self._offers[candidate.model_id])
+        return found
+
+    def _make(self, candidate: Candidate, offer: Offer) -> SelectedModel:
+        model, provider = offer.model, offer.provider
+        input_price_usd, output_price_usd = offer.prices_usd
+        return SelectedModel(
+            model_id=model.model_id,
+            provider_id=provider.provider_id,
+            provider_type=provider.provider_type,
+            api_base=provider.api_base,
+            api_key_vault_path=provider.api_key_vault_path,
+            external_id=model.external_id,
+            display_name=model.display_name,
+            priority=candidate.priority,
+            cost_tier=model.cost_tier,
+            score=candidate.score,
+            parameters=parameters.merge(
+                self._below, model.parameters, self._around, offer.agent_model.parameters
+            ),
+            context_length=candidate.context_length,
+            capabilities=model.capabilities,
+            input_price_usd=input_price_usd,
+            output_price_usd=output_price_usd,
+            price_state=model.price_state,
+            credentials_ok=candidate.credentials_ok,
+        )
+
+
+class AgentTables:
+    """All tables of an agent, as its sources at one revision make them."""
+
+    __slots__ = ("_common", "_policy", "_sources", "_tables", "agent")
+
+    def __init__(self, sources: Sources) -> None:
+        self.agent = sources.agent
+        self._sources = sources
+        self._common = parameters.merge(*(each.parameters for each in sources.levels))
+        self._policy = routing.merge(
+            DEFAULT_POLICY, *(each.routing for each in sources.levels), sources.agent.routing
+        )
+        self._tables: dict[tuple[str, str, bool], Table] = {}
+
+    @property
+    def size(self) -> int:
+        """How many candidates it holds in all."""
+        return len(self._tables) * len(self._sources.offers)
+
+    def names(self, model_ids: frozenset[str]) -> bool:
+        """Whether one of these models is the agent's."""
+        return any(each.model.model_id in model_ids for each in self._sources.offers)
+
+    def table(self, task_type: str, agent_class: str = "", *, degraded: bool = False) -> Table:
+        """The table for a task; ``degraded`` asks for mere priority order.
+
+        ``agent_class`` counts where the agent itself has none. Where ranking fails, the error is logged and
+        the table is a degraded one.
+        """
+        sources = self._sources
+        # Without evidence all tasks have one table, or invented task types would fill the memory.
+        task_type = task_type if task_type in sources.pooled or task_type in sources.own else ""
+        agent_class = self.agent.agent_class or agent_class
+        if agent_class not in sources.preferences:
+            agent_class = OTHER_CLASSES if agent_class else ""
+        key = (task_type, agent_class, degraded)
+        found = self._tables.get(key)
+        if found is None:
+            if len(self._tables) >= MAX_TABLES:
+                self._tables.clear()
+            found = self._tables[key] = self._make(*key)
+        return found
+
+    def _make(self, task_type: str, agent_class: str, degraded: bool) -> Table:
+        sources = self._sources
+        preference = sources.preferences.get(agent_class)
+        subject = Subject(
+            agent=self.agent,
+            offers=sources.offers,
+            policy=self._policy,
+            default_model_id=self._default_model_id(),
+            preferred_model_ids=preference.model_ids if preference else (),
+            revision=sources.revision,
+        )
+        own = self.agent.parameters
+        around = parameters.merge(preference.parameters, own) if preference else own
+        ranked = self._rank(subject, task_type, degraded)
+        return Table(ranked, sources.offers, below=self._common, around=around)
+
+    def _default_model_id(self) -> str:
+        named = (each.default_model_id for each in reversed(self._sources.levels) if each.default_model_id)
+        return self.agent.default_model_id or next(named, "")
+
+    def _rank(self, subject: Subject, task_type: str, degraded: bool) -> RankedTable:
+        sources = self._sources
+        knowledge = Knowledge(
+            task_type=task_type,
+            agent_cells=sources.own.get(task_type, {}),
+            task_cells=sources.pooled.get(task_type, {}),
+        )
+        if not degraded:
+            try:
+                known = replace(knowledge, pool=sources.pool(scoring.weights(self._policy)))
+                return ranking.build(subject, known, sources.scorer)
+            except Exception:
+                log.exception(
+                    "ranking.failed",
+                    error_id=str(new_id()),
+                    tenant=str(self.agent.tenant_id),
+                    agent_id=self.agent.agent_id,
+                    task_type=task_type,
+                )
+        return ranking.degraded(subject, knowledge)

@@ -1,0 +1,59 @@
+"""The index in use: one reference that readers take, and the refresher replaces."""
+
+from __future__ import annotations
+
+import threading
+from time import monotonic
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from imrs_server.index.state import State
+
+
+class Index:
+    """``current`` is the newest state, None until one was read. It never changes: take it once a call."""
+
+    def __init__(self, *, poll_seconds: float = 2.0) -> None:
+        """``poll_seconds`` without a word from the database make the answers stale."""
+        self.current: State | None = None
+        self.connected = False
+        self.poll_seconds = poll_seconds
+        self._heard = monotonic()
+        self._moved = threading.Condition()
+
+    @property
+    def revision(self) -> int:
+        """0 until the first state is read."""
+        state = self.current
+        return 0 if state is None else state.revision
+
+    @property
+    def age_seconds(self) -> float:
+        """Time since the database last confirmed the current state."""
+        return monotonic() - self._heard
+
+    @property
+    def stale(self) -> bool:
+        """Whether changes may have been missed for longer than a poll interval.
+
+        A connection that is up and silent is given the time of a second poll.
+        """
+        limit = self.poll_seconds * 2 if self.connected else self.poll_seconds
+        return monotonic() - self._heard > limit
+
+    def confirm(self, state: State) -> None:
+        """Put a state into use, or confirm that the one in use is the newest."""
+        self._heard = monotonic()
+        self.connected = True
+        if state is self.current:
+            return
+        self.current = state
+        with self._moved:
+            self._moved.notify_all()
+
+    def wait_for(self, revision: int, timeout_seconds: float) -> bool:
+        """Wait until a revision is in use; for start-up and tests, never for a call."""
+        with self._moved:
+            return self._moved.wait_for(
+                lambda: self.current is not None and self.current.revision >= revision, timeout_seconds
+            )

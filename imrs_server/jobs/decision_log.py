@@ -1,0 +1,121 @@
+"""The decision log: Route hands decisions over and goes on; a thread writes them a few times a second."""
+
+from __future__ import annotations
+
+import threading
+from collections import deque
+from typing import TYPE_CHECKING
+
+import structlog
+
+from imrs_server.domain.decision import record
+from imrs_server.domain.errors import DatabaseUnavailable
+from imrs_server.storage import decisions, partitions
+from imrs_server.storage.partitions import Table
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from imrs_server.domain.decision import Decision, DecisionRecord
+    from imrs_server.storage.database import Database, Tx
+
+log = structlog.get_logger()
+
+CAPACITY = 10_000
+PERIOD_SECONDS = 0.2
+_BATCH = 5_000
+
+
+class DecisionLog:
+    """Bounded: while the database is away, decisions beyond ``capacity`` are dropped and counted."""
+
+    def __init__(
+        self, database: Database, *, capacity: int = CAPACITY, period_seconds: float = PERIOD_SECONDS
+    ) -> None:
+        self._database = database
+        self._capacity = capacity
+        self._period_seconds = period_seconds
+        self._waiting: deque[Decision] = deque()
+        self._writing = threading.Lock()
+        self._stopping = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="decision-log", daemon=True)
+        self.dropped = 0
+        """Decisions that were not stored: the buffer was full, or the database refused them for good."""
+
+    def start(self) -> None:
+        self._thread.start()
+
+    def stop(self) -> None:
+        """End the thread, and write what is left."""
+        self._stopping.set()
+        self._thread.join()
+        self.flush()
+
+    def offer(self, decision: Decision) -> None:
+        """Take a decision; never waits. Counting is exact but for races between threads."""
+        if len(self._waiting) >= self._capacity:
+            self.dropped += 1
+        else:
+            self._waiting.append(decision)
+
+    def flush(self) -> bool:
+        """Write what was offered before the call; says whether all of it is settled."""
+        with self._writing:
+            while self._waiting:
+                batch = [self._waiting.popleft() for _ in range(min(len(self._waiting), _BATCH))]
+                if not self._settle(batch):
+                    return False
+        return True
+
+    def _run(self) -> None:
+        while not self._stopping.wait(self._period_seconds):
+            self.flush()
+
+    def _settle(self, batch: list[Decision]) -> bool:
+        try:
+            self._write([record(each) for each in batch])
+        except DatabaseUnavailable:
+            log.warning("decisions.delayed", waiting=len(self._waiting) + len(batch))
+            # The oldest are kept: feedback on them is due next.
+            self._waiting.extendleft(reversed(batch))
+            return False
+        return True
+
+    def _write(self, records: Sequence[DecisionRecord]) -> None:
+        """By COPY; where that fails, without those that are there already or that the database refuses."""
+        try:
+            self._store(decisions.copy, records)
+        except DatabaseUnavailable:
+            raise
+        except Exception:  # noqa: BLE001  (storage has no word for rows that it refuses)
+            self._write_carefully(records)
+
+    def _write_carefully(self, records: Sequence[DecisionRecord]) -> None:
+        try:
+            self._store(decisions.insert, records)
+        except DatabaseUnavailable:
+            raise
+        except Exception:
+            if len(records) > 1:
+                middle = len(records) // 2
+                self._write_carefully(records[:middle])
+                self._write_carefully(records[middle:])
+                return
+            self.dropped += 1
+            log.exception("decision.refused", decision_id=str(records[0].decision_id))
+
+    def _store(
+        self, write: Callable[[Tx, Sequence[DecisionRecord]], None], records: Sequence[DecisionRecord]
+    ) -> None:
+        try:
+            with self._database.system() as tx:
+                write(tx, records)
+        except Exception as error:
+            if not partitions.is_missing(error):
+                raise
+            months = {(each.create_time.year, each.create_time.month): each.create_time for each in records}
+            for time in months.values():
+                with self._database.system() as tx:
+                    partitions.ensure_month(tx, Table.DECISIONS, time)
+            with self._database.system() as tx:
+                write(tx, records)
