@@ -109,3 +109,20 @@ class ModelFilter:
     search: str = ""
     min_context_length: int | None = None
     max_input_price_usd: Decimal | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BulkUpdate:
+    """What to set on every model that passes a filter; None leaves a field as it is."""
+
+    available: bool | None = None
+    priority: int | None = None
+    cost_tier: CostTier | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BulkResult:
+    """How many models passed the filter, and how many of them were not that way before."""
+
+    matched_count: int
+    updated_count: int

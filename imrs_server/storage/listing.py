@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, LiteralString, TypeVar
 
 from imrs_server.domain.errors import InvalidRequest, Violation
@@ -19,18 +19,23 @@ T = TypeVar("T")
 
 MARK = "/* page */"
 
+# A page ends early rather than outgrow the message that clients accept by default, 4 MiB.
+_PAGE_BYTES = 2 << 20
+
 
 @dataclass(frozen=True, slots=True)
 class Listing:
     """What a list may be sorted by: field -> (SQL expression that is never null, its type); first is default.
 
     ``key`` is an entry of ``orders`` whose values are unique; it breaks ties. Nobody may ask for what is
-    ``hidden``. A query used with it ends in ``where ... /* page */``.
+    ``hidden``. ``nulls`` says what an order's expression makes of a null in the column of that name. A query
+    used with it ends in ``where ... /* page */``; where rows are large it also gives their ``weight``, bytes.
     """
 
     key: str
     orders: Mapping[str, tuple[LiteralString, LiteralString]]
     hidden: frozenset[str] = frozenset()
+    nulls: Mapping[str, Any] = field(default_factory=dict)
 
     def page(
         self, tx: Tx, query: Query, shape: Callable[[Row], T], request: PageRequest, /, **filters: Any
@@ -53,16 +58,20 @@ class Listing:
             MARK, f"{behind} order by {sort} {direction}, {key} {direction} limit %(limit)s"
         )
         rows = tx.execute(paged, {**filters, **start, "limit": request.size + 1}).fetchall()
-        more = len(rows) > request.size
-        rows = rows[: request.size]
+        fitting = _fitting(rows[: request.size])
+        more = len(rows) > len(fitting)
+        rows = fitting
         count: LiteralString = f"select count(*) as n from ({query.text}) as matching"  # noqa: S608  (from our file)
         total = tx.execute(count, filters).fetchone()
         assert total is not None
         return Page(
             items=[shape(row) for row in rows],
             total_size=total["n"],
-            after=(rows[-1][name], rows[-1][self.key]) if more else None,
+            after=(self._sort_value(rows[-1], name), rows[-1][self.key]) if more else None,
         )
+
+    def _sort_value(self, row: Row, name: str) -> Any:
+        return self.nulls.get(name) if row[name] is None else row[name]
 
     def _order(self, order_by: str) -> tuple[str, bool]:
         words = order_by.split()
@@ -73,3 +82,13 @@ class Listing:
                 Violation("order_by", f"must be one of {', '.join(allowed)}, optionally followed by `desc`")
             )
         return name, words[1:] == ["desc"]
+
+
+def _fitting(rows: list[Row]) -> list[Row]:
+    """The rows that fit on one page by their weight; at least one."""
+    weight = 0
+    for i, row in enumerate(rows):
+        weight += row.get("weight") or 0
+        if weight > _PAGE_BYTES and i:
+            return rows[:i]
+    return rows

@@ -365,7 +365,7 @@ REQUIRED: dict[str, tuple[str, ...]] = {
     "UpdateModelRequest": ("model.model_id",),
     "DeleteModelRequest": ("model_id",),
     "UndeleteModelRequest": ("model_id",),
-    "BulkUpdateModelsRequest": ("update",),
+    "BulkUpdateModelsRequest": ("filter", "update"),
     "GetDecisionRequest": ("decision_id",),
     "ReplayDecisionsRequest": ("agent_id",),
     "SubmitFeedbackRequest": ("message_id",),

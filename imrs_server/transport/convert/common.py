@@ -14,6 +14,7 @@ from imrs_client import v1 as pb
 from imrs_server.domain.errors import InvalidRequest, Violation
 from imrs_server.domain.parameters import Parameters
 from imrs_server.storage.idempotency import Key
+from imrs_server.transport.call import who
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -189,7 +190,7 @@ def idempotency_key(method: str, request: Any) -> Key | None:
     same.CopyFrom(request)
     same.ClearField("request_id")
     digest = hashlib.sha256(same.SerializeToString(deterministic=True)).digest()
-    return Key(method=method, request_id=request.request_id, request_hash=digest)
+    return Key(method=method, caller=who().subject, request_id=request.request_id, request_hash=digest)
 
 
 def _plain(value: struct_pb2.Value) -> Any:
