@@ -2,19 +2,48 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+import threading
+from typing import TYPE_CHECKING, Self
 
 import structlog
 
+from imrs_server.adapters.addresses import AddressRules
+from imrs_server.adapters.http import GuardedClient
 from imrs_server.adapters.vault import Vault
-from imrs_server.transport.tokens import Trust
+from imrs_server.domain import scoring
+from imrs_server.index.refresher import Refresher
+from imrs_server.index.warm import Index
+from imrs_server.jobs.decision_log import DecisionLog
+from imrs_server.jobs.partitions import PartitionLoop
+from imrs_server.jobs.rollup import Rollup
+from imrs_server.storage.database import Database
+from imrs_server.transport.paging import Pager
+from imrs_server.transport.server import Server
+from imrs_server.transport.servicers.admin import AdminServicer
+from imrs_server.transport.servicers.catalog import CatalogServicer
+from imrs_server.transport.servicers.feedback import FeedbackServicer
+from imrs_server.transport.servicers.route import RouteServicer
+from imrs_server.transport.tokens import Trust, Verifier
+from imrs_server.use_cases.agent_models import AgentModels
+from imrs_server.use_cases.agents import Agents
+from imrs_server.use_cases.catalog import Catalog
+from imrs_server.use_cases.feedback import FeedbackDesk
+from imrs_server.use_cases.messages import Messages
+from imrs_server.use_cases.performance import PerformanceReport
+from imrs_server.use_cases.providers import Providers
+from imrs_server.use_cases.route import Router
+from imrs_server.use_cases.sync import Sync
 
 if TYPE_CHECKING:
+    from types import TracebackType
+
+    from imrs_server.domain.scoring import Scorer
     from imrs_server.settings import Settings
 
 log = structlog.get_logger()
 
 DRAIN_SECONDS = 20.0
+READY_CHECK_SECONDS = 1.0
 
 
 def trust(settings: Settings) -> Trust:
@@ -34,3 +63,93 @@ def vault(settings: Settings) -> Vault:
         mount=settings.vault_mount,
         namespace=settings.vault_namespace,
     )
+
+
+class App:
+    """One server process. Entering starts everything without waiting for the database; leaving drains.
+
+    ``scorer`` turns evidence into scores. Raises OSError where the address is taken.
+    """
+
+    def __init__(self, settings: Settings, *, scorer: Scorer = scoring.score) -> None:
+        dsn = settings.database_url.get_secret_value()
+        direct = settings.listen_database_url
+        rules = AddressRules(allowed=settings.provider_allow)
+        self.database = Database(dsn)
+        self.vault = vault(settings)
+        self.index = Index(poll_seconds=settings.poll_seconds)
+        self._refresher = Refresher(direct.get_secret_value() if direct else dsn, self.index, scorer=scorer)
+        self.decisions = DecisionLog(self.database)
+        self._rollup = Rollup(self.database)
+        self._partitions = PartitionLoop(self.database)
+
+        self.providers = Providers(self.database, self.vault, rules)
+        self.sync = Sync(self.database, self.vault, GuardedClient(rules))
+        self.catalog = Catalog(self.database)
+        self.agents = Agents(self.database)
+        self.router = Router(self.index, self.decisions.offer)
+        self.agent_models = AgentModels(self.database, self.router.effects)
+        flush, wake = self.decisions.flush, self._rollup.wake
+        self.messages = Messages(self.database, flush_decisions=flush, wake_rollup=wake)
+        self.feedback = FeedbackDesk(self.database, flush_decisions=flush, wake_rollup=wake)
+
+        self._ready = threading.Event()
+        self._stopping = threading.Event()
+        self._server = self._serve(settings)
+        host = settings.grpc_addr.rpartition(":")[0]
+        self.address = f"{host}:{self._server.port}"
+
+    def _serve(self, settings: Settings) -> Server:
+        pager = Pager(settings.page_secret)
+        admin = AdminServicer(
+            providers=self.providers,
+            sync=self.sync,
+            agents=self.agents,
+            agent_models=self.agent_models,
+            pager=pager,
+        )
+        return Server(
+            settings.grpc_addr,
+            verifier=Verifier(trust(settings)),
+            servicers={
+                "imrs.v1.AdminService": admin,
+                "imrs.v1.CatalogService": CatalogServicer(self.catalog, pager),
+                "imrs.v1.RouteService": RouteServicer(self.router),
+                "imrs.v1.FeedbackService": FeedbackServicer(
+                    self.messages, self.feedback, PerformanceReport(self.database), pager
+                ),
+            },
+            with_reflection=settings.reflection,
+        )
+
+    def __enter__(self) -> Self:
+        self.database.open()
+        for part in (self._refresher, self._partitions, self.decisions, self._rollup):
+            part.start()
+        self._server.start()
+        threading.Thread(target=self._become_ready, name="readiness", daemon=True).start()
+        log.info("server.started", address=self.address)
+        return self
+
+    def __exit__(
+        self, _kind: type[BaseException] | None, _error: BaseException | None, _trace: TracebackType | None
+    ) -> None:
+        self._stopping.set()
+        self._server.stop(DRAIN_SECONDS)
+        for part in (self._rollup, self.decisions, self._partitions, self._refresher):
+            part.stop()
+        self.vault.close()
+        self.database.close()
+        log.info("server.stopped", address=self.address)
+
+    def wait_ready(self, timeout_seconds: float) -> bool:
+        """Wait until health says SERVING: the index has been read."""
+        return self._ready.wait(timeout_seconds)
+
+    def _become_ready(self) -> None:
+        """From the first state of the index on; an outage later does not take it back, for Route goes on."""
+        while not self._stopping.is_set():
+            if self.index.wait_for(1, READY_CHECK_SECONDS):
+                self._server.ready(serving=True)
+                self._ready.set()
+                return

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, TypeVar
 
@@ -23,11 +24,17 @@ T = TypeVar("T")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Key:
-    """A request_id with what it was used for. ``request_hash`` is SHA-256 of the request without its key."""
+    """A request_id, who used it and for what. ``request_hash`` is SHA-256 of the request without it."""
 
     method: str
+    caller: str
     request_id: str
     request_hash: bytes
+
+    @property
+    def stored(self) -> str:
+        """Of bounded length, and another one for each caller."""
+        return hashlib.sha256(f"{self.caller}\0{self.request_id}".encode()).hexdigest()
 
 
 def first_answer(tx: Tx, tenant_id: UUID | None, key: Key | None, cls: type[T]) -> Written[T] | None:
@@ -38,8 +45,8 @@ def first_answer(tx: Tx, tenant_id: UUID | None, key: Key | None, cls: type[T]) 
     """
     if key is None:
         return None
-    Q.lock.run(tx, name=f"{tenant_id}/{key.method}/{key.request_id}")
-    found = Q.find.one(tx, dict, tenant_id=tenant_id, method=key.method, key=key.request_id)
+    Q.lock.run(tx, name=f"{tenant_id}/{key.method}/{key.stored}")
+    found = Q.find.one(tx, dict, tenant_id=tenant_id, method=key.method, key=key.stored)
     if found is None:
         return None
     if bytes(found["request_hash"]) != key.request_hash:
@@ -55,7 +62,7 @@ def keep(tx: Tx, tenant_id: UUID | None, key: Key | None, answer: Written[T]) ->
             tx,
             tenant_id=tenant_id,
             method=key.method,
-            key=key.request_id,
+            key=key.stored,
             request_hash=key.request_hash,
             response=Jsonb({"value": value, "revision": answer.revision}),
         )

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 ALGORITHM = "HS256"
 MAX_TOKEN_BYTES = 8192
 MIN_SECRET_BYTES = 32
+MAX_SUBJECT = 255
 _LEEWAY_SECONDS = 30
 _REMEMBER_SECONDS = 60.0
 _CACHE_SIZE = 10_000
@@ -141,7 +142,7 @@ def _principal(claims: dict[str, Any]) -> Principal:
         raise TokenInvalid from None
     tenantless = principal.tenant_id is None and roles != {Role.PLATFORM_ADMIN}
     nameless = Role.AGENT in roles and not _AGENT_ID.fullmatch(principal.agent_id or "")
-    if not roles or tenantless or nameless:
+    if not roles or tenantless or nameless or len(principal.subject) > MAX_SUBJECT:
         raise TokenInvalid
     return principal
 

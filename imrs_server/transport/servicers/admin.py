@@ -1,0 +1,31 @@
+"""AdminService, put together from the methods of each noun."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from imrs_client import v1 as pb
+from imrs_server.transport.servicers.agent_models import AgentModelMethods
+from imrs_server.transport.servicers.agents import AgentMethods
+from imrs_server.transport.servicers.providers import ProviderMethods
+from imrs_server.transport.servicers.sync import SyncMethods
+
+if TYPE_CHECKING:
+    from imrs_server.transport.paging import Pager
+    from imrs_server.use_cases.agent_models import AgentModels
+    from imrs_server.use_cases.agents import Agents
+    from imrs_server.use_cases.providers import Providers
+    from imrs_server.use_cases.sync import Sync
+
+
+class AdminServicer(ProviderMethods, SyncMethods, AgentMethods, AgentModelMethods, pb.AdminServiceServicer):
+    """Every method of AdminService that is built."""
+
+    def __init__(
+        self, *, providers: Providers, sync: Sync, agents: Agents, agent_models: AgentModels, pager: Pager
+    ) -> None:
+        self.providers = providers
+        self.sync = sync
+        self.agents = agents
+        self.agent_models = agent_models
+        self.pager = pager
