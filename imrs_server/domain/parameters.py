@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field, fields
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -33,3 +36,19 @@ def merge(*levels: Parameters) -> Parameters:
             elif value is not None:
                 merged[each.name] = value
     return Parameters(**merged)
+
+
+def origins(levels: Mapping[str, Parameters]) -> dict[str, str]:
+    """Which level each merged value comes from: field, or ``extra.key``, to the name of the level.
+
+    ``levels`` go from the weakest to the strongest, as in ``merge``.
+    """
+    found: dict[str, str] = {}
+    for name, level in levels.items():
+        for each in fields(Parameters):
+            value = getattr(level, each.name)
+            if each.name == "extra":
+                found |= {f"extra.{key}": name for key in value}
+            elif value is not None:
+                found[each.name] = name
+    return found

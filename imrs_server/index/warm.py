@@ -52,7 +52,7 @@ class Index:
             self._moved.notify_all()
 
     def wait_for(self, revision: int, timeout_seconds: float) -> bool:
-        """Wait until a revision is in use; for start-up and tests, never for a call."""
+        """Wait until a revision is in use; for start-up, tests and lists of an admin, never for Route."""
         with self._moved:
             return self._moved.wait_for(
                 lambda: self.current is not None and self.current.revision >= revision, timeout_seconds

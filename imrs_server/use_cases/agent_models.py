@@ -29,8 +29,8 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
-Explain: TypeAlias = Callable[[UUID, str], Mapping[str, Effect]]
-"""(tenant_id, agent_id) -> what Route makes of each model of the agent for an ordinary request now."""
+Explain: TypeAlias = Callable[[UUID, str, int], Mapping[str, Effect]]
+"""(tenant_id, agent_id, revision) -> what Route makes of each model of the agent for an ordinary request."""
 
 MUTABLE = frozenset(
     {
@@ -69,8 +69,9 @@ class AgentModels:
             known.require_agent(tx, tenant_id, agent_id)
             found = agent_models.list_page(tx, tenant_id, agent_id, page, disabled_too=effective)
             total_enabled = agent_models.count_enabled(tx, tenant_id, agent_id)
+            revision = changes.current(tx).rev
         if effective:
-            effects = self._explain(tenant_id, agent_id)
+            effects = self._explain(tenant_id, agent_id, revision)
             items = [replace(each, effect=effects.get(each.model_id, _UNSEEN)) for each in found.items]
             found = replace(found, items=items)
         return found, total_enabled

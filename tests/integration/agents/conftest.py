@@ -8,15 +8,16 @@ import psycopg
 import pytest
 from psycopg.types.json import Jsonb
 
-from imrs_server.domain.agent import Effect
+from imrs_server.index.refresher import Refresher
+from imrs_server.index.warm import Index
 from imrs_server.storage.database import Database
 from imrs_server.use_cases.agent_models import AgentModels
 from imrs_server.use_cases.agents import Agents
+from imrs_server.use_cases.effects import Effects
 from tests.support import schema
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
-    from uuid import UUID
+    from collections.abc import Iterator
 
 # name -> tier, capabilities, priority, whether it is deleted
 MODELS: dict[str, tuple[str, list[str], int, bool]] = {
@@ -56,8 +57,14 @@ def agents(db: Database) -> Agents:
 
 
 @pytest.fixture
-def models(db: Database) -> AgentModels:
-    def explain(_tenant_id: UUID, _agent_id: str) -> Mapping[str, Effect]:
-        return {"p/low": Effect(eligible=True)}
+def index(db: Database) -> Iterator[Index]:
+    found = Index()
+    refresher = Refresher(db.dsn, found)
+    refresher.start()
+    yield found
+    refresher.stop()
 
-    return AgentModels(db, explain)
+
+@pytest.fixture
+def models(db: Database, index: Index) -> AgentModels:
+    return AgentModels(db, Effects(index))

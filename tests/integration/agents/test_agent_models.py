@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from imrs_client.ranked import RemovedBy
 from imrs_server.domain.agent import Source
 from imrs_server.domain.errors import (
     AgentMismatch,
@@ -126,12 +127,45 @@ def test_a_list_shows_priorities_and_on_demand_what_route_makes_of_it(models: Ag
         ADMIN, None, "bot", PageRequest(size=2, order_by="enabled_time", after=page.after), effective=True
     )
     shown = {each.model_id: each.effect for each in [*page.items, *rest.items]}
-    assert {model_id: effect and effect.eligible for model_id, effect in shown.items()} == {
-        "p/free-b": False,
-        "p/low": True,
-        "p/premium": False,
+    assert {model_id: effect and effect.removed_by for model_id, effect in shown.items()} == {
+        "p/free-b": None,
+        "p/low": None,
+        "p/premium": RemovedBy.DISABLED,
     }
     assert (page.total_size, total) == (3, 2)
+
+
+def test_effects_are_those_of_the_newest_settings_and_say_where_values_come_from(
+    models: AgentModels, agents: Agents
+) -> None:
+    models.enable(ADMIN, None, "bot", model_ids=["p/low", "p/free-a"])
+    models.update(
+        ADMIN,
+        None,
+        "bot",
+        "p/low",
+        {
+            "allowed_roles": ("editor",),
+            "parameters": Parameters(stop=(), extra={"k": 1}),
+            "context_length": 9,
+        },
+    )
+    agents.update(ADMIN, None, "bot", {"parameters": Parameters(temperature=0.1, stop=("x",))})
+    page, _ = models.list(ADMIN, None, "bot", PageRequest(), effective=True)
+    free, low = (each.effect for each in page.items)
+    assert free is not None
+    assert low is not None
+    assert (free.eligible, free.value_sources["parameters.stop"]) == (True, "AGENT")
+    assert (low.eligible, low.removed_by, low.detail) == (False, RemovedBy.ROLE, "only for editor")
+    assert low.value_sources == {
+        "parameters.temperature": "AGENT",
+        "parameters.stop": "AGENT_MODEL",
+        "parameters.extra.k": "AGENT_MODEL",
+        "context_length": "AGENT_MODEL",
+        "input_price_usd": "MODEL",
+        "output_price_usd": "MODEL",
+        "fallback_model_ids": "AGENT",
+    }
 
 
 def test_settings_change_by_name_and_survive_as_they_were_given(models: AgentModels) -> None:
