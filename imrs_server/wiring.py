@@ -27,6 +27,7 @@ from imrs_server.transport.tokens import Trust, Verifier
 from imrs_server.use_cases.agent_models import AgentModels
 from imrs_server.use_cases.agents import Agents
 from imrs_server.use_cases.catalog import Catalog
+from imrs_server.use_cases.effects import Effects
 from imrs_server.use_cases.feedback import FeedbackDesk
 from imrs_server.use_cases.messages import Messages
 from imrs_server.use_cases.performance import PerformanceReport
@@ -88,7 +89,7 @@ class App:
         self.catalog = Catalog(self.database)
         self.agents = Agents(self.database)
         self.router = Router(self.index, self.decisions.offer)
-        self.agent_models = AgentModels(self.database, self.router.effects)
+        self.agent_models = AgentModels(self.database, Effects(self.index))
         flush, wake = self.decisions.flush, self._rollup.wake
         self.messages = Messages(self.database, flush_decisions=flush, wake_rollup=wake)
         self.feedback = FeedbackDesk(self.database, flush_decisions=flush, wake_rollup=wake)
