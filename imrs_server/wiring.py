@@ -27,6 +27,7 @@ from imrs_server.transport.tokens import Trust, Verifier
 from imrs_server.use_cases.agent_models import AgentModels
 from imrs_server.use_cases.agents import Agents
 from imrs_server.use_cases.catalog import Catalog
+from imrs_server.use_cases.decisions import Decisions
 from imrs_server.use_cases.effects import Effects
 from imrs_server.use_cases.feedback import FeedbackDesk
 from imrs_server.use_cases.messages import Messages
@@ -115,7 +116,11 @@ class App:
             servicers={
                 "imrs.v1.AdminService": admin,
                 "imrs.v1.CatalogService": CatalogServicer(self.catalog, pager),
-                "imrs.v1.RouteService": RouteServicer(self.router),
+                "imrs.v1.RouteService": RouteServicer(
+                    router=self.router,
+                    decisions=Decisions(self.database, self.decisions.flush),
+                    pager=pager,
+                ),
                 "imrs.v1.FeedbackService": FeedbackServicer(
                     self.messages, self.feedback, PerformanceReport(self.database), pager
                 ),

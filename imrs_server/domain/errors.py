@@ -122,6 +122,12 @@ class DecisionNotFound(NotFound):
     reason = "DECISION_NOT_FOUND"
 
 
+class FeedbackNotFound(NotFound):
+    """Feedback {feedback_id} does not exist."""
+
+    reason = "FEEDBACK_NOT_FOUND"
+
+
 class RuleNotFound(NotFound):
     """Rule {rule_id} of agent {agent_id} does not exist."""
 

@@ -81,11 +81,12 @@ class Guard(grpc.ServerInterceptor):
         build = _BUILDERS[handler.request_streaming, handler.response_streaming]
         return build(around, _tolerant(handler.request_deserializer), handler.response_serializer)
 
+    # Items of a stream are checked by the servicer, so that a bad one fails alone.
     def _unary(self, behaviour: Callable[..., Any], method: str, streams: bool) -> Callable[..., Any]:
         def around(request: Any, context: grpc.ServicerContext) -> Any:
             try:
                 with structlog.contextvars.bound_contextvars(**self._enter(method, context)):
-                    checked = self._check_all(request) if streams else self._check(request)
+                    checked = request if streams else self._check(request)
                     return behaviour(checked, context)
             except BaseException as error:  # noqa: BLE001  (every failure becomes a status)
                 errors.abort(context, error, method)
@@ -96,7 +97,7 @@ class Guard(grpc.ServerInterceptor):
         def around(request: Any, context: grpc.ServicerContext) -> Iterator[Any]:
             try:
                 with structlog.contextvars.bound_contextvars(**self._enter(method, context)):
-                    checked = self._check_all(request) if streams else self._check(request)
+                    checked = request if streams else self._check(request)
                     yield from behaviour(checked, context)
             except GeneratorExit:
                 raise
@@ -126,9 +127,6 @@ class Guard(grpc.ServerInterceptor):
         assert isinstance(request, Message)
         self._validate(request)
         return request
-
-    def _check_all(self, requests: Iterator[Any]) -> Iterator[Message]:
-        return (self._check(each) for each in requests)
 
 
 _BUILDERS: dict[tuple[bool, bool], Callable[..., Handler]] = {

@@ -1,0 +1,92 @@
+"""RouteService: decisions, and what is kept of them."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, cast
+
+from imrs_client import v1 as pb
+from imrs_server.domain.errors import InvalidRequest, Violation
+from imrs_server.transport.call import who
+from imrs_server.transport.convert import common
+from imrs_server.transport.convert import routes as convert
+from imrs_server.transport.items import to_item_error
+from imrs_server.transport.validation import validate
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+    from uuid import UUID
+
+    import grpc
+
+    from imrs_server.domain.principal import Principal
+    from imrs_server.transport.paging import Pager
+    from imrs_server.use_cases.decisions import Decisions
+    from imrs_server.use_cases.route import Router
+
+
+class RouteServicer(pb.RouteServiceServicer):
+    """Every method of RouteService that is built."""
+
+    def __init__(self, *, router: Router, decisions: Decisions, pager: Pager) -> None:
+        self.router = router
+        self.decisions = decisions
+        self.pager = pager
+
+    def Route(self, request: pb.RouteRequest, _context: grpc.ServicerContext) -> pb.Decision:
+        return convert.to_proto(self.router.route(who(), convert.query(request)))
+
+    def ExplainRoute(self, request: pb.RouteRequest, _context: grpc.ServicerContext) -> pb.Decision:
+        return convert.to_proto(self.router.explain(who(), convert.query(request)))
+
+    def DetectTask(self, request: pb.DetectTaskRequest, _context: grpc.ServicerContext) -> pb.TaskDetection:
+        return convert.to_detection(self.router.detect(who(), convert.detect_query(request)))
+
+    def BatchRoute(
+        self, request: pb.BatchRouteRequest, _context: grpc.ServicerContext
+    ) -> pb.BatchRouteResponse:
+        caller = who()
+        decisions = [self._item(caller, each, "BatchRoute") for each in request.requests]
+        return pb.BatchRouteResponse(decisions=decisions)
+
+    def StreamRoutes(
+        self, request_iterator: Iterable[pb.RouteRequest], _context: grpc.ServicerContext
+    ) -> Iterator[pb.Decision]:
+        caller = who()
+        return (self._item(caller, each, "StreamRoutes") for each in request_iterator)
+
+    def GetDecision(self, request: pb.GetDecisionRequest, _context: grpc.ServicerContext) -> pb.Decision:
+        tenant_id, decision_id = common.uuid(request.tenant_id), common.uuid(request.decision_id)
+        return convert.to_proto(self.decisions.get(who(), tenant_id, cast("UUID", decision_id)))
+
+    def ListDecisions(
+        self, request: pb.ListDecisionsRequest, _context: grpc.ServicerContext
+    ) -> pb.ListDecisionsResponse:
+        page = self.decisions.list(
+            who(),
+            common.uuid(request.tenant_id),
+            self.pager.start(request),
+            agent_id=request.agent_id,
+            reason=convert.reason(request.reason),
+            start_time=common.time(request, "start_time"),
+            end_time=common.time(request, "end_time"),
+        )
+        return pb.ListDecisionsResponse(
+            decisions=[convert.to_proto(each) for each in page.items],
+            next_page_token=self.pager.next_token(request, page),
+            total_size=page.total_size,
+        )
+
+    def _item(self, caller: Principal, request: Any, method: str) -> pb.Decision:
+        """An answer of its own for each item; a bad one fails alone."""
+        try:
+            return convert.to_proto(self.router.route(caller, convert.query(_checked(request))))
+        except Exception as error:  # noqa: BLE001  (every failure becomes the item's)
+            request_id = getattr(request, "request_id", "")
+            return pb.Decision(request_id=request_id, error=to_item_error(error, method))
+
+
+def _checked(request: Any) -> pb.RouteRequest:
+    if not isinstance(request, pb.RouteRequest):
+        raise InvalidRequest(Violation("", "the bytes are not a RouteRequest"))
+    validate(request)
+    return request
