@@ -1,7 +1,8 @@
 -- migrate:up
 
 -- One model call; its prompt and its answer are never stored. partition_time is the time inside the message's
--- UUIDv7, else its first create_time, so one message has one place and its id is unique in its tenant.
+-- UUIDv7 where that can be believed, else when it was recorded; writers of one id take turns, so it is unique in its
+-- tenant.
 create table messages (
     tenant_id uuid not null,
     message_id uuid not null,
@@ -71,6 +72,7 @@ create table feedback (
 create index feedback_agent_idx on feedback (tenant_id, agent_id, create_time);
 create index feedback_pending_idx on feedback (create_time) where pending;
 create index feedback_xid_idx on feedback (xid);
+create index feedback_cell_idx on feedback (tenant_id, task_type, model_id, agent_id);
 alter table feedback enable row level security;
 alter table feedback force row level security;
 create policy tenant on feedback to imrs_app

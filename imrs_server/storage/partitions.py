@@ -6,9 +6,10 @@ that serve requests own nothing.
 
 from __future__ import annotations
 
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from enum import StrEnum
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 import psycopg
 
@@ -16,9 +17,12 @@ from imrs_server.domain.errors import InvalidRequest, Violation
 from imrs_server.storage import sql
 
 if TYPE_CHECKING:
-    from imrs_server.storage.database import Tx
+    from collections.abc import Callable, Iterator
+
+    from imrs_server.storage.database import Database, Tx
 
 Q = sql.load(__file__)
+T = TypeVar("T")
 
 MONTHS_AHEAD = 3
 
@@ -69,3 +73,35 @@ def ensure_month(tx: Tx, table: Table, time: datetime) -> bool:
 def is_missing(error: Exception) -> bool:
     """Whether an insert failed for want of a partition. A check constraint fails with the same SQLSTATE."""
     return isinstance(error, psycopg.errors.CheckViolation) and error.diag.constraint_name is None
+
+
+class MissingPartition(Exception):
+    """A row has no place: the month of its time has no partition yet."""
+
+    def __init__(self, table: Table, time: datetime) -> None:
+        self.table, self.time = table, time
+        super().__init__(f"there is no partition of {table} for {time}")
+
+
+@contextmanager
+def needing(table: Table, time: datetime) -> Iterator[None]:
+    """Around an insert: raises MissingPartition where that is what it failed for."""
+    try:
+        yield
+    except psycopg.errors.CheckViolation as error:
+        if is_missing(error):
+            raise MissingPartition(table, time) from error
+        raise
+
+
+def healing(database: Database, work: Callable[[], T]) -> T:
+    """Do work that is a transaction of its own; make the partition that it misses, once, and do it again.
+
+    Raises InvalidRequest for a time that is too far from now to be true.
+    """
+    try:
+        return work()
+    except MissingPartition as missing:
+        with database.transaction() as tx:
+            ensure_month(tx, missing.table, missing.time)
+        return work()

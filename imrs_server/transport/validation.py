@@ -247,6 +247,7 @@ TABLE: dict[str, Rule] = {
     "cached_tokens": between(0, 10**9),
     "error_kind": WORD,
     "rating": between(0, 1),
+    "Message.create_time": instant,
     "Message.rating": output,
     "Message.feedback_type": output,
     "comment": text(64 * KIB),

@@ -1,0 +1,99 @@
+"""FeedbackService."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+from uuid import UUID
+
+from imrs_client import v1 as pb
+from imrs_server.transport.call import committed, who
+from imrs_server.transport.convert import common
+from imrs_server.transport.convert import feedback as convert
+from imrs_server.transport.convert import messages as convert_messages
+from imrs_server.transport.items import answer_each
+
+if TYPE_CHECKING:
+    import grpc
+
+    from imrs_server.transport.paging import Pager
+    from imrs_server.use_cases.feedback import FeedbackDesk
+    from imrs_server.use_cases.messages import Messages
+    from imrs_server.use_cases.performance import PerformanceReport
+
+
+class FeedbackServicer(pb.FeedbackServiceServicer):
+    """All of FeedbackService but GetUsage."""
+
+    def __init__(
+        self, messages: Messages, feedback: FeedbackDesk, performance: PerformanceReport, pager: Pager
+    ) -> None:
+        self.messages = messages
+        self.feedback = feedback
+        self.performance = performance
+        self.pager = pager
+
+    def RecordMessage(self, request: pb.RecordMessageRequest, context: grpc.ServicerContext) -> pb.Message:
+        report, key = (
+            convert_messages.report(request.message),
+            common.idempotency_key("RecordMessage", request),
+        )
+        written = self.messages.record(who(), common.uuid(request.tenant_id), report, key=key)
+        return convert_messages.to_proto(committed(context, written))
+
+    def BatchRecordMessages(
+        self, request: pb.BatchRecordMessagesRequest, context: grpc.ServicerContext
+    ) -> pb.BatchRecordMessagesResponse:
+        answers = answer_each(
+            "RecordMessage",
+            request.requests,
+            lambda each: self.RecordMessage(each, context),
+            lambda error: pb.Message(error=error),
+        )
+        return pb.BatchRecordMessagesResponse(messages=answers)
+
+    def SubmitFeedback(self, request: pb.SubmitFeedbackRequest, context: grpc.ServicerContext) -> pb.Feedback:
+        vote, key = convert.submission(request), common.idempotency_key("SubmitFeedback", request)
+        written = self.feedback.submit(who(), common.uuid(request.tenant_id), vote, key=key)
+        return convert.to_proto(committed(context, written))
+
+    def BatchSubmitFeedback(
+        self, request: pb.BatchSubmitFeedbackRequest, context: grpc.ServicerContext
+    ) -> pb.BatchSubmitFeedbackResponse:
+        answers = answer_each(
+            "SubmitFeedback",
+            request.requests,
+            lambda each: self.SubmitFeedback(each, context),
+            lambda error: pb.Feedback(error=error),
+        )
+        return pb.BatchSubmitFeedbackResponse(feedback=answers)
+
+    def RevokeFeedback(self, request: pb.RevokeFeedbackRequest, context: grpc.ServicerContext) -> pb.Feedback:
+        written = self.feedback.revoke(who(), common.uuid(request.tenant_id), UUID(request.feedback_id))
+        return convert.to_proto(committed(context, written))
+
+    def ListFeedback(
+        self, request: pb.ListFeedbackRequest, _context: grpc.ServicerContext
+    ) -> pb.ListFeedbackResponse:
+        page = self.feedback.list(
+            who(), common.uuid(request.tenant_id), self.pager.start(request), convert.wanted(request)
+        )
+        return pb.ListFeedbackResponse(
+            feedback=[convert.to_proto(each) for each in page.items],
+            next_page_token=self.pager.next_token(request, page),
+            total_size=page.total_size,
+        )
+
+    def ListPerformance(
+        self, request: pb.ListPerformanceRequest, _context: grpc.ServicerContext
+    ) -> pb.ListPerformanceResponse:
+        page = self.performance.list(
+            who(),
+            common.uuid(request.tenant_id),
+            self.pager.start(request),
+            convert.performance_wanted(request),
+        )
+        return pb.ListPerformanceResponse(
+            performance=[convert.to_performance(each) for each in page.items],
+            next_page_token=self.pager.next_token(request, page),
+            total_size=page.total_size,
+        )

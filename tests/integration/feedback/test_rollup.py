@@ -1,0 +1,227 @@
+"""From votes to evidence."""
+
+from __future__ import annotations
+
+import random
+import time
+from typing import TYPE_CHECKING
+
+import psycopg
+import pytest
+
+from imrs_client.ids import new_id, time_of
+from imrs_server.domain.feedback import FeedbackType, Signal
+from imrs_server.jobs.rollup import Rollup
+from imrs_server.storage import changes
+from imrs_server.storage.changes import Change, Kind
+from tests.support.principals import ADMIN
+from tests.support.schema import HERE
+from tests.support.waiting import eventually
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from tests.integration.feedback.conftest import World
+
+OWN, POOLED = ("a", "code", "p/m"), ("", "code", "p/m")
+
+
+@pytest.fixture
+def running(world: World) -> Iterator[World]:
+    world.rollup.start()
+    yield world
+    world.rollup.stop()
+
+
+def since(world: World, revision: int) -> list[Change]:
+    with world.database.system() as tx:
+        return [change for _, change in changes.since(tx, revision)]
+
+
+def revision(world: World) -> int:
+    with world.database.system() as tx:
+        return changes.current(tx).rev
+
+
+def test_every_kind_of_vote_has_sums_of_its_own(world: World) -> None:
+    message_id = world.called().message_id
+    for signal in Signal:
+        rating = 0.25 if signal in {Signal.SCORE, Signal.EVALUATION} else None
+        world.vote(message_id, signal, rating, user_id=signal)
+    world.vote(message_id, rating=0.75, feedback_type=FeedbackType.IMPLICIT, user_id="bare")
+
+    expected = {
+        "explicit_n": 3, "explicit_s": 1.25, "explicit_q": 1.0625,
+        "self_n": 1, "self_s": 0.25, "self_q": 0.0625,
+        "implicit_n": 1, "implicit_s": 0.75, "implicit_q": 0.5625,
+        "regenerate_n": 1, "copy_n": 1, "copy_s": 1, "continue_n": 1, "continue_s": 0.5, "abandon_n": 1,
+        "raw_n": 1, "raw_s": 0.25,
+    }  # fmt: skip
+    assert world.rolled_up() == {OWN: expected, POOLED: expected}
+
+
+def test_the_plain_average_counts_each_message_once(world: World) -> None:
+    for votes in ([(Signal.COPY, None), (Signal.SCORE, 0.5)], [(Signal.CONTINUE, None)], []):
+        message_id = world.called().message_id
+        for signal, rating in votes:
+            world.vote(message_id, signal, rating)
+
+    cell = world.rolled_up()[OWN]
+    average = "select count(rating) as n, sum(rating) as s from messages"
+    assert (cell["raw_n"], cell["raw_s"]) == (2, 1.0)
+    assert world.query(average) == [{"n": 2, "s": 1.0}]
+
+
+def test_the_pooled_cell_is_of_all_agents_of_the_tenant(world: World) -> None:
+    for agent_id, rating in (("a", 1.0), ("a", 0.5), ("b", 0.0)):
+        world.vote(world.called(agent_id=agent_id).message_id, rating=rating)
+
+    cells = world.rolled_up()
+
+    assert {key: (cell["raw_n"], cell.get("raw_s", 0)) for key, cell in cells.items()} == {
+        OWN: (2, 1.5),
+        ("b", "code", "p/m"): (1, 0),
+        POOLED: (3, 1.5),
+    }
+
+
+def test_a_turn_takes_one_revision_for_the_agents_whose_evidence_moved(world: World) -> None:
+    world.rolled_up()
+    before = revision(world)
+    for agent_id in ("a", "a", "b"):
+        world.vote(world.called(agent_id=agent_id).message_id, Signal.COPY)
+
+    world.rolled_up()
+
+    assert since(world, before) == [Change(Kind.EVIDENCE, "a", HERE), Change(Kind.EVIDENCE, "b", HERE)]
+    assert revision(world) == before + 1
+    world.rolled_up()
+    assert revision(world) == before + 1
+
+
+def test_amended_and_revoked_votes_are_counted_as_they_are(world: World) -> None:
+    message_id = world.called().message_id
+    vote = world.vote(message_id, rating=1.0)
+    assert world.rolled_up()[OWN]["raw_s"] == 1.0
+    world.vote(message_id, rating=0.25)
+    assert world.rolled_up()[OWN]["raw_s"] == 0.25
+    world.feedback.revoke(ADMIN, None, vote.feedback_id)
+    assert world.rolled_up() == {OWN: {}, POOLED: {}}
+
+
+def test_a_vote_moves_with_its_message_to_the_model_that_really_served(world: World) -> None:
+    decision_id = world.decide()
+    world.vote(decision_id, rating=1.0)
+    assert world.rolled_up()[OWN]["raw_n"] == 1
+
+    world.record(decision_id=decision_id, model_id="p/n")
+
+    cells = world.rolled_up()
+    assert (cells[OWN], cells[POOLED]) == ({}, {})
+    assert cells["a", "code", "p/n"]["raw_n"] == cells["", "code", "p/n"]["raw_n"] == 1
+
+
+def test_a_pending_vote_counts_once_its_decision_lands(world: World) -> None:
+    decision_id = new_id()
+    world.vote(decision_id, Signal.THUMBS_UP)
+    assert world.rolled_up() == {}
+
+    world.insert("decisions", decision_id=decision_id, create_time=time_of(decision_id))
+
+    assert world.rolled_up()[OWN]["explicit_n"] == 1
+
+
+def test_a_vote_that_waits_in_vain_is_dropped_and_counted(world: World) -> None:
+    for _ in range(2):
+        world.vote(new_id(), Signal.THUMBS_UP)
+    world.query(
+        "update feedback set create_time = now() - interval '61 minutes' "
+        "where feedback_id = (select min(feedback_id::text)::uuid from feedback) returning 1"
+    )
+    world.rolled_up()
+    assert world.rollup.dropped == 1
+    assert len(world.query("select from feedback")) == 1
+
+
+def test_a_transaction_that_ends_late_is_not_overtaken(world: World) -> None:
+    """Votes are counted by transaction id only up to the oldest that still runs, and never lost."""
+    early, late = world.called().message_id, world.called().message_id
+    world.rolled_up()
+    with psycopg.connect(world.dsn) as slow:
+        slow.execute("select pg_current_xact_id()")
+        world.vote(early, rating=1.0)
+        assert world.rollup.turn()
+        assert OWN not in world.evidence()
+        slow.execute(
+            "insert into feedback (tenant_id, feedback_id, message_id, partition_time, agent_id, model_id, "
+            "task_type, rating, feedback_type) values (%s, %s, %s, now(), 'a', 'p/m', 'code', 0, 'EXPLICIT')",
+            [HERE, new_id(), late],
+        )
+    assert world.rolled_up()[OWN]["explicit_n"] == 2
+
+
+def test_one_server_counts_at_a_time(world: World) -> None:
+    world.vote(world.called().message_id, rating=1.0)
+    with psycopg.connect(world.dsn) as leader:
+        leader.execute("select pg_advisory_xact_lock(hashtextextended('imrs.rollup', 0))")
+        assert world.rollup.turn()
+        assert world.evidence() == {}
+    assert world.rolled_up()[OWN]["raw_n"] == 1
+
+
+def test_a_restored_database_is_counted_from_scratch(world: World) -> None:
+    world.vote(world.called().message_id, rating=1.0)
+    counted = world.rolled_up()
+    before = revision(world)
+    world.insert("evidence", agent_id="gone")
+    world.query("update index_revision set epoch = gen_random_uuid() returning 1")
+    world.query("update rollup_state set xid = '9000000000' returning 1")
+
+    assert world.rolled_up() == counted
+    assert since(world, before) == [Change(Kind.EVIDENCE)]
+
+
+def test_evidence_is_always_what_the_votes_say(world: World) -> None:
+    """Random votes, amendments and revocations, counted in many turns, equal one count from scratch."""
+    pick = random.Random(7)
+    messages = [
+        world.called(agent_id=pick.choice("ab"), model_id=pick.choice(["p/m", "p/n"])).message_id
+        for _ in range(8)
+    ]
+    votes = []
+    for i in range(60):
+        signal = pick.choice(list(Signal))
+        rating = pick.random() if signal in {Signal.SCORE, Signal.EVALUATION} else None
+        votes.append(world.vote(pick.choice(messages), signal, rating, user_id=pick.choice("uv")))
+        if i % 7 == 0:
+            world.feedback.revoke(ADMIN, None, pick.choice(votes).feedback_id)
+        if i % 10 == 0:
+            world.rollup.turn()
+    step_by_step = world.rolled_up()
+    world.query("delete from rollup_state returning 1")
+    at_once = world.rolled_up()
+    assert {key: cell for key, cell in step_by_step.items() if cell} == {
+        key: {name: pytest.approx(value, abs=1e-9) for name, value in cell.items()}
+        for key, cell in at_once.items()
+        if cell
+    }
+
+
+def test_a_vote_is_evidence_250_ms_after_it_was_acknowledged(running: World) -> None:
+    eventually(lambda: bool(running.query("select from rollup_state")))
+    for i in range(5):
+        message_id = running.called().message_id
+        running.vote(message_id, rating=1.0)
+        acknowledged = time.monotonic()
+        eventually(lambda n=i + 1: running.evidence().get(OWN, {}).get("raw_n") == n)  # type: ignore[misc]
+        assert time.monotonic() - acknowledged < 0.25
+
+
+def test_votes_that_another_server_took_are_found_by_the_poll(world: World) -> None:
+    other = Rollup(world.database, poll_seconds=0.1)
+    other.start()
+    try:
+        world.vote(world.called().message_id, rating=1.0)
+        eventually(lambda: OWN in world.evidence())
+    finally:
+        other.stop()
