@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
+
+from psycopg.types.json import Jsonb
 
 from imrs_server.domain.model import ModelFilter
 from imrs_server.storage import model_filter, sql
@@ -17,22 +19,26 @@ if TYPE_CHECKING:
 Q = sql.load(__file__)
 
 
-def filters(tx: Tx) -> list[ModelFilter]:
-    """The different filters of all rules of all tenants, the oldest first; many rules share few filters."""
-    return Q.filters.all(tx, lambda row: shape(ModelFilter)(row["filter"]))
+def filters(tx: Tx) -> list[dict[str, Any]]:
+    """The different filters of all rules of all tenants, the oldest first; many rules share few filters.
+
+    As they are stored: an older one may lack what a ModelFilter has gained since.
+    """
+    return Q.filters.all(tx, lambda row: dict(row["filter"]))
 
 
-def enable(tx: Tx, filter: ModelFilter, model_ids: Sequence[str]) -> set[tuple[UUID, str]]:
+def enable(tx: Tx, stored: dict[str, Any], model_ids: Sequence[str]) -> set[tuple[UUID, str]]:
     """Enable those of the models that match for every agent with a rule of that filter; what an agent already
     has, or once had and gave back, stays as it is. Returns the (tenant, agent) pairs that got something.
 
     It reaches into every tenant, so it needs ``Database.system``.
     """
-    rows = model_filter.applied(Q.enable, filter).all(
+    wanted = shape(ModelFilter)(stored)
+    rows = model_filter.applied(Q.enable, wanted).all(
         tx,
         lambda row: (row["tenant_id"], row["agent_id"]),
-        filter=shape(ModelFilter).column(filter),
+        filter=Jsonb(stored),
         model_ids=list(model_ids),
-        **model_filter.parameters(filter),
+        **model_filter.parameters(wanted),
     )
     return set(rows)

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from imrs_server.domain.discovery import DiscoveredModel
     from imrs_server.domain.provider import Provider
     from imrs_server.storage.database import Tx
+    from imrs_server.storage.sql import Row
 
 Q = sql.load(__file__)
 
@@ -102,9 +103,12 @@ def preview(tx: Tx, provider_id: str) -> list[ModelChange]:
 def write(tx: Tx, provider: Provider) -> list[str]:
     """Write the changes and their history. Returns the ids of the models that were written."""
     Q.log.run(tx, provider_id=provider.provider_id)
-    Q.update.run(tx, last_synced_time=provider.last_synced_time)
-    Q.insert.run(tx, provider_id=provider.provider_id)
-    return Q.written.all(tx, lambda row: str(row["model_id"]))
+    updated = Q.update.all(tx, _model_id, last_synced_time=provider.last_synced_time)
+    return updated + Q.insert.all(tx, _model_id, provider_id=provider.provider_id)
+
+
+def _model_id(row: Row) -> str:
+    return str(row["model_id"])
 
 
 def _values(model: DiscoveredModel) -> Iterator[Any]:

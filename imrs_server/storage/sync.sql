@@ -179,6 +179,7 @@ set display_name = new.display_name, model_type = new.model_type, capabilities =
     update_time = now(), version = models.version + 1
 from sync_plan cross join lateral jsonb_populate_record(null::models, sync_plan.fields) as new
 where models.model_id = sync_plan.model_id and sync_plan.action is not null and sync_plan.was is not null
+returning models.model_id
 
 -- name: insert
 insert into models (
@@ -192,6 +193,4 @@ select sync_plan.model_id, %(provider_id)s, sync_plan.external_id, new.display_n
     new.metadata, new.lifecycle, now()
 from sync_plan cross join lateral jsonb_populate_record(null::models, sync_plan.fields) as new
 where sync_plan.action = 'ADDED'
-
--- name: written
-select model_id from sync_plan where action is not null order by model_id
+returning model_id

@@ -1,0 +1,75 @@
+"""The catalogue's use cases on a real database, a real Vault and a provider on loopback."""
+
+from __future__ import annotations
+
+from ipaddress import ip_network
+from typing import TYPE_CHECKING
+
+import pytest
+
+from imrs_server.adapters.addresses import AddressRules
+from imrs_server.adapters.http import GuardedClient, Timing
+from imrs_server.adapters.vault import Vault
+from imrs_server.domain.provider import Provider, ProviderType
+from imrs_server.domain.secret import Secret
+from imrs_server.storage.database import Database
+from imrs_server.use_cases.catalog import Catalog
+from imrs_server.use_cases.providers import Providers
+from imrs_server.use_cases.sync import Sync
+from tests.support.principals import PLATFORM
+from tests.support.provider import FakeProvider
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from tests.conftest import Vault as RunningVault
+
+LOOPBACK = AddressRules(allowed=(ip_network("127.0.0.0/8"),))
+
+
+@pytest.fixture
+def db(database: str) -> Iterator[Database]:
+    opened = Database(database, app_connections=3, system_connections=2)
+    opened.open()
+    yield opened
+    opened.close()
+
+
+@pytest.fixture
+def keys(vault: RunningVault) -> Vault:
+    return Vault(vault.address, role_id=lambda: vault.role_id, secret_id=lambda: vault.secret_id)
+
+
+@pytest.fixture
+def catalog(db: Database) -> Catalog:
+    return Catalog(db)
+
+
+@pytest.fixture
+def sync(db: Database, keys: Vault) -> Sync:
+    return Sync(db, keys, GuardedClient(LOOPBACK, timing=Timing(tries=1)))
+
+
+@pytest.fixture
+def upstream() -> Iterator[FakeProvider]:
+    with FakeProvider(b'{"data": []}') as provider:
+        yield provider
+
+
+@pytest.fixture
+def add_provider(db: Database, keys: Vault) -> Callable[..., Provider]:
+    """Create a provider, with a key unless told otherwise."""
+
+    def add(provider_id: str, api_base: str, *, dialect: str = "openrouter", key: bool = True) -> Provider:
+        wanted = Provider(
+            provider_id=provider_id,
+            display_name=provider_id,
+            provider_type=ProviderType.CUSTOM,
+            dialect=dialect,
+            api_base=api_base,
+            models_endpoint="/models",
+        )
+        secret = Secret("sk-test") if key else None
+        return Providers(db, keys, LOOPBACK).create(PLATFORM, wanted, secret).value
+
+    return add
