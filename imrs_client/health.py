@@ -14,7 +14,7 @@ class Health:
 
     def __init__(self, target: str) -> None:
         self._channel = grpc.insecure_channel(target, options=[("grpc.enable_http_proxy", 0)])
-        self._check = self._channel.unary_unary(_CHECK)
+        self._check: grpc.UnaryUnaryMultiCallable[bytes, bytes] = self._channel.unary_unary(_CHECK)
 
     def is_serving(self, timeout_seconds: float = 1.0) -> bool:
         """Whether the server as a whole answers SERVING in time."""

@@ -7,12 +7,12 @@ import threading
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 import click
 
 from imrs_server.cli.dev_environment import Environment
-from imrs_server.console import process
+from imrs_server.console.process import Console
 from imrs_server.embedded.openbao import OpenBao
 from imrs_server.embedded.postgres import Postgres
 from imrs_server.embedded.process import StartError
@@ -20,7 +20,9 @@ from imrs_server.telemetry import logs
 from imrs_server.wiring import App
 
 if TYPE_CHECKING:
-    from imrs_server.settings import Settings
+    from collections.abc import Callable
+
+T = TypeVar("T")
 
 READY_SECONDS = 60.0
 
@@ -58,20 +60,22 @@ def _run(
     *,
     seed: bool,
 ) -> None:
-    environment.forget()
     click.echo(f"Starting PostgreSQL and OpenBao in {environment.folder} ...", err=True)
-    settings = environment.settings(*_parts(stack, environment), port=port, http_port=http_port)
-    app = stack.enter_context(_app(settings))
+    parts = _parts(stack, environment)
+    environment.forget()  # what a killed run left; only now is it sure that no run is alive
+    settings = environment.settings(*parts, port=port, http_port=http_port)
+    app = stack.enter_context(_at(settings.grpc_addr, "--port", lambda: App(settings)))
     if not app.wait_ready(READY_SECONDS):
         raise StartError(f"the server was not ready after {READY_SECONDS:g} s; the log above says why")
     if seed:
         from imrs_server.cli.dev_seed import plant  # noqa: PLC0415  (the catalogue is large; only when asked)
 
         plant(app)
-    console = process.start(settings.http_addr, app.address)
-    stack.callback(process.stop, console)
+    console = stack.enter_context(
+        _at(settings.http_addr, "--http-port", lambda: Console(settings.http_addr, app.address))
+    )
     stack.callback(environment.forget)
-    environment.announce(app.address, settings)
+    environment.announce(app.address, console.address, settings)
     ending.wait()
     click.echo("Stopping ...", err=True)
 
@@ -86,10 +90,9 @@ def _parts(stack: ExitStack, environment: Environment) -> tuple[Postgres, OpenBa
     return postgres, openbao
 
 
-def _app(settings: Settings) -> App:
+def _at(address: str, option: str, make: Callable[[], T]) -> T:
+    """Make what serves on an address; say what helps where it is taken."""
     try:
-        return App(settings)
-    except OSError as error:
-        raise StartError(
-            f"cannot serve on {settings.grpc_addr}: {error}; choose another with --port"
-        ) from None
+        return make()
+    except (OSError, RuntimeError) as error:
+        raise StartError(f"cannot serve on {address}: {error}; choose another with {option}") from None

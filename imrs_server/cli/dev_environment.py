@@ -46,7 +46,7 @@ class Environment:
         migrate.apply(dsn)
         return Settings(
             grpc_addr=f"{folder.LOOPBACK}:{port}",
-            http_addr=f"{folder.LOOPBACK}:{http_port or folder.probe(0)}",
+            http_addr=f"{folder.LOOPBACK}:{http_port}",
             reflection=True,
             database_url=SecretStr(dsn),
             vault_addr=openbao.address,
@@ -57,17 +57,17 @@ class Environment:
             log_format="console",
         )
 
-    def announce(self, grpc_addr: str, settings: Settings) -> None:
+    def announce(self, grpc_addr: str, http_addr: str, settings: Settings) -> None:
         """Write dev.env, whole or not at all, and print tokens and calls that work when pasted."""
         signed = {name: self._token(settings, *who) for name, who in _WHO.items()}
         lines = {
             "IMRS_GRPC_ADDR": grpc_addr,
-            "IMRS_HTTP_ADDR": settings.http_addr,
+            "IMRS_HTTP_ADDR": http_addr,
             **{f"IMRS_TOKEN_{name}": token for name, token in signed.items()},
             "IMRS_TENANT_ID": str(TENANT_ID),
         }
         folder.write_private(self._file, "".join(f"{name}={value}\n" for name, value in lines.items()))
-        _print(grpc_addr, settings.http_addr, signed, self._file)
+        _print(grpc_addr, http_addr, signed, self._file)
 
     def forget(self) -> None:
         """Remove dev.env: nobody may find a server by it that is not there."""

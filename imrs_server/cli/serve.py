@@ -8,7 +8,7 @@ import threading
 import click
 
 from imrs_server.cli.environment import settings
-from imrs_server.console import process
+from imrs_server.console.process import Console
 from imrs_server.domain.errors import DatabaseUnavailable
 from imrs_server.storage import migrate
 from imrs_server.telemetry import logs
@@ -29,9 +29,5 @@ def command() -> None:
     ending = threading.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda *_: ending.set())
-    with App(found) as app:
-        console = process.start(found.http_addr, app.address)
-        try:
-            ending.wait()
-        finally:
-            process.stop(console)
+    with App(found) as app, Console(found.http_addr, app.address):
+        ending.wait()

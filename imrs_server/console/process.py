@@ -5,9 +5,10 @@ from __future__ import annotations
 import multiprocessing
 import os
 import signal
+import socket
 import threading
 from multiprocessing.connection import wait
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Self
 
 import uvicorn
 
@@ -15,35 +16,46 @@ from imrs_client.health import Health
 from imrs_server.console import app
 
 if TYPE_CHECKING:
-    from multiprocessing.context import SpawnProcess
+    from types import TracebackType
 
 _spawn = multiprocessing.get_context("spawn")  # gRPC does not survive a fork
 
 
-def start(http_addr: str, grpc_addr: str) -> SpawnProcess:
-    """Serve HTTP on ``http_addr`` (host:port) for the gRPC server at ``grpc_addr``."""
-    process = _spawn.Process(target=_serve, args=(http_addr, grpc_addr), name="imrs-http", daemon=True)
-    process.start()
-    return process
+class Console:
+    """Serves HTTP on ``http_addr`` (host:port; port 0 takes a free one) for the gRPC server at ``grpc_addr``.
+
+    From the constructor on connections are accepted; they are answered when the process is up. Raises OSError
+    where the address is taken.
+    """
+
+    def __init__(self, http_addr: str, grpc_addr: str) -> None:
+        host, _, port = http_addr.rpartition(":")
+        host = host.strip("[]")
+        family = socket.AF_INET6 if ":" in host else socket.AF_INET
+        self._socket = socket.create_server((host, int(port)), family=family)
+        self.address = f"{http_addr.rpartition(':')[0]}:{self._socket.getsockname()[1]}"
+        self._process = _spawn.Process(
+            target=_serve, args=(self._socket, grpc_addr), name="imrs-http", daemon=True
+        )
+
+    def __enter__(self) -> Self:
+        self._process.start()
+        self._socket.close()  # the process has its own copy
+        return self
+
+    def __exit__(
+        self, _kind: type[BaseException] | None, _error: BaseException | None, _trace: TracebackType | None
+    ) -> None:
+        self._process.terminate()
+        self._process.join()
 
 
-def stop(process: SpawnProcess) -> None:
-    process.terminate()
-    process.join()
-
-
-def _serve(http_addr: str, grpc_addr: str) -> None:
+def _serve(listening: socket.socket, grpc_addr: str) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C goes to the whole group; our parent ends us
     threading.Thread(target=_end_with_parent, daemon=True).start()
-    host, _, port = http_addr.rpartition(":")
     health = Health(grpc_addr)
-    uvicorn.run(
-        app.build(health.is_serving),
-        host=host.strip("[]"),
-        port=int(port),
-        log_level="warning",
-        access_log=False,
-    )
+    config = uvicorn.Config(app.build(health.is_serving), log_level="warning", access_log=False)
+    uvicorn.Server(config).run(sockets=[listening])
 
 
 def _end_with_parent() -> None:
