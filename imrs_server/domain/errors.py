@@ -134,6 +134,12 @@ class RuleNotFound(NotFound):
     reason = "RULE_NOT_FOUND"
 
 
+class PreferenceNotFound(NotFound):
+    """Class {agent_class} has no preference."""
+
+    reason = "PREFERENCE_NOT_FOUND"
+
+
 # ALREADY_EXISTS
 
 

@@ -7,6 +7,7 @@ from datetime import timedelta
 from enum import StrEnum
 from typing import Any
 
+from imrs_server.domain.errors import InvalidRequest, Violation
 from imrs_server.domain.model import CostTier
 
 
@@ -76,3 +77,13 @@ def merge(*levels: RoutingPolicy) -> RoutingPolicy:
             elif value is not None:
                 merged[each.name] = value
     return RoutingPolicy(**merged)
+
+
+def require_valid(policy: RoutingPolicy, field: str, *, of_agent: bool = False) -> None:
+    """Raises InvalidRequest for what no single field shows; ``field`` is where the request has the policy."""
+    if policy.shadow is not None and policy.shadow.shadow is not None:
+        raise InvalidRequest(Violation(f"{field}.shadow.shadow", "must not be set: a shadow has none itself"))
+    if of_agent and policy.half_life is not None:
+        raise InvalidRequest(
+            Violation(f"{field}.half_life", "belongs to the tenant's policy; set it with UpdateDefaults")
+        )

@@ -7,12 +7,13 @@ from dataclasses import replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
+from imrs_server.domain import routing
 from imrs_server.domain.agent import Agent, ModelOverride
 from imrs_server.domain.errors import AgentExists, AgentNotFound, InvalidRequest, Violation
 from imrs_server.domain.principal import Role
 from imrs_server.domain.provider import State, require_etag
 from imrs_server.domain.written import Written
-from imrs_server.storage import agent_models, agent_rules, agents, audit, changes
+from imrs_server.storage import agent_models, agent_rules, agents, audit, changes, tenants
 from imrs_server.storage.changes import Change, Kind
 from imrs_server.use_cases import known
 
@@ -217,6 +218,7 @@ class _AgentChange:
 
 
 def _create(tx: Tx, who: Principal, agent: Agent) -> Written[Agent]:
+    tenants.note(tx, agent.tenant_id)
     created = agents.insert(tx, agent)
     if created is None:
         raise AgentExists(agent_id=agent.agent_id)
@@ -240,6 +242,8 @@ def _check(fields: dict[str, Any]) -> None:
         raise InvalidRequest(Violation("update_mask", f"{', '.join(unknown)}: not one of {allowed}"))
     if fields.get("state") is State.DELETED:
         raise InvalidRequest(Violation("agent.state", "must be ACTIVE or DISABLED; use DeleteAgent"))
+    if "routing" in fields:
+        routing.require_valid(fields["routing"], "agent.routing", of_agent=True)
 
 
 def _require_models(tx: Tx, fields: dict[str, Any]) -> None:
