@@ -28,13 +28,16 @@ from imrs_server.use_cases.agent_models import AgentModels
 from imrs_server.use_cases.agents import Agents
 from imrs_server.use_cases.catalog import Catalog
 from imrs_server.use_cases.decisions import Decisions
+from imrs_server.use_cases.defaults import DefaultSettings
 from imrs_server.use_cases.effects import Effects
 from imrs_server.use_cases.feedback import FeedbackDesk
 from imrs_server.use_cases.messages import Messages
 from imrs_server.use_cases.performance import PerformanceReport
+from imrs_server.use_cases.preferences import Preferences
 from imrs_server.use_cases.providers import Providers
 from imrs_server.use_cases.route import Router
 from imrs_server.use_cases.sync import Sync
+from imrs_server.use_cases.tenants import Tenants
 
 if TYPE_CHECKING:
     from types import TracebackType
@@ -106,8 +109,11 @@ class App:
         admin = AdminServicer(
             providers=self.providers,
             sync=self.sync,
+            tenants=Tenants(self.database),
             agents=self.agents,
             agent_models=self.agent_models,
+            preferences=Preferences(self.database),
+            defaults=DefaultSettings(self.database),
             pager=pager,
         )
         return Server(

@@ -7,25 +7,52 @@ from typing import TYPE_CHECKING
 from imrs_client import v1 as pb
 from imrs_server.transport.servicers.agent_models import AgentModelMethods
 from imrs_server.transport.servicers.agents import AgentMethods
+from imrs_server.transport.servicers.defaults import DefaultsMethods
+from imrs_server.transport.servicers.preferences import PreferenceMethods
 from imrs_server.transport.servicers.providers import ProviderMethods
 from imrs_server.transport.servicers.sync import SyncMethods
+from imrs_server.transport.servicers.tenants import TenantMethods
 
 if TYPE_CHECKING:
     from imrs_server.transport.paging import Pager
     from imrs_server.use_cases.agent_models import AgentModels
     from imrs_server.use_cases.agents import Agents
+    from imrs_server.use_cases.defaults import DefaultSettings
+    from imrs_server.use_cases.preferences import Preferences
     from imrs_server.use_cases.providers import Providers
     from imrs_server.use_cases.sync import Sync
+    from imrs_server.use_cases.tenants import Tenants
 
 
-class AdminServicer(ProviderMethods, SyncMethods, AgentMethods, AgentModelMethods, pb.AdminServiceServicer):
+class AdminServicer(
+    ProviderMethods,
+    SyncMethods,
+    TenantMethods,
+    AgentMethods,
+    AgentModelMethods,
+    PreferenceMethods,
+    DefaultsMethods,
+    pb.AdminServiceServicer,
+):
     """Every method of AdminService that is built."""
 
     def __init__(
-        self, *, providers: Providers, sync: Sync, agents: Agents, agent_models: AgentModels, pager: Pager
+        self,
+        *,
+        providers: Providers,
+        sync: Sync,
+        tenants: Tenants,
+        agents: Agents,
+        agent_models: AgentModels,
+        preferences: Preferences,
+        defaults: DefaultSettings,
+        pager: Pager,
     ) -> None:
         self.providers = providers
         self.sync = sync
+        self.tenants = tenants
         self.agents = agents
         self.agent_models = agent_models
+        self.preferences = preferences
+        self.defaults = defaults
         self.pager = pager
