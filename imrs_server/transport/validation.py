@@ -442,7 +442,10 @@ def _step(message_name: str, field: FieldDescriptor) -> _Step:
 
 
 def _is_set(message: Message, path: str) -> bool:
+    *parents, last = path.split(".")
     value: Any = message
-    for name in path.split("."):
+    for name in parents:
         value = getattr(value, name)
-    return bool(value.ListFields()) if hasattr(value, "ListFields") else bool(value)
+    found = getattr(value, last)
+    # A message may be set and empty: an empty filter is every model.
+    return bool(value.HasField(last)) if hasattr(found, "ListFields") else bool(found)

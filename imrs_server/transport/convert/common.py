@@ -183,7 +183,7 @@ def masked(
 
 
 def idempotency_key(method: str, request: Any) -> Key | None:
-    """The key of a write that has a ``request_id``; None without one."""
+    """The caller's key of a write that has a ``request_id``; None without one."""
     if not request.request_id:
         return None
     same = type(request)()

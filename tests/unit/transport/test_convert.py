@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from contextvars import copy_context
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
+from typing import TYPE_CHECKING
 from uuid import UUID
 
 import pytest
@@ -14,7 +16,12 @@ from imrs_server.domain.errors import InvalidRequest
 from imrs_server.domain.model import CostTier, Model, ModelType, PriceState
 from imrs_server.domain.parameters import Parameters
 from imrs_server.domain.sync import Action, ModelChange
+from imrs_server.transport import call
 from imrs_server.transport.convert import common, models
+from tests.support.principals import PLATFORM
+
+if TYPE_CHECKING:
+    from imrs_server.storage.idempotency import Key
 
 TIME = datetime(2026, 11, 21, 10, 30, 0, 123456, tzinfo=UTC)
 
@@ -90,19 +97,23 @@ def test_other_paths_are_refused_by_name(path: str) -> None:
         models.changes(pb.Model(), ["priority", path])
 
 
-def test_a_key_is_bound_to_the_request_without_its_id() -> None:
-    request = pb.CreateProviderRequest(request_id="r", provider=pb.Provider(provider_id="p"))
-    key = common.idempotency_key("CreateProvider", request)
-    other = common.idempotency_key("CreateProvider", pb.CreateProviderRequest(request_id="r"))
-    assert key is not None
+def test_a_key_is_bound_to_the_caller_and_to_the_request_without_its_id() -> None:
+    def key(request: pb.CreateProviderRequest) -> Key | None:
+        context = copy_context()
+        context.run(call.principal.set, PLATFORM)
+        return context.run(common.idempotency_key, "CreateProvider", request)
+
+    provider = pb.Provider(provider_id="p")
+    first = key(pb.CreateProviderRequest(request_id="r", provider=provider))
+    assert first is not None
+    assert (first.method, first.caller, first.request_id) == ("CreateProvider", PLATFORM.subject, "r")
+    renamed = key(pb.CreateProviderRequest(request_id="s", provider=provider))
+    assert renamed is not None
+    assert renamed.request_hash == first.request_hash
+    other = key(pb.CreateProviderRequest(request_id="r"))
     assert other is not None
-    assert (key.method, key.request_id) == ("CreateProvider", "r")
-    assert key.request_hash != other.request_hash
-    again = pb.CreateProviderRequest(request_id="s", provider=pb.Provider(provider_id="p"))
-    repeated = common.idempotency_key("CreateProvider", again)
-    assert repeated is not None
-    assert key.request_hash == repeated.request_hash
-    assert common.idempotency_key("CreateProvider", pb.CreateProviderRequest()) is None
+    assert other.request_hash != first.request_hash
+    assert key(pb.CreateProviderRequest(provider=provider)) is None
 
 
 def test_a_model_arrives_as_it_is() -> None:
