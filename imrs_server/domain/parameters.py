@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field, fields, replace
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -24,7 +24,10 @@ UNSET = Parameters()
 
 
 def merge(*levels: Parameters) -> Parameters:
-    """Merge from the weakest level to the strongest: the last to set a field wins, ``extra`` key by key."""
+    """Merge from the weakest level to the strongest: the last to set a field wins, ``extra`` key by key.
+
+    A null in ``extra`` takes the key away from what lies below, so it stays until ``resolve``.
+    """
     merged: dict[str, Any] = {"extra": {}}
     for level in levels:
         if level is UNSET:
@@ -38,6 +41,12 @@ def merge(*levels: Parameters) -> Parameters:
     return Parameters(**merged)
 
 
+def resolve(*levels: Parameters) -> Parameters:
+    """Merge all levels there are: what a call is made with."""
+    merged = merge(*levels)
+    return replace(merged, extra={key: value for key, value in merged.extra.items() if value is not None})
+
+
 def origins(levels: Mapping[str, Parameters]) -> dict[str, str]:
     """Which level each merged value comes from: field, or ``extra.key``, to the name of the level.
 
@@ -49,6 +58,8 @@ def origins(levels: Mapping[str, Parameters]) -> dict[str, str]:
             value = getattr(level, each.name)
             if each.name == "extra":
                 found |= {f"extra.{key}": name for key in value}
+                for key in (key for key, given in value.items() if given is None):
+                    del found[f"extra.{key}"]
             elif value is not None:
                 found[each.name] = name
     return found

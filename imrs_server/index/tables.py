@@ -89,7 +89,7 @@ class Table:
             priority=candidate.priority,
             cost_tier=model.cost_tier,
             score=candidate.score,
-            parameters=parameters.merge(
+            parameters=parameters.resolve(
                 self._below, model.parameters, self._around, offer.agent_model.parameters
             ),
             context_length=candidate.context_length,

@@ -161,4 +161,4 @@ def _answer(table: Table, position: int, request: RouteQuery) -> SelectedModel:
     found = table.answer(position)
     if request.parameters is UNSET:
         return found
-    return replace(found, parameters=parameters.merge(found.parameters, request.parameters))
+    return replace(found, parameters=parameters.resolve(found.parameters, request.parameters))

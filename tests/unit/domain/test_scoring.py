@@ -1,0 +1,139 @@
+"""Scores: the SRS's formula exactly, and the pooled estimate as the formula says."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from imrs_client.ranked import Level
+from imrs_server.domain.routing import RoutingPolicy, Scoring
+from imrs_server.domain.scoring import Evidence, Knowledge, Score, pool, score, weights
+
+SRS = RoutingPolicy(scoring=Scoring.SRS)
+POOLED = RoutingPolicy(scoring=Scoring.POOLED)
+UNTOUCHED = RoutingPolicy()
+
+ratings = st.lists(st.floats(0, 1), min_size=1, max_size=30)
+priorities = st.integers(0, 100)
+
+
+def explicit(n: float, s: float) -> Evidence:
+    return Evidence(explicit_n=n, explicit_s=s, raw_n=round(n), raw_s=s)
+
+
+def total(found: Score) -> float:
+    return found.priority_term + found.experience_term + found.exploration_term
+
+
+@given(ratings, priorities, st.floats(0, 1), st.floats(0, 1))
+def test_srs_is_the_weighted_sum_of_priority_and_average(
+    rated: list[float], priority: int, w_p: float, w_e: float
+) -> None:
+    """FR-06.5: configurable weights."""
+    known = Knowledge(agent_cells={"p/m": Evidence(raw_n=len(rated), raw_s=math.fsum(rated))})
+    policy = RoutingPolicy(scoring=Scoring.SRS, priority_weight=w_p, experience_weight=w_e)
+    found = score(policy, known, [("p/m", priority)])["p/m"]
+    expected = w_p * priority / 100 + w_e * (math.fsum(rated) / len(rated))
+    assert math.isclose(total(found), expected, abs_tol=1e-9)
+    assert (found.level, found.rating_count, found.exploration_term) == (Level.AGENT_TASK, len(rated), 0)
+
+
+def test_srs_uses_the_priority_alone_without_a_rating() -> None:
+    """FR-06.6. What other agents of the tenant rated makes no difference."""
+    others = Knowledge(task_cells={"p/m": explicit(5, 5)})
+    assert score(SRS, others, [("p/m", 80)])["p/m"] == Score(priority_term=0.8)
+
+
+@given(st.dictionaries(st.sampled_from("abcdef"), priorities, min_size=2), st.sampled_from([SRS, UNTOUCHED]))
+def test_without_a_rating_for_the_agents_models_the_order_is_that_of_priorities(
+    models: dict[str, int], policy: RoutingPolicy
+) -> None:
+    """FR-06.6, also where the tenant rated models that are not the agent's."""
+    cells = {"p/other": explicit(40, 36)}
+    known = Knowledge(task_type="code", task_cells=cells, pool=pool({"code": cells}, weights(policy)))
+    found = score(policy, known, models.items())
+    assert sorted(models, key=lambda each: (-total(found[each]), each)) == sorted(
+        models, key=lambda each: (-models[each], each)
+    )
+    assert {each.level for each in found.values()} == {Level.PRIOR}
+
+
+def test_pooled_is_the_formula_step_by_step() -> None:
+    tasks = {
+        "code": {"p/a": explicit(12, 9), "p/b": explicit(4, 1)},
+        "law": {"p/a": explicit(6, 2)},
+    }
+    own = {"p/a": explicit(3, 3)}
+    known = Knowledge(
+        task_type="code", agent_cells=own, task_cells=tasks["code"], pool=pool(tasks, weights(POOLED))
+    )
+    found = score(POOLED, known, [("p/a", 40), ("p/b", 90), ("p/c", 70)])
+
+    k, m1, m2 = 8, 10, 10
+    mean_code, mean_law = (9 + 1 + 1) / (12 + 4 + 2), (2 + 1) / (6 + 2)
+    off_a = ((9 - 12 * mean_code) + (2 - 6 * mean_law)) / (18 + 4 * k)
+    wp_a = k / (k + 18)
+    prior_a = wp_a * 0.4 + (1 - wp_a) * min(max(mean_code + off_a, 0), 1)
+    by_task_a = (9 + m1 * prior_a) / (12 + m1)
+    estimate_a = (3 + m2 * by_task_a) / (3 + m2)
+    assert math.isclose(total(found["p/a"]), 0.3 * 0.4 + 0.7 * estimate_a, abs_tol=1e-12)
+    assert (found["p/a"].level, found["p/a"].rating_mean, found["p/a"].rating_count) == (
+        Level.AGENT_TASK,
+        1.0,
+        3.0,
+    )
+    assert found["p/a"].task_rating_count == 12
+
+    off_b = (1 - 4 * mean_code) / (4 + 4 * k)
+    wp_b = k / (k + 4)
+    prior_b = wp_b * 0.9 + (1 - wp_b) * (mean_code + off_b)
+    by_task_b = (1 + m1 * prior_b) / (4 + m1)
+    assert math.isclose(total(found["p/b"]), 0.3 * 0.9 + 0.7 * by_task_b, abs_tol=1e-12)
+    assert (found["p/b"].level, found["p/b"].rating_mean) == (Level.TENANT_TASK, 0.25)
+
+    assert math.isclose(total(found["p/c"]), 0.7, abs_tol=1e-12)
+    assert found["p/c"].level is Level.PRIOR
+
+
+def test_ratings_of_other_tasks_speak_for_a_model_that_this_task_has_not_seen() -> None:
+    tasks = {"law": {"p/a": explicit(50, 45), "p/b": explicit(50, 10)}}
+    known = Knowledge(task_type="code", pool=pool(tasks, weights(POOLED)))
+    found = score(POOLED, known, [("p/a", 50), ("p/b", 50), ("p/new", 50)])
+    assert total(found["p/a"]) > total(found["p/new"]) > total(found["p/b"])
+    assert (found["p/a"].level, found["p/a"].rating_mean) == (Level.MODEL, 0.9)
+
+
+@pytest.mark.parametrize(
+    ("named", "kind", "weight"),
+    [
+        ({}, "explicit", 1.0),
+        ({}, "self", 0.3),
+        ({}, "regenerate", 0.3),
+        ({}, "copy", 0.3),
+        ({}, "continue", 0.0),
+        ({}, "abandon", 0.3),
+        ({"IMPLICIT": 0.5}, "copy", 0.5),
+        ({"IMPLICIT": 0.5}, "continue", 0.0),
+        ({"IMPLICIT": 0.5, "COPY": 0.1}, "copy", 0.1),
+        ({"CONTINUE": 0.2}, "continue", 0.2),
+        ({"SELF_EVAL": 1}, "self", 1.0),
+    ],
+)
+def test_ratings_weigh_by_their_kind(named: dict[str, float], kind: str, weight: float) -> None:
+    sums: Any = {f"{kind}_n": 10.0, f"{kind}_s": 4.0}
+    found = weights(RoutingPolicy(feedback_weights=named))
+    assert found.sums(Evidence(**sums)) == (10 * weight, 4 * weight)
+
+
+def test_srs_weighs_every_kind_alike() -> None:
+    known = Knowledge(agent_cells={"p/m": Evidence(raw_n=2, raw_s=1.5, continue_n=1, continue_s=0.5)})
+    assert score(SRS, known, [("p/m", 0)])["p/m"].rating_mean == 0.75
+
+
+def test_a_rounding_error_is_no_rating() -> None:
+    found = weights(UNTOUCHED).sums(Evidence(explicit_n=-1e-17, explicit_s=1e-17))
+    assert found == (0, 0)
