@@ -130,6 +130,18 @@ def enable(
     return found
 
 
+def catch(tx: Tx, agent: Agent, rule: AgentRule) -> int:
+    """Apply a standing rule to the catalogue as it is; how many models it brought the agent."""
+    return model_filter.applied(Q.catch, rule.filter).run(
+        tx,
+        tenant_id=agent.tenant_id,
+        agent_id=agent.agent_id,
+        enabled_by=rule.created_by,
+        rule_id=rule.rule_id,
+        **model_filter.parameters(rule.filter),
+    )
+
+
 def disable(tx: Tx, agent: Agent, selection: Selection, *, all: bool) -> Enabled:
     """Disable the selected models, or all; those that were enabled. Their settings stay."""
     found = selection.apply(Q.disable).one(

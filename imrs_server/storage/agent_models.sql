@@ -65,6 +65,13 @@ select
     (select count(*) from changed) as changed_count,
     (select coalesce((array_agg(model_id order by model_id))[1:1000], '{}') from changed) as changed_ids
 
+-- name: catch
+insert into agent_models (tenant_id, agent_id, model_id, enabled_by, source, rule_id)
+select %(tenant_id)s, %(agent_id)s, model_id, %(enabled_by)s, 'RULE', %(rule_id)s
+from models
+where models.delete_time is null and /* model filter */
+on conflict do nothing
+
 -- name: disable
 with changed as (
     update agent_models as held

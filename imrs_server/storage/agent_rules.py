@@ -59,9 +59,9 @@ def list_page(tx: Tx, tenant_id: UUID, agent_id: str, request: PageRequest) -> P
     return _LISTING.page(tx, Q.list, shape(AgentRule), request, tenant_id=tenant_id, agent_id=agent_id)
 
 
-def all_of(tx: Tx, tenant_id: UUID, agent_id: str) -> list[AgentRule]:
-    """Every rule of an agent, oldest first."""
-    return Q.all_of.all(tx, shape(AgentRule), tenant_id=tenant_id, agent_id=agent_id)
+def lock_all(tx: Tx, tenant_id: UUID, agent_id: str) -> list[AgentRule]:
+    """Every rule of an agent, oldest first; no sync applies them until the transaction ends."""
+    return Q.lock_all.all(tx, shape(AgentRule), tenant_id=tenant_id, agent_id=agent_id)
 
 
 def delete(tx: Tx, tenant_id: UUID, agent_id: str, rule_id: UUID) -> AgentRule | None:
@@ -77,7 +77,7 @@ def delete_all(tx: Tx, tenant_id: UUID, agent_id: str) -> int:
 def copy(tx: Tx, source: Agent, new_agent_id: str, *, created_by: str) -> dict[UUID, UUID]:
     """Give another agent the same rules: old id -> new id."""
     renamed: dict[UUID, UUID] = {}
-    for rule in all_of(tx, source.tenant_id, source.agent_id):
+    for rule in lock_all(tx, source.tenant_id, source.agent_id):
         assert rule.rule_id is not None
         renamed[rule.rule_id] = new_id()
     Q.copy.run(

@@ -17,11 +17,12 @@ from agent_rules
 where tenant_id = %(tenant_id)s and agent_id = %(agent_id)s
   /* page */
 
--- name: all_of
+-- name: lock_all
 select *
 from agent_rules
 where tenant_id = %(tenant_id)s and agent_id = %(agent_id)s
 order by create_time, rule_id
+for update
 
 -- name: delete
 delete from agent_rules

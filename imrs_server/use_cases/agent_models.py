@@ -137,8 +137,9 @@ class AgentModels:
         with self._changing(who, "DisableAgentModels", tenant_id, agent_id) as change:
             known.require_models(change.tx, model_ids, deleted_too=True)
             selection = Selection(model_ids=model_ids, filter=filter)
-            changed = agent_models.disable(change.tx, change.agent, selection, all=all)
+            # Rules first: what a sync is just bringing by one of them is waited for, and disabled too.
             ended = agent_rules.delete_all(change.tx, change.agent.tenant_id, agent_id) if all else 0
+            changed = agent_models.disable(change.tx, change.agent, selection, all=all)
             if not changed.count and not ended:
                 return change.nothing(0)
             told = {"count": changed.count, "model_ids": changed.model_ids, "rules_deleted": ended}
@@ -198,7 +199,7 @@ class AgentModels:
         """
         with self._changing(who, "DeleteAgentRule", tenant_id, agent_id) as change:
             tenant = change.agent.tenant_id
-            rules = agent_rules.all_of(change.tx, tenant, agent_id)
+            rules = agent_rules.lock_all(change.tx, tenant, agent_id)
             rule = next((each for each in rules if each.rule_id == rule_id), None)
             if rule is None:
                 raise RuleNotFound(rule_id=rule_id, agent_id=agent_id)

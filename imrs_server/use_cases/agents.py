@@ -127,10 +127,15 @@ class Agents:
     def undelete(
         self, who: Principal, tenant_id: UUID | None, agent_id: str, *, etag: str = ""
     ) -> Written[Agent]:
-        """Back to ACTIVE, with its models as they were. Raises AgentNotFound, EtagMismatch."""
+        """Back to ACTIVE, with its models as they were and those that its rules have missed meanwhile.
+
+        Raises AgentNotFound, EtagMismatch.
+        """
         with self._changing(who, "UndeleteAgent", tenant_id, agent_id, etag) as change:
             if change.before.state is not State.DELETED:
                 return change.nothing()
+            for rule in agent_rules.lock_all(change.tx, change.before.tenant_id, agent_id):
+                agent_models.catch(change.tx, change.before, rule)
             return change.commit(replace(change.before, state=State.ACTIVE, delete_time=None))
 
     def clone(

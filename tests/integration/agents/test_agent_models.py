@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
 from decimal import Decimal
 from typing import TYPE_CHECKING
 
@@ -20,12 +21,13 @@ from imrs_server.domain.errors import (
 from imrs_server.domain.listing import PageRequest
 from imrs_server.domain.model import CostTier, ModelFilter
 from imrs_server.domain.parameters import Parameters
-from imrs_server.storage import changes
+from imrs_server.storage import changes, standing
+from tests.support import waiting
 from tests.support.principals import ADMIN, PLATFORM, STRANGER, USER, agent
 from tests.support.schema import HERE
 
 if TYPE_CHECKING:
-    from imrs_server.storage.database import Database
+    from imrs_server.storage.database import Database, Tx
     from imrs_server.use_cases.agent_models import AgentModels
     from imrs_server.use_cases.agents import Agents
 
@@ -275,3 +277,35 @@ def test_deleted_and_foreign_agents_have_no_models(models: AgentModels, agents: 
         models.list(ADMIN, None, "bot", PageRequest())
     with pytest.raises(AgentNotFound):
         models.list_rules(ADMIN, None, "bot", PageRequest())
+
+
+def test_an_agent_that_comes_back_gets_what_its_rules_missed(
+    models: AgentModels, agents: Agents, db: Database
+) -> None:
+    models.enable(ADMIN, None, "bot", filter=FREE, standing=True)
+    models.disable(ADMIN, None, "bot", model_ids=["p/free-a"])
+    agents.delete(ADMIN, None, "bot")
+    with db.system() as tx:
+        tx.execute("update models set delete_time = null where model_id = 'p/free-gone'")
+    agents.undelete(ADMIN, None, "bot")
+    assert enabled(models) == {"p/free-b": Source.RULE, "p/free-gone": Source.RULE}
+
+
+def test_a_rule_deleted_while_a_sync_applies_it_takes_all_back(models: AgentModels, db: Database) -> None:
+    rule = models.enable(ADMIN, None, "bot", filter=FREE, standing=True).value.rule
+    assert rule is not None
+    assert rule.rule_id is not None
+    with ThreadPoolExecutor() as pool:
+        with db.system() as sync:
+            sync.execute("update models set delete_time = null where model_id = 'p/free-gone'")
+            (wanted,) = standing.filters(sync)
+            standing.enable(sync, wanted, ["p/free-gone"])
+            deleting = pool.submit(models.delete_rule, ADMIN, None, "bot", rule.rule_id)
+            waiting.eventually(lambda: deleting.done() or _somebody_waits(sync))
+            assert not deleting.done()
+        deleting.result()
+    assert enabled(models) == {}
+
+
+def _somebody_waits(tx: Tx) -> bool:
+    return tx.execute("select from pg_locks where not granted").fetchone() is not None
