@@ -1,0 +1,230 @@
+"""The index follows the database, whatever happens to its connection."""
+
+from __future__ import annotations
+
+import random
+import time
+from contextlib import contextmanager
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+import psycopg
+import pytest
+from psycopg.types.json import Jsonb
+
+from imrs_server.domain import scoring
+from imrs_server.domain.errors import DatabaseUnavailable
+from imrs_server.index import loader
+from imrs_server.index.refresher import Refresher
+from imrs_server.index.state import Made
+from imrs_server.index.warm import Index
+from imrs_server.storage import migrate
+from imrs_server.storage.changes import Change, Kind
+from imrs_server.storage.listener import Listener
+from tests.support.schema import HERE, insert
+from tests.support.waiting import eventually
+from tests.support.world import MODELS, World
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from imrs_server.index.state import State
+
+
+TASKS = ("code", "law")
+
+
+@contextmanager
+def following(dsn: str, poll_seconds: float) -> Iterator[Index]:
+    found = Index(poll_seconds=poll_seconds)
+    refresher = Refresher(dsn, found)
+    refresher.start()
+    try:
+        yield found
+    finally:
+        refresher.stop()
+
+
+def current(index: Index) -> State:
+    assert index.current is not None
+    return index.current
+
+
+def priority(index: Index, name: str) -> int:
+    return current(index).models[f"p/{name}"].priority
+
+
+def test_a_change_is_in_use_within_a_quarter_of_a_second(world: World, index: Index) -> None:
+    for turn in range(5):
+        revision = world.update_model("low", priority=turn)
+        started = time.monotonic()
+        assert index.wait_for(revision, 5)
+        assert time.monotonic() - started < 0.25
+        assert priority(index, "low") == turn
+
+
+def test_a_lost_notification_is_found_by_the_poll(world: World) -> None:
+    with following(world.database.dsn, poll_seconds=0.05) as index:
+        assert index.wait_for(1, 10)
+        with world.silently() as tx:
+            tx.execute("update models set priority = 99 where model_id = 'p/low'")
+            tx.execute("insert into change_log (rev, seq, kind, key) values (2, 1, 'model', 'p/low')")
+        assert index.wait_for(2, 5)
+        assert priority(index, "low") == 99
+        assert not index.stale
+
+
+def test_a_gap_in_the_log_means_everything_anew(world: World) -> None:
+    with following(world.database.dsn, poll_seconds=0.05) as index:
+        assert index.wait_for(1, 10)
+        with world.silently() as tx:
+            tx.execute("update models set priority = 99 where model_id = 'p/low'")
+        assert index.wait_for(2, 5)
+        assert priority(index, "low") == 99
+
+
+def test_a_restored_database_means_everything_anew(world: World) -> None:
+    for turn in range(3):
+        world.update_model("low", priority=turn)
+    with following(world.database.dsn, poll_seconds=0.05) as index:
+        assert index.wait_for(4, 10)
+        with psycopg.connect(world.database.dsn) as connection:
+            connection.execute("update models set priority = 77 where model_id = 'p/low'")
+            connection.execute("truncate change_log")
+            connection.execute("update index_revision set rev = 2, epoch = gen_random_uuid()")
+        eventually(lambda: current(index).revision == 2)
+        assert priority(index, "low") == 77
+
+
+def test_a_killed_connection_comes_back_with_what_it_missed(world: World, index: Index) -> None:
+    with psycopg.connect(world.database.dsn, autocommit=True) as connection:
+        for turn in range(3):
+            gone = connection.execute(
+                "select pg_terminate_backend(pid) from pg_stat_activity where application_name = 'imrs-index'"
+                " and datname = current_database()"
+            ).fetchall()
+            assert gone == [(True,)]
+            assert index.wait_for(world.update_model("mid", priority=turn), 5)
+            eventually(lambda: index.connected)
+    assert priority(index, "mid") == 2
+
+
+def test_a_database_that_is_not_there_yet_is_waited_for(empty_database: str) -> None:
+    with following(empty_database, poll_seconds=0.05) as index:
+        eventually(lambda: index.stale)
+        assert index.current is None
+        migrate.apply(empty_database)
+        assert index.wait_for(1, 10)
+        assert current(index).agents == {}
+        eventually(lambda: not index.stale)
+
+
+def test_stopping_does_not_wait_for_the_poll(world: World) -> None:
+    index = Index(poll_seconds=60)
+    refresher = Refresher(world.database.dsn, index)
+    refresher.start()
+    assert index.wait_for(1, 10)
+    started = time.monotonic()
+    refresher.stop()
+    assert time.monotonic() - started < 2
+
+
+def test_a_database_that_says_nothing_any_more_is_given_up(world: World) -> None:
+    listener = Listener(world.database.dsn, read_seconds=0.2)
+    with psycopg.connect(world.database.dsn) as connection:
+        connection.execute("lock table index_revision")
+        with pytest.raises(DatabaseUnavailable), listener.snapshot() as tx:
+            tx.execute("select rev from index_revision")
+    with pytest.raises(DatabaseUnavailable):
+        listener.wait(0)
+    listener.close()
+
+
+def test_the_last_good_state_stays_in_use_and_is_called_stale(world: World) -> None:
+    with following(world.database.dsn, poll_seconds=0.05) as index:
+        assert index.wait_for(1, 10)
+        with psycopg.connect(world.database.dsn, autocommit=True) as connection:
+            connection.execute("alter table index_revision rename to elsewhere")
+            eventually(lambda: index.stale)
+            assert set(current(index).models) == {f"p/{name}" for name in MODELS}
+            connection.execute("alter table elsewhere rename to index_revision")
+        eventually(lambda: not index.stale)
+
+
+def test_a_model_enters_the_index_when_an_agent_may_use_it(world: World, index: Index) -> None:
+    with psycopg.connect(world.database.dsn) as connection:
+        insert(connection, "models", model_id="p/new", external_id="new")
+    assert index.wait_for(world.change("select 1", Change(Kind.MODEL, "p/new")), 5)
+    assert "p/new" not in current(index).models
+    with psycopg.connect(world.database.dsn) as connection:
+        insert(connection, "agent_models", agent_id="b", model_id="p/new")
+    assert index.wait_for(world.change("select 1", Change(Kind.AGENT, "b", HERE)), 5)
+    assert "p/new" in current(index).models
+
+
+def test_a_rule_gives_its_priority_to_the_models_it_caught(world: World, index: Index) -> None:
+    with psycopg.connect(world.database.dsn) as connection:
+        insert(connection, "agent_rules", priority_override=5)
+        connection.execute(
+            "update agent_models set source = 'RULE', rule_id = (select rule_id from agent_rules)"
+            " where tenant_id = %s and model_id <> 'p/low'",
+            [HERE],
+        )
+    revision = world.update_agent_model("high", priority_override=80)
+    assert index.wait_for(revision, 5)
+    tables = current(index).agent(HERE, "a")
+    assert tables is not None
+    found = {each.external_id: each.priority for each in tables.table("").ranked.candidates}
+    assert found == {"low": 40, "mid": 5, "high": 80}
+
+
+def test_after_any_changes_the_state_is_what_a_fresh_load_gives(world: World, index: Index) -> None:
+    """And so are the tables made from it, whichever of them were kept."""
+    dice = random.Random(20)
+    acts = [
+        lambda: world.update_model(dice.choice(list(MODELS)), priority=dice.randrange(101)),
+        lambda: world.update_model(dice.choice(list(MODELS)), available=dice.random() < 0.5),
+        lambda: world.update_provider(state=dice.choice(["ACTIVE", "DISABLED"])),
+        lambda: world.update_agent(dice.choice("ab"), agent_class=dice.choice(["", "coder"])),
+        lambda: world.update_agent("a", state=dice.choice(["ACTIVE", "DISABLED"])),
+        lambda: world.update_agent("b", state="DELETED", delete_time="now()"),
+        lambda: world.update_agent("b", state="ACTIVE", delete_time=None),
+        lambda: world.update_agent_model(dice.choice(list(MODELS)), enabled=dice.random() < 0.5),
+        lambda: world.update_agent_model(dice.choice(list(MODELS)), priority_override=dice.randrange(101)),
+        lambda: world.rate(dice.choice(list(MODELS)), dice.random(), task_type=dice.choice(TASKS)),
+        lambda: world.prefer(dice.choice(["coder", "*"]), dice.choice(list(MODELS))),
+        lambda: world.set_defaults(default_model_id=f"p/{dice.choice(list(MODELS))}"),
+        lambda: world.set_defaults(HERE, parameters=Jsonb({"temperature": dice.random()})),
+        lambda: world.change("select 1", Change(Kind.MODEL), Change(Kind.AGENT), Change(Kind.EVIDENCE)),
+    ]
+    for _ in range(80):
+        revision = dice.choice(acts)()
+        if dice.random() < 0.5:
+            continue  # so that differences span several revisions
+        assert index.wait_for(revision, 5)
+        with world.database.system() as tx:
+            truth = loader.whole(tx, scoring.score)
+        followed = current(index)
+        assert comparable(followed) == comparable(truth)
+        assert tables(followed) == tables(truth)
+
+
+def comparable(state: State) -> State:
+    """The state without what was made from it; the order of an agent's models is the database's whim."""
+    agents = {
+        key: replace(each, models=tuple(sorted(each.models, key=lambda own: own.model_id)))
+        for key, each in state.agents.items()
+    }
+    return replace(state, agents=agents, made=Made())
+
+
+def tables(state: State) -> list[object]:
+    found: list[object] = []
+    for key in sorted(state.agents):
+        made = state.agent(*key)
+        assert made is not None
+        for task in ("", "code", "law"):
+            table = made.table(task, "coder")
+            found.append((key, task, replace(table.ranked, revision=0)))
+            found.extend(table.answer(i).parameters for i in range(len(table.ranked.candidates)))
+    return found
