@@ -91,8 +91,8 @@ def _pool(dsn: str, role: str, size: int) -> ConnectionPool[Tx]:
         max_size=size,
         timeout=2,
         reconnect_timeout=0.3,
-        # Not prepared: a newer server may add a column while this one runs, and a transaction pooler may stand
-        # between; both break prepared statements.
+        # Not prepared: a newer server may add a column while this one runs, and a pooler may stand
+        # between: both break prepared statements.
         kwargs={"row_factory": dict_row, "prepare_threshold": None},
         open=False,
         name=role,
