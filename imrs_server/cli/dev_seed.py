@@ -60,7 +60,7 @@ def plant(app: App) -> None:
             provider_type=provider_type,
             dialect="",
             api_base=api_base,
-            models_endpoint="/models",
+            models_endpoint="",
         )
         try:
             app.providers.create(_PLATFORM, provider, None)

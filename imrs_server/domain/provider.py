@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Any
+from urllib.parse import urlsplit
 
 from imrs_server.domain.errors import EtagMismatch
 
@@ -43,7 +44,10 @@ class DataPolicy:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Provider:
-    """A row of ``providers``. Its key is in Vault; ``key_version`` is the version there, None for no key."""
+    """A row of ``providers``. Its key is in Vault; ``key_version`` is the version there, None for no key.
+
+    ``key_usable`` is what was seen in Vault since; None means that nobody has looked.
+    """
 
     provider_id: str
     display_name: str
@@ -59,6 +63,7 @@ class Provider:
     state: State = State.ACTIVE
     model_count: int = 0
     key_version: int | None = None
+    key_usable: bool | None = None
     last_synced_time: datetime | None = None
     last_sync_error: str = ""
     created_by: str = ""
@@ -73,8 +78,10 @@ class Provider:
 
     @property
     def credentials_ok(self) -> bool:
-        """Whether a call could be made: a key is stored, or none is needed."""
-        return self.key_version is not None or not self.needs_key
+        """Whether a call could be made: the key is there, or none is needed."""
+        if not self.needs_key:
+            return True
+        return self.key_version is not None if self.key_usable is None else self.key_usable
 
     @property
     def models_url(self) -> str:
@@ -87,7 +94,6 @@ class Provider:
 
 _DIALECTS = {
     ProviderType.OPENROUTER: "openrouter",
-    ProviderType.OPENAI: "openai",
     ProviderType.ANTHROPIC: "anthropic",
     ProviderType.AZURE: "azure",
     ProviderType.OLLAMA: "ollama",
@@ -99,15 +105,39 @@ _DIALECT_BY_HOST = {
     "api.anthropic.com": "anthropic",
     "generativelanguage.googleapis.com": "gemini",
     "api.groq.com": "groq",
+    "api.together.ai": "together",
     "api.together.xyz": "together",
     "api.mistral.ai": "mistral",
+    "api.cohere.ai": "cohere",
     "api.cohere.com": "cohere",
 }
+_AZURE_HOSTS = (".openai.azure.com", ".services.ai.azure.com", ".cognitiveservices.azure.com")
 
 
-def dialect_of(provider_type: ProviderType, host: str) -> str:
-    """The dialect spoken where none is named: by the type, else by the host, else OpenAI's."""
-    return _DIALECTS.get(provider_type) or _DIALECT_BY_HOST.get(host, "openai")
+def dialect_of(provider_type: ProviderType, api_base: str) -> str:
+    """The dialect spoken where none is named: by the type, else by the host, else OpenAI's.
+
+    OPENAI is said of every service that copies OpenAI, so there a known host knows better.
+    """
+    if provider_type not in (ProviderType.OPENAI, ProviderType.CUSTOM):
+        return _DIALECTS[provider_type]
+    parts = urlsplit(api_base)
+    host = parts.hostname or ""
+    if "/openai" in parts.path and host == "generativelanguage.googleapis.com":
+        # Google's copy of OpenAI's API beside its own.
+        return "openai"
+    if host.endswith(_AZURE_HOSTS):
+        return "azure"
+    return _DIALECT_BY_HOST.get(host, "openai")
+
+
+def models_endpoint_of(dialect: str, api_base: str) -> str:
+    """Where the list is, below api_base, when nobody says."""
+    if dialect == "ollama":
+        return "/api/tags"
+    if dialect == "azure" and not api_base.rstrip("/").endswith(("/openai", "/openai/v1")):
+        return "/openai/models"
+    return "/models"
 
 
 def etag(version: int) -> str:

@@ -6,8 +6,8 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
-from urllib.parse import urlsplit
 
+from imrs_server.adapters.providers import speaking
 from imrs_server.domain.credential import CredentialPath
 from imrs_server.domain.errors import (
     CredentialMissing,
@@ -17,7 +17,7 @@ from imrs_server.domain.errors import (
     Violation,
 )
 from imrs_server.domain.principal import Role
-from imrs_server.domain.provider import Provider, State, dialect_of, require_etag
+from imrs_server.domain.provider import Provider, State, dialect_of, models_endpoint_of, require_etag
 from imrs_server.domain.written import Written
 from imrs_server.storage import audit, changes, idempotency, providers
 from imrs_server.storage.changes import Change, Kind
@@ -142,13 +142,16 @@ class Providers:
             return change.commit(replace(change.before, key_version=version))
 
     def _complete(self, provider: Provider) -> Provider:
-        """Check the addresses, and choose the dialect where none is named."""
-        self._rules.check_api_base(provider.api_base, provider.models_endpoint)
-        host = urlsplit(provider.api_base).hostname or ""
+        """Check the addresses, and choose dialect and endpoint where none is named."""
+        dialect = provider.dialect or dialect_of(provider.provider_type, provider.api_base)
+        speaking(dialect)
+        endpoint = provider.models_endpoint or models_endpoint_of(dialect, provider.api_base)
+        self._rules.check_api_base(provider.api_base, endpoint)
         return replace(
             provider,
             display_name=provider.display_name or provider.provider_id,
-            dialect=provider.dialect or dialect_of(provider.provider_type, host),
+            dialect=dialect,
+            models_endpoint=endpoint,
         )
 
     @contextmanager

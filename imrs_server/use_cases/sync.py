@@ -57,8 +57,8 @@ class Sync:
 
         No transaction is open while a step is handed out. ``validate_only`` writes nothing and previews the
         changes; ``force`` goes on though more than half of the models would drop.
-        Raises ProviderNotFound, SyncInProgress, SyncSuspicious, CredentialMissing, NotBuilt (for a dialect),
-        and what Vault and the provider's list may raise.
+        Raises ProviderNotFound, SyncInProgress, SyncSuspicious, CredentialMissing, and what Vault and the
+        provider's list may raise.
         """
         who.require(Role.PLATFORM_ADMIN)
         with exclusive.held(self._database, f"imrs.sync.{provider_id}") as alone:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import contextmanager
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -15,9 +16,10 @@ from imrs_server.domain.errors import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Generator, Iterator, Mapping
+    from collections.abc import Iterator, Mapping
 
     from imrs_server.adapters.http import Call, GuardedClient
+    from imrs_server.adapters.json_stream import ItemStream
     from imrs_server.adapters.network import Deadline
     from imrs_server.adapters.providers.dialect import Access, Dialect
     from imrs_server.domain.discovery import DiscoveredModel
@@ -25,6 +27,7 @@ if TYPE_CHECKING:
 MAX_MODELS = 100_000
 MAX_PAGES = 1_000
 MAX_BYTES = 256 << 20
+_NOT_FOUND = 404
 
 
 class Listing:
@@ -49,43 +52,41 @@ class Listing:
     def __iter__(self) -> Iterator[DiscoveredModel]:
         deadline = self._client.deadline(self._deadline_seconds)
         seen: set[str] = set()
-        called: set[str] = set()
         try:
-            call: Call | None = self._dialect.first(self._access)
-            while call is not None:
-                if call.url in called or len(called) >= MAX_PAGES:
-                    raise Unusable("its pages go in a circle or never end")
-                called.add(call.url)
-                call = yield from self._page(call, deadline, seen)
-        except CallFailed as failure:
-            raise as_domain_error(failure, self._access.provider.provider_id) from None
-
-    def _page(
-        self, call: Call, deadline: Deadline, seen: set[str]
-    ) -> Generator[DiscoveredModel, None, Call | None]:
-        last: Any = None
-        with self._client.items(call, deadline, self._dialect.keys, MAX_BYTES) as stream:
-            for item in stream:
-                last = item
+            for item in self._dialect.entries(self._access, self._items(deadline)):
                 self.discovered += 1
-                if self.discovered > MAX_MODELS:
-                    raise Unusable(f"it lists more than {MAX_MODELS} models")
                 model = self._model(item, deadline, seen)
                 if model is None:
                     self.invalid += 1
                 else:
                     yield model
-        _require_list(stream.envelope, found=stream.found)
-        return self._dialect.following(self._access, stream.envelope, last)
+        except CallFailed as failure:
+            raise as_domain_error(failure, self._access.provider.provider_id) from None
+
+    def _items(self, deadline: Deadline) -> Iterator[Any]:
+        """The items of all pages."""
+        called: set[str] = set()
+        count = 0
+        call: Call | None = self._dialect.first(self._access)
+        while call is not None:
+            if call.url in called or len(called) >= MAX_PAGES:
+                raise Unusable("its pages go in a circle or never end")
+            called.add(call.url)
+            last: Any = None
+            with page(self._client, self._dialect, call, deadline) as stream:
+                for last in stream:
+                    count += 1
+                    if count > MAX_MODELS:
+                        raise Unusable(f"it lists more than {MAX_MODELS} models")
+                    yield last
+            call = self._dialect.following(self._access, stream.envelope, last)
 
     def _model(self, item: Any, deadline: Deadline, seen: set[str]) -> DiscoveredModel | None:
         if not isinstance(item, dict):
             return None
-        details: Mapping[str, Any] = {}
-        call = self._dialect.details(self._access, item)
-        if call is not None:
-            answer = self._client.get_json(call, deadline)
-            details = answer if isinstance(answer, dict) else {}
+        details = self._details(item, deadline)
+        if details is None:
+            return None
         model = self._dialect.parse(self._access, item, details)
         if model is None or model.external_id in seen:
             return None
@@ -95,6 +96,32 @@ class Listing:
             return None
         seen.add(model.external_id)
         return replace(model, metadata=metadata)
+
+    def _details(self, item: Mapping[str, Any], deadline: Deadline) -> Mapping[str, Any] | None:
+        """What the list leaves out; None for a model that went away after it was listed."""
+        call = self._dialect.details(self._access, item)
+        if call is None:
+            return {}
+        try:
+            answer = self._client.get_json(call, deadline)
+        except Unusable as failure:
+            if failure.status == _NOT_FOUND:
+                return None
+            raise
+        if not isinstance(answer, dict):
+            raise Unusable("what it tells about a model is no JSON object")
+        _require_no_error(answer)
+        return answer
+
+
+@contextmanager
+def page(client: GuardedClient, dialect: Dialect, call: Call, deadline: Deadline) -> Iterator[ItemStream]:
+    """One page, to be read to its end. Raises AddressForbidden, and CallFailed also where no list is."""
+    with client.items(call, deadline, dialect.keys, MAX_BYTES) as stream:
+        yield stream
+    _require_no_error(stream.envelope)
+    if not stream.found:
+        raise Unusable("it holds no list of models")
 
 
 def as_domain_error(failure: CallFailed, provider_id: str) -> DomainError:
@@ -109,15 +136,14 @@ def as_domain_error(failure: CallFailed, provider_id: str) -> DomainError:
     return ProviderInvalidResponse(provider_id=provider_id, detail=detail, **status)
 
 
-def _require_list(envelope: Mapping[str, Any], *, found: bool) -> None:
+def _require_no_error(envelope: Mapping[str, Any]) -> None:
     """Errors may come with status 200. Their text is not passed on: it may repeat the key."""
     error = envelope.get("error")
-    if error:
-        code = error.get("code") if isinstance(error, dict) else None
-        if code == 429:
-            raise RateLimited("too many calls")
-        if isinstance(code, int) and 500 <= code < 600:
-            raise Unreachable("it has a failure of its own", status=code)
-        raise Unusable("it answers with an error in place of a list")
-    if not found:
-        raise Unusable("it holds no list of models")
+    if not error:
+        return
+    code = error.get("code") if isinstance(error, dict) else None
+    if code == 429:
+        raise RateLimited("too many calls")
+    if isinstance(code, int) and 500 <= code < 600:
+        raise Unreachable("it has a failure of its own", status=code)
+    raise Unusable("it answers with an error in place of a list")

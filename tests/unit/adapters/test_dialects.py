@@ -11,7 +11,7 @@ import pytest
 from imrs_server.adapters.failures import Unusable
 from imrs_server.adapters.providers import DIALECTS, speaking
 from imrs_server.adapters.providers.dialect import Access, option_headers
-from imrs_server.domain.errors import NotBuilt
+from imrs_server.domain.errors import InvalidRequest
 from imrs_server.domain.model import CostTier, ModelType, PriceState, Provenance
 from imrs_server.domain.provider import Provider, ProviderType
 from imrs_server.domain.secret import Secret
@@ -214,6 +214,6 @@ def test_headers_from_options_cannot_touch_what_the_client_sets() -> None:
     assert option_headers(access(headers="text")) == {}
 
 
-def test_a_dialect_that_is_not_built_names_itself() -> None:
-    with pytest.raises(NotBuilt, match="anthropic"):
-        speaking("anthropic")
+def test_an_unknown_dialect_is_refused_with_those_that_there_are() -> None:
+    with pytest.raises(InvalidRequest, match="anthropic, azure, cohere"):
+        speaking("klingon")
