@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from dataclasses import fields
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -183,3 +184,68 @@ def test_roles_open_what_is_limited_and_none_given_reaches_only_what_is_not() ->
     assert passing("guest") == {"p/all"}
     assert passing("admin") == {"p/capsule", "p/all"}
     assert passing("admin", "staff", "guest") == {"p/capsule", "p/role", "p/all"}
+
+
+def passing(ranked: RankedTable, query: Query) -> set[str]:
+    """Who passes, by the masks and by the filters one by one."""
+    reports = zip(ranked.candidates, explain(ranked, query), strict=True)
+    found = {each.external_id for each, told in reports if told.removed_by is None}
+    try:
+        choice = decide(ranked, Query(**{**_fields(query), "max_fallbacks": 20}))
+    except NothingEligible:
+        assert not found
+        return found
+    assert {ranked.candidates[i].external_id for i in (choice.selected, *choice.fallbacks)} == found
+    return found
+
+
+def _fields(query: Query) -> dict[str, Any]:
+    return {each.name: getattr(query, each.name) for each in fields(query)}
+
+
+def test_the_window_must_hold_the_tokens_and_an_unknown_one_is_refused_only_on_demand() -> None:
+    windows = {"none": None, "zero": 0, "small": 4000, "large": 8000}
+    models = [candidate(f"p/{name}", context_length=size) for name, size in windows.items()]
+    assert passing(table(*models), Query(estimated_prompt_tokens=4000)) == {"none", "small", "large"}
+    ranked = table(*models)
+    assert passing(ranked, Query()) == {"none", "zero", "small", "large"}
+    assert passing(ranked, Query(estimated_prompt_tokens=1)) == {"none", "small", "large"}
+    assert passing(ranked, Query(estimated_prompt_tokens=4000)) == {"none", "small", "large"}
+    assert passing(ranked, Query(estimated_prompt_tokens=4001)) == {"none", "large"}
+    assert passing(ranked, Query(estimated_prompt_tokens=8001)) == {"none"}
+    assert passing(ranked, Query(min_context_length=1)) == {"small", "large"}
+    assert passing(ranked, Query(min_context_length=4000)) == {"small", "large"}
+    assert passing(ranked, Query(min_context_length=100, estimated_prompt_tokens=4001)) == {"large"}
+    assert passing(ranked, Query(min_context_length=8001)) == set()
+
+
+def test_what_is_too_slow_or_fails_too_often_is_out_and_what_is_not_known_stays() -> None:
+    models = [
+        candidate("p/unknown"),
+        candidate("p/fast", latency_ms=100.0, error_rate=0.1),
+        candidate("p/slow", latency_ms=900.0, error_rate=0.5),
+    ]
+    assert passing(table(*models), Query(max_latency_ms=900)) == {"unknown", "fast", "slow"}
+    assert passing(table(*models), Query(max_latency_ms=899)) == {"unknown", "fast"}
+    limited = table(*models, policy=Policy(max_latency_ms=500))
+    assert passing(limited, Query(max_latency_ms=5000)) == {"unknown", "fast"}
+    assert passing(limited, Query(max_latency_ms=50)) == {"unknown"}
+    assert passing(table(*models, policy=Policy(max_error_rate=0.1)), ASK) == {"unknown", "fast"}
+
+
+def test_the_lower_of_two_limits_on_cost_holds() -> None:
+    tiers = ("FREE", "LOW", "STANDARD", "PREMIUM")
+    ranked = table(
+        *(candidate(f"p/{tier}", cost_tier=tier) for tier in tiers), policy=Policy(max_cost_tier="STANDARD")
+    )
+    assert passing(ranked, ASK) == {"FREE", "LOW", "STANDARD"}
+    assert passing(ranked, Query(max_cost_tier="PREMIUM")) == {"FREE", "LOW", "STANDARD"}
+    assert passing(ranked, Query(max_cost_tier="FREE")) == {"FREE"}
+
+
+def test_roles_that_no_candidate_names_share_one_memory() -> None:
+    ranked = table(candidate("p/all"), candidate("p/role", allowed_roles=frozenset({"staff"})))
+    first = ranked.matching(0, roles=frozenset({"invented-1"}))
+    assert ranked.matching(0, roles=frozenset({"invented-2"})) is first
+    assert ranked.matching(0) is first
+    assert ranked.matching(0, roles=frozenset({"staff", "x"})) is not first
