@@ -5,10 +5,13 @@ from __future__ import annotations
 from dataclasses import dataclass, field, fields
 from datetime import timedelta
 from enum import StrEnum
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from imrs_server.domain.errors import InvalidRequest, Violation
 from imrs_server.domain.model import CostTier
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
 
 
 class Scoring(StrEnum):
@@ -77,6 +80,22 @@ def merge(*levels: RoutingPolicy) -> RoutingPolicy:
             elif value is not None:
                 merged[each.name] = value
     return RoutingPolicy(**merged)
+
+
+def origins(levels: Mapping[str, RoutingPolicy]) -> dict[str, str]:
+    """Which level each merged value comes from: field, or ``map.key``, to the name of the level.
+
+    ``levels`` go from the weakest to the strongest, as in ``merge``.
+    """
+    found: dict[str, str] = {}
+    for name, level in levels.items():
+        for each in fields(RoutingPolicy):
+            value = getattr(level, each.name)
+            if isinstance(value, dict):
+                found |= {f"{each.name}.{key}": name for key in value}
+            elif value is not None:
+                found[each.name] = name
+    return found
 
 
 def require_valid(policy: RoutingPolicy, field: str, *, of_agent: bool = False) -> None:

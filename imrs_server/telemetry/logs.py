@@ -38,3 +38,9 @@ def configure(*, json: bool, level: str = "INFO", stream: TextIO | None = None) 
         logger_factory=structlog.PrintLoggerFactory(output),
         cache_logger_on_first_use=True,
     )
+
+
+def call_id() -> str:
+    """The id that the log lines of the call in hand carry; empty outside of a call."""
+    found: str = structlog.contextvars.get_contextvars().get("call_id", "")
+    return found

@@ -6,18 +6,19 @@ from typing import TYPE_CHECKING
 
 from imrs_client.decide import explain
 from imrs_client.query import Query
-from imrs_server.domain import parameters
+from imrs_server.domain import parameters, routing
 from imrs_server.domain.agent import Effect
 from imrs_server.domain.parameters import UNSET
 from imrs_server.domain.preference import OTHER_CLASSES
+from imrs_server.domain.routing import DEFAULT_POLICY, RoutingPolicy
 from imrs_server.storage.index import Key
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
     from uuid import UUID
 
-    from imrs_server.domain.agent import AgentModel
-    from imrs_server.domain.parameters import Parameters
+    from imrs_server.domain.agent import Agent, AgentModel
+    from imrs_server.domain.defaults import Defaults
     from imrs_server.index.state import Enrolled, State
     from imrs_server.index.warm import Index
 
@@ -66,25 +67,47 @@ def _origins(state: State, enrolled: Enrolled) -> Iterator[tuple[str, dict[str, 
     preference = state.preferences.get(agent.agent_class) or (
         state.preferences.get(OTHER_CLASSES) if agent.agent_class else None
     )
-    defaults = (state.defaults.get(None), state.defaults.get(agent.tenant_id))
-    below: list[Parameters] = [UNSET if each is None else each.parameters for each in defaults]
+    everybody, tenant = state.defaults.get(None), state.defaults.get(agent.tenant_id)
+    common = _of_agent(agent, everybody, tenant)
     for own in enrolled.models:
         model = state.models.get(own.model_id)
         if model is None:
             continue
         levels = {
-            "GLOBAL": below[0],
-            "TENANT": below[1],
+            "GLOBAL": everybody.parameters if everybody else UNSET,
+            "TENANT": tenant.parameters if tenant else UNSET,
             "MODEL": model.parameters,
             "CLASS": preference.parameters if preference else UNSET,
             "AGENT": agent.parameters,
             "AGENT_MODEL": own.parameters,
         }
         told = {f"parameters.{name}": level for name, level in parameters.origins(levels).items()}
-        yield own.model_id, told | _of_settings(own)
+        yield own.model_id, common | told | _of_settings(own)
+
+
+def _of_agent(agent: Agent, everybody: Defaults | None, tenant: Defaults | None) -> dict[str, str]:
+    """What is the same for all models of the agent: its policy, its default model, its fallbacks."""
+    levels = {
+        "BUILT_IN": DEFAULT_POLICY,
+        "GLOBAL": everybody.routing if everybody else RoutingPolicy(),
+        "TENANT": tenant.routing if tenant else RoutingPolicy(),
+        "AGENT": agent.routing,
+    }
+    told = {f"routing.{name}": level for name, level in routing.origins(levels).items()}
+    for level, named in (("GLOBAL", everybody), ("TENANT", tenant), ("AGENT", agent)):
+        if named is not None and named.default_model_id:
+            told["default_model_id"] = level
+    return told | {"fallback_model_ids": "BUILT_IN" if agent.fallback_model_ids is None else "AGENT"}
+
+
+_FIELDS = {
+    "effective_priority": "priority_override",
+    "context_length": "context_length",
+    "input_price_usd": "input_price_usd",
+    "output_price_usd": "output_price_usd",
+}
 
 
 def _of_settings(own: AgentModel) -> dict[str, str]:
-    names = ("context_length", "input_price_usd", "output_price_usd")
-    told = {name: "MODEL" if getattr(own, name) is None else "AGENT_MODEL" for name in names}
-    return told | {"fallback_model_ids": "AGENT" if own.fallback_model_ids is None else "AGENT_MODEL"}
+    told = {name: "MODEL" if getattr(own, of) is None else "AGENT_MODEL" for name, of in _FIELDS.items()}
+    return told if own.fallback_model_ids is None else told | {"fallback_model_ids": "AGENT_MODEL"}

@@ -159,14 +159,17 @@ def test_effects_are_those_of_the_newest_settings_and_say_where_values_come_from
     assert low is not None
     assert (free.eligible, free.value_sources["parameters.stop"]) == (True, "AGENT")
     assert (low.eligible, low.removed_by, low.detail) == (False, RemovedBy.ROLE, "only for editor")
-    assert low.value_sources == {
+    of_policy = {name for name in low.value_sources if name.startswith("routing.")}
+    assert {low.value_sources[name] for name in of_policy} == {"BUILT_IN"}
+    assert {name: level for name, level in low.value_sources.items() if name not in of_policy} == {
         "parameters.temperature": "AGENT",
         "parameters.stop": "AGENT_MODEL",
         "parameters.extra.k": "AGENT_MODEL",
+        "effective_priority": "MODEL",
         "context_length": "AGENT_MODEL",
         "input_price_usd": "MODEL",
         "output_price_usd": "MODEL",
-        "fallback_model_ids": "AGENT",
+        "fallback_model_ids": "BUILT_IN",
     }
 
 

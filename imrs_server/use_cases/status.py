@@ -1,0 +1,88 @@
+"""How this server is doing."""
+
+from __future__ import annotations
+
+import os
+import socket
+from datetime import UTC, datetime, timedelta
+from time import monotonic
+from typing import TYPE_CHECKING
+
+import imrs_server
+from imrs_server.adapters.vault import VaultState
+from imrs_server.domain.errors import DatabaseUnavailable
+from imrs_server.domain.listing import PageRequest
+from imrs_server.domain.principal import Role
+from imrs_server.domain.status import Component, Health, Replica, Status
+from imrs_server.storage import providers
+
+if TYPE_CHECKING:
+    from imrs_server.adapters.vault import Vault
+    from imrs_server.domain.principal import Principal
+    from imrs_server.domain.provider import Provider
+    from imrs_server.index.warm import Index
+    from imrs_server.storage.database import Database
+
+MAX_PROVIDERS = 1000
+
+_OF_VAULT = {
+    VaultState.OK: Component(health=Health.UP),
+    VaultState.SEALED: Component(health=Health.DEGRADED, detail="sealed; an operator must unseal it"),
+    VaultState.FORBIDDEN: Component(
+        health=Health.DEGRADED, detail="refuses this server; check its role and policy"
+    ),
+    VaultState.UNREACHABLE: Component(health=Health.DOWN, detail="does not answer"),
+}
+
+
+class StatusReport:
+    """For platform admins. Answers whatever is down."""
+
+    def __init__(self, database: Database, vault: Vault, index: Index) -> None:
+        self._database = database
+        self._vault = vault
+        self._index = index
+        self._start_time = datetime.now(UTC)
+
+    def get(self, who: Principal) -> Status:
+        """The parts are asked now. With the database down, providers are as the index knows them."""
+        who.require(Role.PLATFORM_ADMIN)
+        database, found = self._ask_database()
+        index = self._index
+        return Status(
+            index_age=timedelta(seconds=index.age_seconds),
+            database=database,
+            vault=self._ask_vault(),
+            providers=tuple(found),
+            replica=Replica(
+                replica_id=f"{socket.gethostname()}:{os.getpid()}",
+                version=imrs_server.__version__,
+                index_revision=index.revision,
+                listener_connected=index.connected,
+                start_time=self._start_time,
+                seen_time=datetime.now(UTC),
+            ),
+        )
+
+    def _ask_database(self) -> tuple[Component, list[Provider]]:
+        start = monotonic()
+        try:
+            with self._database.transaction() as tx:
+                page = providers.list_page(
+                    tx, PageRequest(size=MAX_PROVIDERS), provider_type=None, state=None, show_deleted=False
+                )
+        except DatabaseUnavailable:
+            state = self._index.current
+            remembered = list(state.providers.values()) if state else []
+            down = Component(health=Health.DOWN, detail="does not answer", latency_ms=_ms_since(start))
+            return down, remembered
+        return Component(health=Health.UP, latency_ms=_ms_since(start)), page.items
+
+    def _ask_vault(self) -> Component:
+        start = monotonic()
+        told = _OF_VAULT[self._vault.check()]
+        return Component(health=told.health, detail=told.detail, latency_ms=_ms_since(start))
+
+
+def _ms_since(start: float) -> int:
+    return round((monotonic() - start) * 1000)
