@@ -15,8 +15,8 @@ create table agents (
     tenant_id uuid not null,
     agent_id text collate "C" not null check (agent_id ~ '^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$'),
     display_name text not null default '' check (octet_length(display_name) <= 1024),
-    agent_class text not null default '' check (octet_length(agent_class) <= 255),
-    use_case text not null default '' check (octet_length(use_case) <= 8192),
+    agent_class text not null default '' check (octet_length(agent_class) <= 1024),
+    use_case text not null default '' check (octet_length(use_case) <= 32768),
     tags jsonb not null default '[]' check (jsonb_typeof(tags) = 'array'),
     labels jsonb not null default '{}' check (jsonb_typeof(labels) = 'object'),
     metadata jsonb not null default '{}' check (jsonb_typeof(metadata) = 'object'),
@@ -90,7 +90,7 @@ create policy tenant on agent_models to imrs_app
     using (tenant_id = nullif(current_setting('imrs.tenant_id', true), '')::uuid);
 
 create table preferences (
-    agent_class text collate "C" primary key check (octet_length(agent_class) between 1 and 255),
+    agent_class text collate "C" primary key check (octet_length(agent_class) between 1 and 1024),
     model_ids jsonb not null default '[]' check (jsonb_typeof(model_ids) = 'array'),
     parameters jsonb not null default '{}' check (jsonb_typeof(parameters) = 'object'),
     create_time timestamptz not null default now(),

@@ -45,7 +45,9 @@ class CreateProviderRequest(_message.Message):
     validate_only: _builtins.bool
     """Optional. Whether to check and answer as if, and change nothing."""
     request_id: _builtins.str
-    """Optional. Idempotency key, a UUID: the same key and body get the first answer again."""
+    """Optional. Idempotency key, at most 255 characters, such as a UUID: the same key and body get the first
+    answer again.
+    """
     @_builtins.property
     def provider(self) -> _provider_pb2.Provider:
         """Required. The provider, with its key unless it needs none."""
@@ -180,8 +182,8 @@ class UpdateProviderRequest(_message.Message):
 
     @_builtins.property
     def update_mask(self) -> _field_mask_pb2.FieldMask:
-        """Optional. Fields to change, by their paths; unset means those that are set. Output only fields are
-        refused.
+        """Optional. Fields to change, by their paths, at most 100; `*` means all that may be changed, unset those
+        that are set. Output only fields are refused.
         """
 
     def __init__(
@@ -504,11 +506,11 @@ class IssueTokenRequest(_message.Message):
     """Optional. The `sub` claim, at most 255 characters; empty takes the agent's id, else a new UUID."""
     @_builtins.property
     def roles(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
-        """Required. One or more of platform_admin, tenant_admin, agent, user."""
+        """Required. One or more of platform_admin, tenant_admin, agent, user; at most 4."""
 
     @_builtins.property
     def ttl(self) -> _duration_pb2.Duration:
-        """Optional. How long the token is good, 1 minute to 366 days; unset means 1 hour."""
+        """Optional. How long the token is good, 1 second to 366 days; unset means 1 hour."""
 
     def __init__(
         self,
@@ -739,11 +741,11 @@ class ListAgentsRequest(_message.Message):
     update_time.
     """
     agent_class: _builtins.str
-    """Optional. Only agents of this class."""
+    """Optional. Only agents of this class; at most 255 characters."""
     state: _agent_pb2.Agent.State.ValueType
     """Optional. Only agents in this state; DELETED needs no `show_deleted`."""
     tag: _builtins.str
-    """Optional. Only agents with this tag."""
+    """Optional. Only agents with this tag; at most 255 characters."""
     search: _builtins.str
     """Optional. Part of the id or of the name, in any case; at most 255 characters."""
     show_deleted: _builtins.bool
@@ -821,8 +823,8 @@ class UpdateAgentRequest(_message.Message):
 
     @_builtins.property
     def update_mask(self) -> _field_mask_pb2.FieldMask:
-        """Optional. Fields to change, by their paths; unset means those that are set. Output only fields are
-        refused.
+        """Optional. Fields to change, by their paths, at most 100; `*` means all that may be changed, unset those
+        that are set. Output only fields are refused.
         """
 
     def __init__(
@@ -1033,7 +1035,7 @@ class EnableAgentModelsRequest(_message.Message):
     """Optional. Whether to check and answer as if, and change nothing."""
     @_builtins.property
     def model_ids(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
-        """Optional. Models to enable, at most 1,000. This or `filter` is needed; both together are a union."""
+        """Optional. Models to enable, at most 10,000. This or `filter` is needed; both together are a union."""
 
     @_builtins.property
     def filter(self) -> _model_pb2.ModelFilter:
@@ -1110,7 +1112,7 @@ class DisableAgentModelsRequest(_message.Message):
     """Optional. Whether to disable every model and delete every standing rule."""
     @_builtins.property
     def model_ids(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
-        """Optional. Models to disable, at most 1,000. One of this, `filter` and `all` is needed."""
+        """Optional. Models to disable, at most 10,000. One of this, `filter` and `all` is needed."""
 
     @_builtins.property
     def filter(self) -> _model_pb2.ModelFilter:
@@ -1172,8 +1174,8 @@ class UpdateAgentModelRequest(_message.Message):
 
     @_builtins.property
     def update_mask(self) -> _field_mask_pb2.FieldMask:
-        """Optional. Fields to change, by their paths; unset means those that are set. Output only fields are
-        refused.
+        """Optional. Fields to change, by their paths, at most 100; `*` means all that may be changed, unset those
+        that are set. Output only fields are refused.
         """
 
     def __init__(
@@ -1443,7 +1445,7 @@ class GetPreferenceRequest(_message.Message):
 
     AGENT_CLASS_FIELD_NUMBER: _builtins.int
     agent_class: _builtins.str
-    """Required. The class, or `*`; only the entry itself is found."""
+    """Required. The class, 1 to 255 characters, or `*`; only the entry itself is found."""
     def __init__(
         self,
         *,
@@ -1528,7 +1530,7 @@ class DeletePreferenceRequest(_message.Message):
     AGENT_CLASS_FIELD_NUMBER: _builtins.int
     ETAG_FIELD_NUMBER: _builtins.int
     agent_class: _builtins.str
-    """Required. The class, or `*`."""
+    """Required. The class, 1 to 255 characters, or `*`."""
     etag: _builtins.str
     """Optional. Version of what was read; when something changed since, the call fails with ETAG_MISMATCH."""
     def __init__(
@@ -1649,7 +1651,7 @@ class DeleteEndpointRequest(_message.Message):
 
     ENDPOINT_ID_FIELD_NUMBER: _builtins.int
     endpoint_id: _builtins.str
-    """Required. The endpoint, a UUID."""
+    """Required. The endpoint."""
     def __init__(
         self,
         *,
@@ -1671,7 +1673,7 @@ class LoadEndpointRequest(_message.Message):
 
     ENDPOINT_ID_FIELD_NUMBER: _builtins.int
     endpoint_id: _builtins.str
-    """Required. The endpoint, a UUID."""
+    """Required. The endpoint."""
     def __init__(
         self,
         *,
@@ -1693,7 +1695,7 @@ class UnloadEndpointRequest(_message.Message):
 
     ENDPOINT_ID_FIELD_NUMBER: _builtins.int
     endpoint_id: _builtins.str
-    """Required. The endpoint, a UUID."""
+    """Required. The endpoint."""
     def __init__(
         self,
         *,
@@ -1716,7 +1718,9 @@ class GetDefaultsRequest(_message.Message):
     TENANT_ID_FIELD_NUMBER: _builtins.int
     SCOPE_FIELD_NUMBER: _builtins.int
     tenant_id: _builtins.str
-    """Optional. The tenant, a UUID; empty means the token's. Only a platform admin may name another."""
+    """Optional. The tenant, a UUID; empty means the token's. Only a platform admin may name another. Scope
+    GLOBAL passes over it.
+    """
     scope: _defaults_pb2.Defaults.Scope.ValueType
     """Required. Which."""
     def __init__(
@@ -1743,15 +1747,17 @@ class UpdateDefaultsRequest(_message.Message):
     DEFAULTS_FIELD_NUMBER: _builtins.int
     UPDATE_MASK_FIELD_NUMBER: _builtins.int
     tenant_id: _builtins.str
-    """Optional. The tenant, a UUID; empty means the token's. Only a platform admin may name another."""
+    """Optional. The tenant, a UUID; empty means the token's. Only a platform admin may name another. Scope
+    GLOBAL passes over it.
+    """
     @_builtins.property
     def defaults(self) -> _defaults_pb2.Defaults:
         """Required. The defaults, by their `scope`, with new values."""
 
     @_builtins.property
     def update_mask(self) -> _field_mask_pb2.FieldMask:
-        """Optional. Fields to change, by their paths; unset means those that are set. Output only fields are
-        refused.
+        """Optional. Fields to change, by their paths, at most 100; `*` means all that may be changed, unset those
+        that are set. Output only fields are refused.
         """
 
     def __init__(
@@ -1879,7 +1885,7 @@ class DeleteBudgetRequest(_message.Message):
     tenant_id: _builtins.str
     """Optional. The tenant, a UUID; empty means the token's. Only a platform admin may name another."""
     budget_id: _builtins.str
-    """Required. The budget, a UUID."""
+    """Required. The budget."""
     etag: _builtins.str
     """Optional. Version of what was read; when something changed since, the call fails with ETAG_MISMATCH."""
     def __init__(
@@ -1911,9 +1917,9 @@ class ApplyConfigRequest(_message.Message):
     tenant_id: _builtins.str
     """Optional. The tenant, a UUID; empty means the token's. Only a platform admin may name another."""
     yaml: _builtins.str
-    """Required. The file, at most 1 MiB."""
+    """Required. The file, at most 4,000,000 characters."""
     environment: _builtins.str
-    """Optional. The environment whose overrides count; empty means production."""
+    """Optional. The environment whose overrides count, at most 255 characters; empty means production."""
     validate_only: _builtins.bool
     """Optional. Whether to check and answer as if, and change nothing."""
     prune: _builtins.bool
@@ -2091,13 +2097,13 @@ class ListAuditEventsRequest(_message.Message):
     order_by: _builtins.str
     """Optional. Order: a field, ` desc` after it to turn it round. Fields: create_time."""
     actor: _builtins.str
-    """Optional. Only changes by this actor."""
+    """Optional. Only changes by this actor; at most 255 characters."""
     target_type: _builtins.str
-    """Optional. Only changes of things of this kind, `provider`."""
+    """Optional. Only changes of things of this kind, `provider`; at most 255 characters."""
     target_id: _builtins.str
-    """Optional. Only changes of this thing."""
+    """Optional. Only changes of this thing; at most 1,000 characters."""
     method: _builtins.str
-    """Optional. Only changes by this method, `AdminService/CreateProvider`."""
+    """Optional. Only changes by this method, `AdminService/CreateProvider`; at most 255 characters."""
     @_builtins.property
     def start_time(self) -> _timestamp_pb2.Timestamp:
         """Optional. Begin, included; unset is open."""

@@ -102,11 +102,11 @@ class Agent(_message.Message):
     tenant_id: _builtins.str
     """Output only. The tenant that it belongs to."""
     display_name: _builtins.str
-    """Optional. Name for people, at most 100 characters."""
+    """Optional. Name for people, at most 255 characters."""
     agent_class: _builtins.str
-    """Optional. Class, by which preferences are found, at most 64 characters."""
+    """Optional. Class, by which preferences are found, at most 255 characters."""
     use_case: _builtins.str
-    """Optional. What it is for, at most 1,000 characters."""
+    """Optional. What it is for, at most 8,000 characters."""
     default_model_id: _builtins.str
     """Optional. The model that answers where nothing tells candidates apart or ranking failed; it must pass the
     filters.
@@ -119,20 +119,23 @@ class Agent(_message.Message):
     """
     @_builtins.property
     def tags(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
-        """Optional. Words to find it by, at most 50 of 1 to 64 characters."""
+        """Optional. Words to find it by, at most 100 of 1 to 255 characters."""
 
     @_builtins.property
     def labels(self) -> _containers.ScalarMap[_builtins.str, _builtins.str]:
-        """Optional. Names and values of the owner's own, at most 64; keys 1 to 64, values at most 255 characters."""
+        """Optional. Names and values of the owner's own, at most 100; keys 1 to 255, values at most 1,000
+        characters.
+        """
 
     @_builtins.property
     def metadata(self) -> _struct_pb2.Struct:
-        """Optional. Anything of the owner's own, at most 64 KiB."""
+        """Optional. Anything of the owner's own, at most 64 KiB, nested at most 16 deep."""
 
     @_builtins.property
     def capsule(self) -> _struct_pb2.Struct:
         """Optional. Identity and governance. `body.allowed_models` is a list of globs, or a map of role to list of
-        globs, that match model_id or external_id; absent is no limit, empty allows nothing. At most 64 KiB.
+        globs, that match model_id or external_id; absent is no limit, empty allows nothing. At most 64 KiB,
+        nested at most 16 deep.
         """
 
     @_builtins.property
@@ -149,7 +152,7 @@ class Agent(_message.Message):
 
     @_builtins.property
     def fallback_model_ids(self) -> _parameters_pb2.StringList:
-        """Optional. Models to fall back to, in order, at most 20; unset means by rank, empty means none."""
+        """Optional. Models to fall back to, in order, at most 100; unset means by rank, empty means none."""
 
     @_builtins.property
     def create_time(self) -> _timestamp_pb2.Timestamp:
@@ -314,10 +317,10 @@ class AgentModel(_message.Message):
     effective_priority: _builtins.int
     """Output only. The priority that counts."""
     context_length: _builtins.int
-    """Optional. Context window in tokens that this agent gets; unset takes the model's."""
+    """Optional. Context window in tokens that this agent gets, 0 or more; unset takes the model's."""
     input_price_usd: _builtins.str
-    """Optional. The agent's own price in USD per 1M prompt tokens, a decimal of 0 or more; unset takes the
-    model's.
+    """Optional. The agent's own price in USD per 1M prompt tokens, a decimal from 0 to 999999999 with at most
+    9 decimal places; unset takes the model's.
     """
     output_price_usd: _builtins.str
     """Optional. The agent's own price in USD per 1M completion tokens; written like `input_price_usd`."""
@@ -337,15 +340,15 @@ class AgentModel(_message.Message):
 
     @_builtins.property
     def fallback_model_ids(self) -> _parameters_pb2.StringList:
-        """Optional. Models to fall back to from this one, in order, at most 20; unset takes the agent's."""
+        """Optional. Models to fall back to from this one, in order, at most 100; unset takes the agent's."""
 
     @_builtins.property
     def allowed_roles(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
-        """Optional. Roles that may have it, at most 50; empty means all."""
+        """Optional. Roles that may have it, at most 100 of 1 to 64 characters; empty means all."""
 
     @_builtins.property
     def metadata(self) -> _struct_pb2.Struct:
-        """Optional. Anything of the owner's own, at most 64 KiB."""
+        """Optional. Anything of the owner's own, at most 64 KiB, nested at most 16 deep."""
 
     @_builtins.property
     def enabled_time(self) -> _timestamp_pb2.Timestamp:

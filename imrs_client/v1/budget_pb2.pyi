@@ -35,13 +35,13 @@ class Budget(_message.Message):
     RESET_TIME_FIELD_NUMBER: _builtins.int
     ETAG_FIELD_NUMBER: _builtins.int
     budget_id: _builtins.str
-    """Optional. UUID; empty on SetBudget means the one with this `agent_id` and `window`, made if there is
-    none.
+    """Optional. Pattern `^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$`; empty on SetBudget means the one with this
+    `agent_id` and `window`, made with a UUID if there is none.
     """
     agent_id: _builtins.str
     """Optional. The agent; empty means the whole tenant."""
     limit_usd: _builtins.str
-    """Optional. Limit in USD, a decimal of 0 or more; unset means none."""
+    """Optional. Limit in USD, a decimal from 0 to 999999999 with at most 9 decimal places; unset means none."""
     limit_tokens: _builtins.int
     """Optional. Limit in tokens, 0 or more; unset means none."""
     spent_usd: _builtins.str
@@ -56,7 +56,7 @@ class Budget(_message.Message):
     """
     @_builtins.property
     def window(self) -> _duration_pb2.Duration:
-        """Required. Length of the window, 1 minute to 366 days; windows follow each other without a gap."""
+        """Required. Length of the window, 1 second to 3,660 days; windows follow each other without a gap."""
 
     @_builtins.property
     def reset_time(self) -> _timestamp_pb2.Timestamp:

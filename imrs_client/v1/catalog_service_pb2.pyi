@@ -155,8 +155,8 @@ class UpdateModelRequest(_message.Message):
 
     @_builtins.property
     def update_mask(self) -> _field_mask_pb2.FieldMask:
-        """Optional. Fields to change, by their paths; unset means those that are set. Output only fields are
-        refused.
+        """Optional. Fields to change, by their paths, at most 100; `*` means all that may be changed, unset those
+        that are set. Output only fields are refused.
         """
 
     def __init__(

@@ -35,13 +35,13 @@ class ChatMessage(_message.Message):
         DATA_FIELD_NUMBER: _builtins.int
         MIME_TYPE_FIELD_NUMBER: _builtins.int
         text: _builtins.str
-        """Text."""
+        """Text, at most 1,000,000 characters."""
         image_url: _builtins.str
-        """Address of an image; https or a data URL."""
+        """Address of an image, https or a data URL; at most 4,194,304 characters."""
         data: _builtins.bytes
-        """Bytes of an image, a sound or a document."""
+        """Bytes of an image, a sound or a document; at most 4 MiB."""
         mime_type: _builtins.str
-        """Optional. MIME type of `data`, `image/png`."""
+        """Optional. MIME type of `data`, `image/png`, at most 255 characters."""
         def __init__(
             self,
             *,
@@ -65,20 +65,22 @@ class ChatMessage(_message.Message):
     TOOL_CALL_ID_FIELD_NUMBER: _builtins.int
     NAME_FIELD_NUMBER: _builtins.int
     role: _builtins.str
-    """Required. Who speaks: system, user, assistant or tool."""
+    """Required. Who speaks: system, user, assistant, tool, or another name that the provider knows, pattern
+    `^[a-z][a-z_]{0,31}$`.
+    """
     content: _builtins.str
-    """Optional. The text; empty where `parts` or `tool_calls` say it."""
+    """Optional. The text, at most 1,000,000 characters; empty where `parts` or `tool_calls` say it."""
     tool_call_id: _builtins.str
-    """Optional. For role tool: the call that this answers."""
+    """Optional. For role tool: the call that this answers, at most 255 characters."""
     name: _builtins.str
-    """Optional. Name of the speaker or of the tool."""
+    """Optional. Name of the speaker or of the tool, at most 255 characters."""
     @_builtins.property
     def parts(self) -> _containers.RepeatedCompositeFieldContainer[Global___ChatMessage.Part]:
         """Optional. Pieces, after `content`, at most 100."""
 
     @_builtins.property
     def tool_calls(self) -> _containers.RepeatedCompositeFieldContainer[Global___ToolCall]:
-        """Optional. Calls that the assistant asked for."""
+        """Optional. Calls that the assistant asked for, at most 100."""
 
     def __init__(
         self,
@@ -109,11 +111,11 @@ class ToolCall(_message.Message):
     ARGUMENTS_FIELD_NUMBER: _builtins.int
     INDEX_FIELD_NUMBER: _builtins.int
     id: _builtins.str
-    """Required. Id of the call; in a delta only in the first fragment."""
+    """Required. Id of the call, at most 255 characters; in a delta only in the first fragment."""
     name: _builtins.str
-    """Required. Name of the tool; in a delta only in the first fragment."""
+    """Required. Name of the tool, at most 255 characters; in a delta only in the first fragment."""
     arguments: _builtins.str
-    """Optional. Arguments as JSON text; in a delta a piece of it."""
+    """Optional. Arguments as JSON text, at most 1,000,000 characters; in a delta a piece of it."""
     index: _builtins.int
     """Output only. Which of the answer's calls, from 0."""
     def __init__(

@@ -553,9 +553,9 @@ class Attachment(_message.Message):
     FILENAME_FIELD_NUMBER: _builtins.int
     MIME_TYPE_FIELD_NUMBER: _builtins.int
     filename: _builtins.str
-    """Optional. Name with ending, `report.pdf`, at most 255 characters."""
+    """Optional. Name with ending, `report.pdf`, at most 4,096 characters."""
     mime_type: _builtins.str
-    """Optional. MIME type, `application/pdf`, at most 127 characters."""
+    """Optional. MIME type, `application/pdf`, at most 255 characters."""
     def __init__(
         self,
         *,

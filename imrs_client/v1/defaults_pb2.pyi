@@ -168,16 +168,19 @@ class TaskRules(_message.Message):
     WORDS_FIELD_NUMBER: _builtins.int
     @_builtins.property
     def tools(self) -> _containers.ScalarMap[_builtins.str, _builtins.str]:
-        """Optional. Tool name to task type, `code_execute` to `code`; at most 1,000."""
+        """Optional. Tool name to task type, `code_execute` to `code`; at most 1,000, keys 1 to 255 characters."""
 
     @_builtins.property
     def mime_types(self) -> _containers.ScalarMap[_builtins.str, _builtins.str]:
-        """Optional. MIME type (`application/pdf`, `image/*`) or file ending (`.pptx`) to task type; at most 1,000."""
+        """Optional. MIME type (`application/pdf`, `image/*`) or file ending (`.pptx`) to task type; at most 1,000,
+        keys 1 to 255 characters.
+        """
 
     @_builtins.property
     def words(self) -> _containers.MessageMap[_builtins.str, _parameters_pb2.StringList]:
         """Optional. Task type to the words and phrases that speak for it, matched as whole words in any case; a
-        word with a leading `-` speaks against it. At most 100 task types of 200 words.
+        word with a leading `-` speaks against it. At most 1,000 task types, each of at most 200 words of 1 to
+        255 characters.
         """
 
     def __init__(

@@ -67,15 +67,15 @@ class Endpoint(_message.Message):
     LOAD_ERROR_FIELD_NUMBER: _builtins.int
     LAST_USED_TIME_FIELD_NUMBER: _builtins.int
     endpoint_id: _builtins.str
-    """Optional. UUID; empty on SetEndpoint means the one with this `model_id` and `base_url`, made if there is
-    none.
+    """Optional. Pattern `^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$`; empty on SetEndpoint means the one with this
+    `model_id` and `base_url`, made with a UUID if there is none.
     """
     model_id: _builtins.str
     """Required. The model that it serves."""
     base_url: _builtins.str
-    """Required. Base URL of its API, at most 255 characters; no user info, query or fragment."""
+    """Required. Base URL of its API, at most 2,048 characters; no user info, query or fragment."""
     weight: _builtins.int
-    """Optional. Share among the endpoints of the model, 1 to 1000; 0 counts as 1."""
+    """Optional. Share among the endpoints of the model, 1 to 1,000,000; 0 counts as 1."""
     state: Global___Endpoint.State.ValueType
     """Output only. Whether it can serve now."""
     in_flight: _builtins.int
@@ -86,7 +86,7 @@ class Endpoint(_message.Message):
     """Output only. Why loading failed last; empty when it did not."""
     @_builtins.property
     def ttl(self) -> _duration_pb2.Duration:
-        """Optional. Idle time after which the model is unloaded; unset keeps it."""
+        """Optional. Idle time after which the model is unloaded, 0 seconds to 366 days; unset keeps it."""
 
     @_builtins.property
     def last_used_time(self) -> _timestamp_pb2.Timestamp:

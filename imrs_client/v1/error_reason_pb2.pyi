@@ -28,13 +28,13 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
     """INVALID_ARGUMENT. A field is missing, malformed or out of bounds, or fields contradict each other.
     BadRequest names each field.
 
-    Example metadata: {field: "page_size"}
+    Example metadata: {}
     """
     ADDRESS_FORBIDDEN: _ErrorReason.ValueType  # 2
     """INVALID_ARGUMENT. An address leads to where the server must not call: private, link-local or metadata
     networks, or by plain http outside the networks that are allowed.
 
-    Example metadata: {field: "provider.api_base"}
+    Example metadata: {address: "10.0.0.1", detail: "it is private and in no allowed network"}
     """
     PROVIDER_NOT_FOUND: _ErrorReason.ValueType  # 3
     """NOT_FOUND. There is no such provider.
@@ -69,7 +69,7 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
     RULE_NOT_FOUND: _ErrorReason.ValueType  # 9
     """NOT_FOUND. The agent has no such rule.
 
-    Example metadata: {rule_id: "01a1fd90-a860-79cc-8434-260212e4fda0"}
+    Example metadata: {agent_id: "support-bot", rule_id: "01a1fd90-a860-79cc-8434-260212e4fda0"}
     """
     PREFERENCE_NOT_FOUND: _ErrorReason.ValueType  # 10
     """NOT_FOUND. The class of agents has no preference of its own.
@@ -109,7 +109,7 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
     ETAG_MISMATCH: _ErrorReason.ValueType  # 17
     """ABORTED. Somebody else changed it since it was read; read it again.
 
-    Example metadata: {etag: "3"}
+    Example metadata: {etag: "3", current: "4"}
     """
     SYNC_IN_PROGRESS: _ErrorReason.ValueType  # 18
     """ABORTED. A sync of the provider is running.
@@ -124,12 +124,12 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
     TOKEN_INVALID: _ErrorReason.ValueType  # 20
     """UNAUTHENTICATED. The token is malformed, wrongly signed, revoked, for somebody else, or lacks a claim.
 
-    Example metadata: {claim: "tenant_id"}
+    Example metadata: {}
     """
     TOKEN_EXPIRED: _ErrorReason.ValueType  # 21
     """UNAUTHENTICATED. The token has ended.
 
-    Example metadata: {expire_time: "2026-11-21T10:00:00Z"}
+    Example metadata: {}
     """
     ROLE_REQUIRED: _ErrorReason.ValueType  # 22
     """PERMISSION_DENIED. The token has none of the roles that the method, or what was asked of it, needs.
@@ -139,18 +139,18 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
     TENANT_MISMATCH: _ErrorReason.ValueType  # 23
     """PERMISSION_DENIED. The request names another tenant than the token, and the caller is no platform admin.
 
-    Example metadata: {tenant_id: "0b9d9f4e-6a3f-4a59-8f4e-1f3d2c1b0a99"}
+    Example metadata: {}
     """
     AGENT_MISMATCH: _ErrorReason.ValueType  # 24
     """PERMISSION_DENIED. The request names another agent than the token, and the caller is no admin.
 
-    Example metadata: {agent_id: "support-bot"}
+    Example metadata: {}
     """
     NO_ELIGIBLE_MODEL: _ErrorReason.ValueType  # 25
     """FAILED_PRECONDITION. Filters left no model. The metadata say how many each removed, by the names of
     CandidateReport.RemovedBy.
 
-    Example metadata: {candidates_total: "12", CAPABILITY: "9", COST_TIER: "3"}
+    Example metadata: {agent_id: "support-bot", CAPABILITY: "9", COST_TIER: "3"}
     """
     VAULT_SEALED: _ErrorReason.ValueType  # 26
     """FAILED_PRECONDITION. Vault is sealed; an operator must unseal it.
@@ -160,22 +160,22 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
     VAULT_FORBIDDEN: _ErrorReason.ValueType  # 27
     """FAILED_PRECONDITION. Vault refuses the server, whose policy or credentials are wrong.
 
-    Example metadata: {path: "secret/llm/openrouter"}
+    Example metadata: {}
     """
     CREDENTIAL_MISSING: _ErrorReason.ValueType  # 28
     """FAILED_PRECONDITION. Vault has no key for the provider.
 
-    Example metadata: {provider_id: "openrouter", path: "secret/llm/openrouter"}
+    Example metadata: {provider_id: "openrouter"}
     """
     PROVIDER_INVALID_RESPONSE: _ErrorReason.ValueType  # 29
     """FAILED_PRECONDITION. The provider answered what its dialect does not allow, or refused the key.
 
-    Example metadata: {provider_id: "openrouter", status: "401"}
+    Example metadata: {provider_id: "openrouter", detail: "it refuses the key", status: "401"}
     """
     SYNC_SUSPICIOUS: _ErrorReason.ValueType  # 30
     """FAILED_PRECONDITION. The sync would drop more than half of the provider's models; `force` goes on.
 
-    Example metadata: {provider_id: "openrouter", known: "340", listed: "12"}
+    Example metadata: {provider_id: "openrouter", known: "340", missing: "328"}
     """
     PROVIDER_RATE_LIMITED: _ErrorReason.ValueType  # 31
     """RESOURCE_EXHAUSTED. The provider's limit is reached, or ours for it (rate_limit_rpm). RetryInfo says when
@@ -198,12 +198,12 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
     """RESOURCE_EXHAUSTED. The server has too much to do and sheds the call before touching it. RetryInfo says
     when to come back.
 
-    Example metadata: {pool: "feedback"}
+    Example metadata: {}
     """
     REVISION_NOT_REACHED: _ErrorReason.ValueType  # 35
     """UNAVAILABLE. The server has not seen `min_revision` yet; it never waits. RetryInfo says when to try.
 
-    Example metadata: {min_revision: "418", index_revision: "417"}
+    Example metadata: {min_revision: "418", revision: "417"}
     """
     VAULT_UNREACHABLE: _ErrorReason.ValueType  # 36
     """UNAVAILABLE. Vault does not answer. RetryInfo says when to try.
@@ -218,12 +218,12 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
     PROVIDER_UNAVAILABLE: _ErrorReason.ValueType  # 38
     """UNAVAILABLE. The provider does not answer, or answers that it cannot. RetryInfo says when to try.
 
-    Example metadata: {provider_id: "openrouter", error_kind: "timeout"}
+    Example metadata: {provider_id: "openrouter", detail: "no answer in time"}
     """
     NOT_BUILT: _ErrorReason.ValueType  # 39
     """UNIMPLEMENTED. This version of the server does not have the method yet.
 
-    Example metadata: {method: "RouteService/Complete"}
+    Example metadata: {method: "imrs.v1.RouteService.Complete"}
     """
     INTERNAL: _ErrorReason.ValueType  # 40
     """INTERNAL. A fault of the server. Nothing but an id is told, by which the log is searched.
@@ -244,13 +244,13 @@ INVALID_REQUEST: ErrorReason.ValueType  # 1
 """INVALID_ARGUMENT. A field is missing, malformed or out of bounds, or fields contradict each other.
 BadRequest names each field.
 
-Example metadata: {field: "page_size"}
+Example metadata: {}
 """
 ADDRESS_FORBIDDEN: ErrorReason.ValueType  # 2
 """INVALID_ARGUMENT. An address leads to where the server must not call: private, link-local or metadata
 networks, or by plain http outside the networks that are allowed.
 
-Example metadata: {field: "provider.api_base"}
+Example metadata: {address: "10.0.0.1", detail: "it is private and in no allowed network"}
 """
 PROVIDER_NOT_FOUND: ErrorReason.ValueType  # 3
 """NOT_FOUND. There is no such provider.
@@ -285,7 +285,7 @@ Example metadata: {feedback_id: "01a1fd90-a860-79cc-8434-260212e4fda0"}
 RULE_NOT_FOUND: ErrorReason.ValueType  # 9
 """NOT_FOUND. The agent has no such rule.
 
-Example metadata: {rule_id: "01a1fd90-a860-79cc-8434-260212e4fda0"}
+Example metadata: {agent_id: "support-bot", rule_id: "01a1fd90-a860-79cc-8434-260212e4fda0"}
 """
 PREFERENCE_NOT_FOUND: ErrorReason.ValueType  # 10
 """NOT_FOUND. The class of agents has no preference of its own.
@@ -325,7 +325,7 @@ Example metadata: {request_id: "01a1fd90-a860-79cc-8434-260212e4fda0"}
 ETAG_MISMATCH: ErrorReason.ValueType  # 17
 """ABORTED. Somebody else changed it since it was read; read it again.
 
-Example metadata: {etag: "3"}
+Example metadata: {etag: "3", current: "4"}
 """
 SYNC_IN_PROGRESS: ErrorReason.ValueType  # 18
 """ABORTED. A sync of the provider is running.
@@ -340,12 +340,12 @@ Example metadata: {}
 TOKEN_INVALID: ErrorReason.ValueType  # 20
 """UNAUTHENTICATED. The token is malformed, wrongly signed, revoked, for somebody else, or lacks a claim.
 
-Example metadata: {claim: "tenant_id"}
+Example metadata: {}
 """
 TOKEN_EXPIRED: ErrorReason.ValueType  # 21
 """UNAUTHENTICATED. The token has ended.
 
-Example metadata: {expire_time: "2026-11-21T10:00:00Z"}
+Example metadata: {}
 """
 ROLE_REQUIRED: ErrorReason.ValueType  # 22
 """PERMISSION_DENIED. The token has none of the roles that the method, or what was asked of it, needs.
@@ -355,18 +355,18 @@ Example metadata: {roles: "platform_admin"}
 TENANT_MISMATCH: ErrorReason.ValueType  # 23
 """PERMISSION_DENIED. The request names another tenant than the token, and the caller is no platform admin.
 
-Example metadata: {tenant_id: "0b9d9f4e-6a3f-4a59-8f4e-1f3d2c1b0a99"}
+Example metadata: {}
 """
 AGENT_MISMATCH: ErrorReason.ValueType  # 24
 """PERMISSION_DENIED. The request names another agent than the token, and the caller is no admin.
 
-Example metadata: {agent_id: "support-bot"}
+Example metadata: {}
 """
 NO_ELIGIBLE_MODEL: ErrorReason.ValueType  # 25
 """FAILED_PRECONDITION. Filters left no model. The metadata say how many each removed, by the names of
 CandidateReport.RemovedBy.
 
-Example metadata: {candidates_total: "12", CAPABILITY: "9", COST_TIER: "3"}
+Example metadata: {agent_id: "support-bot", CAPABILITY: "9", COST_TIER: "3"}
 """
 VAULT_SEALED: ErrorReason.ValueType  # 26
 """FAILED_PRECONDITION. Vault is sealed; an operator must unseal it.
@@ -376,22 +376,22 @@ Example metadata: {}
 VAULT_FORBIDDEN: ErrorReason.ValueType  # 27
 """FAILED_PRECONDITION. Vault refuses the server, whose policy or credentials are wrong.
 
-Example metadata: {path: "secret/llm/openrouter"}
+Example metadata: {}
 """
 CREDENTIAL_MISSING: ErrorReason.ValueType  # 28
 """FAILED_PRECONDITION. Vault has no key for the provider.
 
-Example metadata: {provider_id: "openrouter", path: "secret/llm/openrouter"}
+Example metadata: {provider_id: "openrouter"}
 """
 PROVIDER_INVALID_RESPONSE: ErrorReason.ValueType  # 29
 """FAILED_PRECONDITION. The provider answered what its dialect does not allow, or refused the key.
 
-Example metadata: {provider_id: "openrouter", status: "401"}
+Example metadata: {provider_id: "openrouter", detail: "it refuses the key", status: "401"}
 """
 SYNC_SUSPICIOUS: ErrorReason.ValueType  # 30
 """FAILED_PRECONDITION. The sync would drop more than half of the provider's models; `force` goes on.
 
-Example metadata: {provider_id: "openrouter", known: "340", listed: "12"}
+Example metadata: {provider_id: "openrouter", known: "340", missing: "328"}
 """
 PROVIDER_RATE_LIMITED: ErrorReason.ValueType  # 31
 """RESOURCE_EXHAUSTED. The provider's limit is reached, or ours for it (rate_limit_rpm). RetryInfo says when
@@ -414,12 +414,12 @@ OVERLOADED: ErrorReason.ValueType  # 34
 """RESOURCE_EXHAUSTED. The server has too much to do and sheds the call before touching it. RetryInfo says
 when to come back.
 
-Example metadata: {pool: "feedback"}
+Example metadata: {}
 """
 REVISION_NOT_REACHED: ErrorReason.ValueType  # 35
 """UNAVAILABLE. The server has not seen `min_revision` yet; it never waits. RetryInfo says when to try.
 
-Example metadata: {min_revision: "418", index_revision: "417"}
+Example metadata: {min_revision: "418", revision: "417"}
 """
 VAULT_UNREACHABLE: ErrorReason.ValueType  # 36
 """UNAVAILABLE. Vault does not answer. RetryInfo says when to try.
@@ -434,12 +434,12 @@ Example metadata: {}
 PROVIDER_UNAVAILABLE: ErrorReason.ValueType  # 38
 """UNAVAILABLE. The provider does not answer, or answers that it cannot. RetryInfo says when to try.
 
-Example metadata: {provider_id: "openrouter", error_kind: "timeout"}
+Example metadata: {provider_id: "openrouter", detail: "no answer in time"}
 """
 NOT_BUILT: ErrorReason.ValueType  # 39
 """UNIMPLEMENTED. This version of the server does not have the method yet.
 
-Example metadata: {method: "RouteService/Complete"}
+Example metadata: {method: "imrs.v1.RouteService.Complete"}
 """
 INTERNAL: ErrorReason.ValueType  # 40
 """INTERNAL. A fault of the server. Nothing but an id is told, by which the log is searched.

@@ -35,7 +35,9 @@ class RecordMessageRequest(_message.Message):
     tenant_id: _builtins.str
     """Optional. The tenant, a UUID; empty means the token's. Only a platform admin may name another."""
     request_id: _builtins.str
-    """Optional. Idempotency key, a UUID: the same key and body get the first answer again."""
+    """Optional. Idempotency key, at most 255 characters, such as a UUID: the same key and body get the first
+    answer again.
+    """
     @_builtins.property
     def message(self) -> _message_pb2.Message:
         """Required. The call."""
@@ -64,7 +66,7 @@ class BatchRecordMessagesRequest(_message.Message):
     REQUESTS_FIELD_NUMBER: _builtins.int
     @_builtins.property
     def requests(self) -> _containers.RepeatedCompositeFieldContainer[Global___RecordMessageRequest]:
-        """Required. The requests, 1 to 1,000."""
+        """Required. The requests, at most 1,000."""
 
     def __init__(
         self,
@@ -135,7 +137,9 @@ class SubmitFeedbackRequest(_message.Message):
     comment: _builtins.str
     """Optional. What was said with it, at most 4,000 characters."""
     request_id: _builtins.str
-    """Optional. Idempotency key, a UUID: the same key and body get the first answer again."""
+    """Optional. Idempotency key, at most 255 characters, such as a UUID: the same key and body get the first
+    answer again.
+    """
     @_builtins.property
     def event_time(self) -> _timestamp_pb2.Timestamp:
         """Optional. When it was given, not in the future; unset means now."""
@@ -172,7 +176,7 @@ class BatchSubmitFeedbackRequest(_message.Message):
     REQUESTS_FIELD_NUMBER: _builtins.int
     @_builtins.property
     def requests(self) -> _containers.RepeatedCompositeFieldContainer[Global___SubmitFeedbackRequest]:
-        """Required. The requests, 1 to 1,000."""
+        """Required. The requests, at most 1,000."""
 
     def __init__(
         self,
@@ -274,7 +278,7 @@ class ListFeedbackRequest(_message.Message):
     feedback_type: _feedback_pb2.Feedback.Type.ValueType
     """Optional. Only feedback of this type."""
     user_id: _builtins.str
-    """Optional. Only feedback of this user."""
+    """Optional. Only feedback of this user; at most 255 characters."""
     @_builtins.property
     def start_time(self) -> _timestamp_pb2.Timestamp:
         """Optional. Begin, included; unset is open."""

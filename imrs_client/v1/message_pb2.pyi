@@ -84,7 +84,7 @@ class Message(_message.Message):
     CREATE_TIME_FIELD_NUMBER: _builtins.int
     ERROR_FIELD_NUMBER: _builtins.int
     message_id: _builtins.str
-    """Optional. UUID; empty takes `decision_id`."""
+    """Optional. UUID; empty takes `decision_id`, else a new one."""
     tenant_id: _builtins.str
     """Output only. The tenant of the agent."""
     agent_id: _builtins.str
@@ -100,11 +100,11 @@ class Message(_message.Message):
     latency_ms: _builtins.int
     """Optional. Time of the whole call in milliseconds, 0 or more."""
     prompt_tokens: _builtins.int
-    """Optional. Tokens of the prompt, cached ones included; 0 or more."""
+    """Optional. Tokens of the prompt, cached ones included; 0 to 1,000,000,000."""
     completion_tokens: _builtins.int
-    """Optional. Tokens of the answer, 0 or more."""
+    """Optional. Tokens of the answer, 0 to 1,000,000,000."""
     cached_tokens: _builtins.int
-    """Optional. Prompt tokens that the provider had cached, at most `prompt_tokens`."""
+    """Optional. Prompt tokens that the provider had cached, 0 or more and at most `prompt_tokens`."""
     token_count: _builtins.int
     """Output only. prompt_tokens + completion_tokens."""
     cost_usd: _builtins.str
@@ -115,8 +115,8 @@ class Message(_message.Message):
     """Optional. How the call ended; unset means OK."""
     error_kind: _builtins.str
     """Optional. What went wrong: timeout, rate_limited, overloaded, context_too_long, content_refused, auth,
-    bad_request, not_found, network, mid_stream, invalid_response, or any other name of at most 64
-    characters.
+    bad_request, not_found, network, mid_stream, invalid_response, or any other name of pattern
+    `^[a-z0-9][a-z0-9_.-]{0,63}$`.
     """
     rating: _builtins.float
     """Output only. The rating that counts, 0 to 1; unset while there is none."""
@@ -124,11 +124,11 @@ class Message(_message.Message):
     """Output only. Type of the feedback that counts."""
     @_builtins.property
     def tools_used(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
-        """Optional. Tools that were called, at most 100."""
+        """Optional. Tools that were called, at most 1,000 of 1 to 255 characters."""
 
     @_builtins.property
     def metadata(self) -> _struct_pb2.Struct:
-        """Optional. Anything of the caller's own but content, at most 64 KiB."""
+        """Optional. Anything of the caller's own but content, at most 64 KiB, nested at most 16 deep."""
 
     @_builtins.property
     def feedback_time(self) -> _timestamp_pb2.Timestamp:
@@ -136,7 +136,7 @@ class Message(_message.Message):
 
     @_builtins.property
     def create_time(self) -> _timestamp_pb2.Timestamp:
-        """Optional. When the call was made; empty means now."""
+        """Optional. When the call was made, not in the future; unset means now."""
 
     @_builtins.property
     def error(self) -> _item_error_pb2.ItemError:

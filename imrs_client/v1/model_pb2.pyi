@@ -204,11 +204,15 @@ class Model(_message.Message):
     DELETE_TIME_FIELD_NUMBER: _builtins.int
     ETAG_FIELD_NUMBER: _builtins.int
     model_id: _builtins.str
-    """Output only. `{provider_id}/{external_id}`, at most 255 printable characters."""
+    """Optional. `{provider_id}/{external_id}`, at most 255 printable characters. Says which model an update is
+    about; on create it follows from the other two.
+    """
     provider_id: _builtins.str
     """Required. The provider that serves it. Cannot be changed."""
     external_id: _builtins.str
-    """Required. The provider's own name of it, `google/gemma-2-9b-it:free`. Cannot be changed."""
+    """Required. The provider's own name of it, `google/gemma-2-9b-it:free`, at most 253 printable characters.
+    Cannot be changed.
+    """
     display_name: _builtins.str
     """Optional. Name for people, at most 255 characters; unset on create takes `external_id`."""
     model_type: Global___Model.Type.ValueType
@@ -218,14 +222,14 @@ class Model(_message.Message):
     cost_tier: Global___Model.CostTier.ValueType
     """Optional. How dear it is; unset on create follows from the price."""
     context_length: _builtins.int
-    """Optional. Context window in tokens, prompt and answer together; 0 is unknown."""
+    """Optional. Context window in tokens, prompt and answer together, 0 or more; 0 is unknown."""
     max_output_tokens: _builtins.int
-    """Optional. Longest answer in tokens; 0 is unknown."""
+    """Optional. Longest answer in tokens, 0 or more; 0 is unknown."""
     price_state: Global___Model.PriceState.ValueType
     """Optional. What is known of the price; unset on create follows from the prices."""
     input_price_usd: _builtins.str
-    """Optional. USD per 1M prompt tokens, a decimal with at most 9 digits on either side of the point; empty is
-    unknown.
+    """Optional. USD per 1M prompt tokens, a decimal from 0 to 999999999 with at most 9 decimal places; empty
+    is unknown.
     """
     output_price_usd: _builtins.str
     """Optional. USD per 1M completion tokens; written like `input_price_usd`."""
@@ -267,7 +271,7 @@ class Model(_message.Message):
 
     @_builtins.property
     def metadata(self) -> _struct_pb2.Struct:
-        """Optional. The item as the provider sent it, at most 64 KiB."""
+        """Optional. The item as the provider sent it, at most 64 KiB, nested at most 16 deep."""
 
     @_builtins.property
     def synced_time(self) -> _timestamp_pb2.Timestamp:
@@ -356,9 +360,11 @@ class ModelFilter(_message.Message):
     search: _builtins.str
     """Optional. Part of the model id or of the name, in any case; at most 255 characters."""
     min_context_length: _builtins.int
-    """Optional. Smallest context window in tokens; models of unknown size do not pass."""
+    """Optional. Smallest context window in tokens, 0 or more; models of unknown size do not pass."""
     max_input_price_usd: _builtins.str
-    """Optional. Highest price in USD per 1M prompt tokens; models of unknown price do not pass."""
+    """Optional. Highest price in USD per 1M prompt tokens, a decimal from 0 to 999999999; models of unknown
+    price do not pass.
+    """
     @_builtins.property
     def capabilities(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
         """Optional. Capabilities, all of which the model has; at most 100."""

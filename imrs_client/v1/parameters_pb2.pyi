@@ -59,17 +59,19 @@ class Parameters(_message.Message):
     temperature: _builtins.float
     """Optional. Sampling temperature, 0 to 2."""
     top_p: _builtins.float
-    """Optional. Nucleus sampling mass, above 0 and at most 1."""
+    """Optional. Nucleus sampling mass, 0 to 1."""
     max_output_tokens: _builtins.int
     """Optional. Limit of the answer in tokens, 1 or more."""
     @_builtins.property
     def stop(self) -> Global___StringList:
-        """Optional. Strings that end the answer, at most 16; set and empty clears what a lower layer says."""
+        """Optional. Strings that end the answer, at most 16 of at most 1,000 characters; set and empty clears what
+        a lower layer says.
+        """
 
     @_builtins.property
     def extra(self) -> _struct_pb2.Struct:
         """Optional. Whatever else the provider understands, merged key by key; a null value removes the key. At
-        most 64 KiB.
+        most 64 KiB, nested at most 16 deep.
         """
 
     def __init__(

@@ -167,7 +167,7 @@ class RoutingPolicy(_message.Message):
     exploration: Global___RoutingPolicy.Exploration.ValueType
     """Optional. How models with little evidence get their chance."""
     exploration_rate: _builtins.float
-    """Optional. Share of requests that explore under EPSILON, 0 to 0.05."""
+    """Optional. Share of requests that explore under EPSILON, 0 to 1."""
     cost_preference: Global___RoutingPolicy.CostPreference.ValueType
     """Optional. What decides between models of similar score."""
     similarity_margin: _builtins.float
@@ -184,15 +184,19 @@ class RoutingPolicy(_message.Message):
     """Optional. Models whose share of failed calls is above this are left out; 0 to 1."""
     @_builtins.property
     def half_life(self) -> _duration_pb2.Duration:
-        """Optional. Time after which a rating weighs half, 1 hour or more; 0 is never. A tenant's policy only."""
+        """Optional. Time after which a rating weighs half, 1 second to 3,660 days; 0 is never. A tenant's policy
+        only.
+        """
 
     @_builtins.property
     def signal_ratings(self) -> _containers.ScalarMap[_builtins.str, _builtins.float]:
-        """Optional. Rating that a signal stands for, by its name, `COPY`: 0 to 1."""
+        """Optional. Rating that a signal stands for, 0 to 1, by the name of the signal, `COPY`; at most 6, as
+        SCORE and EVALUATION carry none.
+        """
 
     @_builtins.property
     def feedback_weights(self) -> _containers.ScalarMap[_builtins.str, _builtins.float]:
-        """Optional. Weight of feedback by the name of its type or, winning, of its signal: 0 to 1."""
+        """Optional. Weight of feedback, 0 to 100, by the name of its type or, winning, of its signal; at most 11."""
 
     @_builtins.property
     def shadow(self) -> Global___RoutingPolicy:

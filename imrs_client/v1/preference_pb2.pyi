@@ -30,14 +30,14 @@ class Preference(_message.Message):
     PARAMETERS_FIELD_NUMBER: _builtins.int
     ETAG_FIELD_NUMBER: _builtins.int
     agent_class: _builtins.str
-    """Required. The class, 1 to 64 characters; `*` stands for classes without an entry."""
+    """Required. The class, 1 to 255 characters; `*` stands for classes without an entry."""
     etag: _builtins.str
     """Optional. Version of what was read; a write that gives it fails with ETAG_MISMATCH when something
     changed.
     """
     @_builtins.property
     def model_ids(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
-        """Required. The models, the primary one first, then its fallbacks; 1 to 20."""
+        """Required. The models, the primary one first, then its fallbacks; 1 to 100."""
 
     @_builtins.property
     def parameters(self) -> _parameters_pb2.Parameters:

@@ -36,7 +36,7 @@ class Provider(_message.Message):
     class _TypeEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[Provider._Type.ValueType], _builtins.type):
         DESCRIPTOR: _descriptor.EnumDescriptor
         TYPE_UNSPECIFIED: Provider._Type.ValueType  # 0
-        """Not said; refused on create."""
+        """Not said; CUSTOM on create, any type in a filter."""
         OPENROUTER: Provider._Type.ValueType  # 1
         """OpenRouter."""
         OPENAI: Provider._Type.ValueType  # 2
@@ -54,7 +54,7 @@ class Provider(_message.Message):
         """Who makes the service."""
 
     TYPE_UNSPECIFIED: Provider.Type.ValueType  # 0
-    """Not said; refused on create."""
+    """Not said; CUSTOM on create, any type in a filter."""
     OPENROUTER: Provider.Type.ValueType  # 1
     """OpenRouter."""
     OPENAI: Provider.Type.ValueType  # 2
@@ -121,23 +121,23 @@ class Provider(_message.Message):
     provider_id: _builtins.str
     """Required. Pattern `^[a-z0-9][a-z0-9_-]{0,49}$`. Cannot be changed."""
     display_name: _builtins.str
-    """Required. Name for people, 1 to 100 characters."""
+    """Optional. Name for people, at most 255 characters; unset on create takes `provider_id`."""
     provider_type: Global___Provider.Type.ValueType
-    """Required. Who makes the service."""
+    """Optional. Who makes the service; unset on create means CUSTOM."""
     dialect: _builtins.str
     """Optional. How the API speaks: openai, openrouter, anthropic, azure, gemini, ollama, vllm, groq, together,
     mistral or cohere. Unset follows from `provider_type` and `api_base`.
     """
     api_base: _builtins.str
-    """Required. Base URL, `https://openrouter.ai/api/v1`, at most 255 characters; no user info, query or
+    """Required. Base URL, `https://openrouter.ai/api/v1`, at most 2,048 characters; no user info, query or
     fragment.
     """
     models_endpoint: _builtins.str
-    """Optional. Path of the model list below `api_base`, `/models`, at most 255 characters, with one leading
+    """Optional. Path of the model list below `api_base`, `/models`, at most 2,000 characters, with one leading
     slash. Unset is what the dialect says.
     """
     pool_url: _builtins.str
-    """Optional. Base URL of a model pool's manager, at most 255 characters; unset where the service loads
+    """Optional. Base URL of a model pool's manager, at most 2,048 characters; unset where the service loads
     models itself.
     """
     api_key: _builtins.str
@@ -167,12 +167,12 @@ class Provider(_message.Message):
     @_builtins.property
     def options(self) -> _struct_pb2.Struct:
         """Optional. What the dialect wants to know and is no secret: `api_version`, `deployments`, `organization`,
-        `headers`. At most 64 KiB.
+        `headers`. At most 64 KiB, nested at most 16 deep.
         """
 
     @_builtins.property
     def sync_interval(self) -> _duration_pb2.Duration:
-        """Optional. How often the catalogue is synced by itself, 60 seconds or more; unset means never."""
+        """Optional. How often the catalogue is synced by itself, 60 seconds to 366 days; unset means never."""
 
     @_builtins.property
     def data_policy(self) -> Global___DataPolicy:
@@ -252,8 +252,8 @@ class DataPolicy(_message.Message):
     """
     @_builtins.property
     def regions(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
-        """Optional. Regions where data is processed, `eu`, at most 20 of 1 to 50 characters. In a demand: any one
-        of them.
+        """Optional. Regions where data is processed, `eu`, at most 100 of 1 to 255 characters. In a demand: any
+        one of them.
         """
 
     def __init__(

@@ -67,7 +67,7 @@ class RouteRequest(_message.Message):
     agent_id: _builtins.str
     """Optional. The agent; empty means the token's."""
     agent_class: _builtins.str
-    """Optional. Class of the agent, at most 64 characters; counts only when the agent itself has none."""
+    """Optional. Class of the agent, at most 255 characters; counts only when the agent itself has none."""
     task_type: _builtins.str
     """Optional. The task type, pattern `^[a-z0-9][a-z0-9_.-]{0,63}$`; empty means that it is detected."""
     message: _builtins.str
@@ -89,16 +89,18 @@ class RouteRequest(_message.Message):
     previous_model_id: _builtins.str
     """Optional. The model that answered before; with session_affinity it answers again."""
     max_fallbacks: _builtins.int
-    """Optional. How many fallbacks to name, 0 to 20; unset means 3."""
+    """Optional. How many fallbacks to name, 0 to 100; unset means 3."""
     min_revision: _builtins.int
-    """Optional. Revision of a write (its trailing metadata `imrs-revision`) that must be visible; 0 means any."""
+    """Optional. Revision of a write (its trailing metadata `imrs-revision`) that must be visible, 0 or more; 0
+    means any.
+    """
     seed: _builtins.int
     """Optional. Fixes what would be random: equal seeds give equal answers."""
     request_id: _builtins.str
     """Optional. Correlates only: echoed and logged; at most 255 characters."""
     @_builtins.property
     def tools_used(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
-        """Optional. Tools that the agent will call or has called, at most 100 of 1 to 100 characters."""
+        """Optional. Tools that the agent will call or has called, at most 1,000 of 1 to 255 characters."""
 
     @_builtins.property
     def attachments(self) -> _containers.RepeatedCompositeFieldContainer[_decision_pb2.Attachment]:
@@ -116,16 +118,18 @@ class RouteRequest(_message.Message):
 
     @_builtins.property
     def allowed_models(self) -> _parameters_pb2.StringList:
-        """Optional. Models that may answer, at most 1,000; set and empty, none."""
+        """Optional. Models that may answer, by globs of model_id or external_id, at most 1,000 of 1 to 255
+        characters; set and empty, none.
+        """
 
     @_builtins.property
     def excluded_models(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
-        """Optional. Models that may not answer, at most 1,000."""
+        """Optional. Models that may not answer, globs too, at most 1,000 of 1 to 255 characters."""
 
     @_builtins.property
     def roles(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
-        """Optional. Roles that the caller speaks for, at most 50; none given reaches only models without limits by
-        role.
+        """Optional. Roles that the caller speaks for, at most 100 of 1 to 64 characters; none given reaches only
+        models without limits by role.
         """
 
     @_builtins.property
@@ -194,7 +198,7 @@ class BatchRouteRequest(_message.Message):
     REQUESTS_FIELD_NUMBER: _builtins.int
     @_builtins.property
     def requests(self) -> _containers.RepeatedCompositeFieldContainer[Global___RouteRequest]:
-        """Required. The requests, 1 to 1,000."""
+        """Required. The requests, at most 1,000."""
 
     def __init__(
         self,
@@ -249,7 +253,7 @@ class DetectTaskRequest(_message.Message):
     """Optional. What the user said, at most 100,000 characters. Read and forgotten."""
     @_builtins.property
     def tools_used(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
-        """Optional. Tools that the agent will call or has called, at most 100 of 1 to 100 characters."""
+        """Optional. Tools that the agent will call or has called, at most 1,000 of 1 to 255 characters."""
 
     @_builtins.property
     def attachments(self) -> _containers.RepeatedCompositeFieldContainer[_decision_pb2.Attachment]:
@@ -414,11 +418,11 @@ class ReplayDecisionsRequest(_message.Message):
 
     @_builtins.property
     def added_models(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
-        """Optional. Models to add to the agent's, at most 100."""
+        """Optional. Models to add to the agent's, at most 1,000."""
 
     @_builtins.property
     def removed_models(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
-        """Optional. Models to take from the agent's, at most 100."""
+        """Optional. Models to take from the agent's, at most 1,000."""
 
     def __init__(
         self,
@@ -571,8 +575,8 @@ class WatchAgentRequest(_message.Message):
     agent_id: _builtins.str
     """Optional. The agent; empty means the token's."""
     from_revision: _builtins.int
-    """Optional. Revision that the client has; 0 asks for the whole. One that the server has forgotten gets the
-    whole too.
+    """Optional. Revision that the client has, 0 or more; 0 asks for the whole. One that the server has
+    forgotten gets the whole too.
     """
     def __init__(
         self,
@@ -598,7 +602,7 @@ class RecordDecisionsRequest(_message.Message):
     DECISIONS_FIELD_NUMBER: _builtins.int
     @_builtins.property
     def decisions(self) -> _containers.RepeatedCompositeFieldContainer[_decision_pb2.Decision]:
-        """Required. The decisions, 1 to 1,000, with `decision_id`, `create_time`, `task`, `selected` and
+        """Required. The decisions, at most 1,000, with `decision_id`, `create_time`, `task`, `selected` and
         `index_revision` set.
         """
 
@@ -653,11 +657,13 @@ class CompleteRequest(_message.Message):
     MAX_ATTEMPTS_FIELD_NUMBER: _builtins.int
     METADATA_FIELD_NUMBER: _builtins.int
     tool_choice: _builtins.str
-    """Optional. Which tool: auto, none, required, or the name of one; empty leaves it to the provider."""
+    """Optional. Which tool: auto, none, required, or the name of one, at most 255 characters; empty leaves it
+    to the provider.
+    """
     stream: _builtins.bool
     """Optional. Whether the answer comes in deltas as it is made; else it comes in one."""
     max_attempts: _builtins.int
-    """Optional. Most calls of providers, 1 to 10; unset means one for the model and one for each fallback."""
+    """Optional. Most calls of providers, 1 to 100; unset means one for the model and one for each fallback."""
     @_builtins.property
     def route(self) -> Global___RouteRequest:
         """Optional. What to choose a model for; where it says nothing, `messages` and `tools` are read."""
@@ -669,20 +675,22 @@ class CompleteRequest(_message.Message):
     @_builtins.property
     def tools(self) -> _containers.RepeatedCompositeFieldContainer[_struct_pb2.Struct]:
         """Optional. Tools that the model may call, each as {type: function, function: {name, description,
-        parameters}}.
+        parameters}}; at most 256 of at most 64 KiB, nested at most 16 deep.
         """
 
     @_builtins.property
     def response_format(self) -> _struct_pb2.Struct:
-        """Optional. Shape of the answer, {type: json_object} or {type: json_schema, json_schema: {..}}."""
+        """Optional. Shape of the answer, {type: json_object} or {type: json_schema, json_schema: {..}}; at most 64
+        KiB, nested at most 16 deep.
+        """
 
     @_builtins.property
     def timeout(self) -> _duration_pb2.Duration:
-        """Optional. Time for all attempts together, up to 10 minutes; unset takes the deadline of the call."""
+        """Optional. Time for all attempts together, 0.001 to 3,600 seconds; unset takes the deadline of the call."""
 
     @_builtins.property
     def metadata(self) -> _struct_pb2.Struct:
-        """Optional. Goes into Message.metadata, at most 64 KiB."""
+        """Optional. Goes into Message.metadata, at most 64 KiB, nested at most 16 deep."""
 
     def __init__(
         self,

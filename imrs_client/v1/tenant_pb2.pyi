@@ -29,7 +29,7 @@ class Tenant(_message.Message):
     tenant_id: _builtins.str
     """Required. UUID of the tenant."""
     display_name: _builtins.str
-    """Optional. Name for people, at most 100 characters."""
+    """Optional. Name for people, at most 255 characters."""
     @_builtins.property
     def create_time(self) -> _timestamp_pb2.Timestamp:
         """Output only. When the tenant was first seen."""

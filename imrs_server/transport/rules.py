@@ -1,21 +1,29 @@
-"""What a field may hold. A rule takes a value and says what would be right, or nothing."""
+"""What a field may hold. A rule takes a value and says what would be right, or nothing.
+
+On the path of every Route: a good value costs one call, and words are found only for a bad one.
+"""
 
 from __future__ import annotations
 
 import math
 import re
 from collections.abc import Callable
-from decimal import Decimal, InvalidOperation
+from decimal import Decimal
 from typing import Any, TypeAlias
 
 Rule: TypeAlias = Callable[[Any], str]
 
-MAX_STRUCT_DEPTH = 8
-MAX_MONEY = Decimal(999_999_999)
+MAX_STRUCT_DEPTH = 16
+MAX_USD = 999_999_999
+
+# What neither a line nor a paragraph has; NUL, which no database column takes, is one of them.
+_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]")
+_CONTROL_BUT_BREAKS = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f]")
+_USD = re.compile(r"[0-9]{1,9}(\.[0-9]{1,9})?")
 
 
 def anything(_value: Any) -> str:
-    """For flags, and for enums and nested messages, which are checked by their type."""
+    """For flags, and for messages, whose own fields are checked."""
     return ""
 
 
@@ -26,57 +34,58 @@ def output(_value: Any) -> str:
 
 def pattern(regex: str, expected: str) -> Rule:
     """The whole string must match."""
-    compiled = re.compile(regex)
-    return lambda value: "" if compiled.fullmatch(value) else f"must be {expected}"
+    match = re.compile(regex).fullmatch
+    return lambda value: "" if match(value) else f"must be {expected}"
 
 
-def text(most: int) -> Rule:
-    """Printable characters and line breaks, at most so many bytes."""
-
-    def rule(value: str) -> str:
-        if len(value.encode()) > most:
-            return f"must have at most {most} bytes"
-        allowed = value.translate(_LINE_BREAKS)
-        return "" if allowed.isprintable() else "must hold printable characters and line breaks only"
-
-    return rule
-
-
-_LINE_BREAKS = {ord(each): " " for each in "\n\r\t\u00a0\u202f\u3000\u200b\u200c\u200d\ufeff\u00ad"}
+def one_of(*names: str) -> Rule:
+    """One of a few names."""
+    known = frozenset(names)
+    return lambda value: "" if value in known else f"must be one of {', '.join(names)}"
 
 
 def printable(most: int) -> Rule:
-    """Printable characters, at most so many; no line breaks and no NUL."""
-
-    def rule(value: str) -> str:
-        if len(value) > most:
-            return f"must have at most {most} characters"
-        return "" if value.isprintable() else "must hold printable characters only"
-
-    return rule
+    """For ids and names of things: 1 to so many printable characters."""
+    return lambda value: (
+        "" if 0 < len(value) <= most and value.isprintable() else f"must be 1 to {most} printable characters"
+    )
 
 
-def size(most: int) -> Rule:
-    """Any text that is passed on or forgotten, never stored."""
-    return lambda value: "" if len(value) <= most else f"must have at most {most} characters"
+def line(most: int) -> Rule:
+    """For what people write: 1 to so many characters. Unlike ``printable`` it takes joiners and marks, which
+    names in many scripts need.
+    """
+    return lambda value: (
+        ""
+        if 0 < len(value) <= most and not _CONTROL.search(value)
+        else f"must be 1 to {most} characters without line breaks and control characters"
+    )
+
+
+def text(most: int) -> Rule:
+    """For what people write in several lines: at most so many characters."""
+    return lambda value: (
+        ""
+        if len(value) <= most and not _CONTROL_BUT_BREAKS.search(value)
+        else f"must be at most {most} characters, none of them a control character"
+    )
+
+
+def size(most: int, unit: str = "characters") -> Rule:
+    """Anything that is passed on or forgotten, never stored."""
+    return lambda value: "" if len(value) <= most else f"must be at most {most} {unit}"
 
 
 def between(least: float, most: float) -> Rule:
     """A number within both bounds; NaN is in no range."""
-    return lambda value: "" if least <= value <= most else f"must be between {least:g} and {most:g}"
+    return lambda value: "" if least <= value <= most else f"must be between {least} and {most}"
 
 
 def money(value: str) -> str:
-    """A decimal number of USD."""
-    try:
-        amount = Decimal(value)
-    except InvalidOperation:
-        return "must be a decimal number of USD, such as 0.15"
-    if not amount.is_finite() or not 0 <= amount <= MAX_MONEY:
-        return f"must be between 0 and {MAX_MONEY} USD"
-    exponent = amount.as_tuple().exponent
-    assert isinstance(exponent, int)
-    return "" if exponent >= -9 else "must have at most 9 decimal places"
+    """A decimal number of USD: at most 9 digits on either side of the point."""
+    if _USD.fullmatch(value) and Decimal(value) <= MAX_USD:
+        return ""
+    return f"must be a decimal number of USD from 0 to {MAX_USD}, such as 0.15, with at most 9 decimal places"
 
 
 def instant(value: Any) -> str:
@@ -84,16 +93,22 @@ def instant(value: Any) -> str:
     return (
         ""
         if -62_135_596_800 <= value.seconds <= 253_402_300_799 and 0 <= value.nanos < 10**9
-        else ("must be a time of the years 1 to 9999")
+        else "must be a time of the years 1 to 9999"
     )
 
 
-def duration(least_seconds: int, most_seconds: int) -> Rule:
-    """A google.protobuf.Duration within both bounds."""
-    expected = f"must be between {least_seconds} and {most_seconds} seconds"
-    return lambda value: (
-        "" if least_seconds <= value.seconds <= most_seconds and abs(value.nanos) < 10**9 else expected
-    )
+def duration(least_seconds: float, most_seconds: int, *, or_zero: bool = False) -> Rule:
+    """A google.protobuf.Duration within both bounds, or perhaps 0."""
+    expected = f"must be {'0 or ' if or_zero else ''}between {least_seconds} and {most_seconds} seconds"
+
+    def rule(value: Any) -> str:
+        if abs(value.nanos) >= 10**9:
+            return expected
+        nanos = value.seconds * 10**9 + value.nanos
+        good = least_seconds * 10**9 <= nanos <= most_seconds * 10**9
+        return "" if good or (or_zero and nanos == 0) else expected
+
+    return rule
 
 
 def struct(most_bytes: int) -> Rule:
@@ -101,7 +116,7 @@ def struct(most_bytes: int) -> Rule:
 
     def rule(value: Any) -> str:
         if value.ByteSize() > most_bytes:
-            return f"must have at most {most_bytes} bytes"
+            return f"must be at most {most_bytes} bytes"
         return _fields(value.fields, 1)
 
     return rule
@@ -131,13 +146,22 @@ def _value(value: Any, depth: int) -> str:
     return ""
 
 
+def many(most: int) -> Rule:
+    """A list of at most so many messages, whose own fields are checked."""
+    return lambda values: "" if len(values) <= most else f"must have at most {most} items"
+
+
 def each(rule: Rule, most: int) -> Rule:
     """A list of at most so many items, each by the rule."""
 
     def check(values: Any) -> str:
         if len(values) > most:
             return f"must have at most {most} items"
-        return next((f"item {i}: {found}" for i, item in enumerate(values) if (found := rule(item))), "")
+        for i, item in enumerate(values):
+            problem = rule(item)
+            if problem:
+                return f"item {i}: {problem}"
+        return ""
 
     return check
 
@@ -148,8 +172,11 @@ def entries(key: Rule, value: Rule, most: int) -> Rule:
     def check(values: Any) -> str:
         if len(values) > most:
             return f"must have at most {most} entries"
-        found = ((name, key(name) or value(values[name])) for name in values)
-        return next((f"entry {name!r}: {problem}" for name, problem in found if problem), "")
+        for name in values:
+            problem = key(name) or value(values[name])
+            if problem:
+                return f"entry {name[:64]!r}: {problem}"
+        return ""
 
     return check
 

@@ -1,13 +1,14 @@
 """What every field of every request may hold: one table, and the walk that applies it.
 
 Keys are ``field`` or, where one message differs, ``Message.field``. Only set fields are checked, so each rule
-speaks of values that somebody sent; REQUIRED names what must be sent. A test sees to it that no field that a
-request can carry is missing here.
+speaks of values that somebody sent; REQUIRED names what must be sent. Tests see to it that no field that a
+request can carry is missing here, and that the comments in the protos state the same bounds.
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 from imrs_server.domain.errors import InvalidRequest, Violation
 from imrs_server.transport.rules import (
@@ -18,7 +19,10 @@ from imrs_server.transport.rules import (
     each,
     entries,
     instant,
+    line,
+    many,
     money,
+    one_of,
     output,
     pattern,
     printable,
@@ -34,20 +38,34 @@ if TYPE_CHECKING:
 
 INT32 = 2**31 - 1
 INT64 = 2**63 - 1
-KIB, MIB = 2**10, 2**20
+MIB = 2**20
 DAY_SECONDS = 86_400
 
 PROVIDER_ID = pattern(r"[a-z0-9][a-z0-9_-]{0,49}", "1 to 50 of a-z 0-9 _ -, the first a letter or digit")
-AGENT_ID = pattern(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}", "1 to 64 letters, digits and . _ -, such as a UUID")
+AGENT_ID = pattern(
+    r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}", "1 to 64 letters, digits and . _ -, the first a letter or digit"
+)
 WORD = pattern(r"[a-z0-9][a-z0-9_.-]{0,63}", "1 to 64 of a-z 0-9 _ . -, the first a letter or digit")
+WORD_OR_NOTHING = pattern(r"([a-z0-9][a-z0-9_.-]{0,63})?", "a task type, or nothing")
 UUID = pattern(
     r"[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}",
     "a UUID such as 01890a5d-ac96-774b-bcce-b302099a8057",
 )
-ROLE = pattern(r"[A-Za-z0-9][A-Za-z0-9_.:-]{0,63}", "1 to 64 letters, digits and _ . : -")
 NAME = printable(255)
+LINE = line(255)
+URL = pattern(r"[!-~]{1,2048}", "a URL of at most 2048 printable ASCII characters")
+STRUCT = struct(2**16)
 COUNT = between(0, INT32)
+TOKENS = between(0, 10**9)
+SHARE = between(0, 1)
 MEMORY = between(0, INT64)
+
+RATED_SIGNALS = ("THUMBS_UP", "THUMBS_DOWN", "REGENERATE", "COPY", "CONTINUE", "ABANDON")
+KINDS = ("EXPLICIT", "IMPLICIT", "SELF_EVAL", *RATED_SIGNALS, "EVALUATION", "SCORE")
+DIALECTS = (
+    "openai", "openrouter", "anthropic", "azure", "gemini", "ollama", "vllm", "groq", "together", "mistral",
+    "cohere",
+)  # fmt: skip
 
 
 def _model_id(value: str) -> str:
@@ -57,12 +75,8 @@ def _model_id(value: str) -> str:
     return NAME(value)
 
 
-def _key(value: str) -> str:
-    return "" if 1 <= len(value) <= 4096 and value.isprintable() else "must be 1 to 4096 printable characters"
-
-
 def _mask(value: Any) -> str:
-    return "" if len(value.paths) <= 100 else "must have at most 100 paths"
+    return each(line(100), 100)(value.paths)
 
 
 MODEL_ID: Rule = _model_id
@@ -77,13 +91,13 @@ TABLE: dict[str, Rule] = {
     "external_id": printable(253),
     "agent_id": AGENT_ID,
     "new_agent_id": AGENT_ID,
-    "agent_class": NAME,
+    "agent_class": LINE,
     "message_id": UUID,
     "decision_id": UUID,
     "feedback_id": UUID,
     "rule_id": UUID,
-    "endpoint_id": NAME,
-    "budget_id": NAME,
+    "endpoint_id": AGENT_ID,
+    "budget_id": AGENT_ID,
     "token_id": UUID,
     "user_id": NAME,
     "conversation_id": NAME,
@@ -91,41 +105,40 @@ TABLE: dict[str, Rule] = {
     "etag": NAME,
     "subject": NAME,
     "task_type": WORD,
-    "display_name": NAME,
-    "use_case": text(8 * KIB),
-    "tags": each(NAME, 100),
-    "tag": NAME,
-    "labels": entries(NAME, text(KIB), 100),
-    "metadata": struct(64 * KIB),
-    "Model.metadata": struct(64 * KIB),
-    "CompleteRequest.metadata": struct(64 * KIB),
-    "roles": each(ROLE, 100),
+    "display_name": LINE,
+    "use_case": text(8_000),
+    "tags": each(LINE, 100),
+    "tag": LINE,
+    "labels": entries(LINE, text(1_000), 100),
+    "metadata": STRUCT,
+    "roles": each(line(64), 100),
+    "IssueTokenRequest.roles": each(one_of("platform_admin", "tenant_admin", "agent", "user"), 4),
     # Nested messages and lists of them: their own fields are checked.
     "agent": anything,
     "agent_model": anything,
-    "attachments": anything,
+    "attachments": many(100),
     "budget": anything,
     "data_policy": anything,
     "defaults": anything,
     "endpoint": anything,
     "filter": anything,
     "RecordMessageRequest.message": anything,
-    "messages": anything,
+    "messages": many(1000),
     "model": anything,
     "parameters": anything,
-    "parts": anything,
+    "parts": many(100),
     "policy": anything,
     "preference": anything,
     "provider": anything,
-    "requests": anything,
+    "requests": many(1000),
     "route": anything,
     "routing": anything,
     "shadow": anything,
     "task_rules": anything,
     "tenant": anything,
-    "tool_calls": anything,
+    "tool_calls": many(100),
     "update": anything,
-    "RecordDecisionsRequest.decisions": anything,
+    "RecordDecisionsRequest.decisions": many(1000),
     # Flags and enums: the type says it all.
     "all": anything,
     "allow_missing": anything,
@@ -137,7 +150,6 @@ TABLE: dict[str, Rule] = {
     "exploration": anything,
     "feedback_type": anything,
     "force": anything,
-    "lifecycle": anything,
     "max_cost_tier": anything,
     "model_type": anything,
     "outcome": anything,
@@ -161,30 +173,32 @@ TABLE: dict[str, Rule] = {
     "validate_only": anything,
     # Lists, filters and ranges.
     "page_size": between(0, 1000),
-    "page_token": pattern(r"[A-Za-z0-9_=-]{0,4096}", "a next_page_token as it was given"),
+    "page_token": pattern(r"[A-Za-z0-9_=-]{0,16384}", "a next_page_token as it was given"),
     "order_by": pattern(r"[a-z_]{1,64}( (asc|desc))?", "a field, optionally followed by ` desc`"),
     "start_time": instant,
     "end_time": instant,
-    "search": NAME,
+    "search": LINE,
     "group_by": each(
         pattern(r"agent|model|provider|task_type|day", "agent, model, provider, task_type or day"), 5
     ),
     "actor": NAME,
     "method": NAME,
     "target_type": NAME,
-    "target_id": NAME,
+    "target_id": printable(1_000),
     "update_mask": _mask,
     # Providers.
-    "api_base": printable(2048),
-    "models_endpoint": pattern(r"/[!-~]{0,2000}", "a path that starts with /"),
-    "pool_url": printable(2048),
-    "base_url": printable(2048),
-    "dialect": pattern(r"[a-z][a-z0-9_-]{0,31}", "a dialect such as openai"),
-    "options": struct(16 * KIB),
-    "api_key": _key,
+    "api_base": URL,
+    "models_endpoint": pattern(
+        r"/[!-~]{0,1999}", "a path of at most 2000 printable ASCII characters that starts with /"
+    ),
+    "pool_url": URL,
+    "base_url": URL,
+    "dialect": one_of(*DIALECTS),
+    "options": STRUCT,
+    "api_key": printable(4096),
     "rate_limit_rpm": between(1, INT32),
     "sync_interval": duration(60, 366 * DAY_SECONDS),
-    "regions": each(NAME, 100),
+    "regions": each(LINE, 100),
     "synced_time": instant,
     # Models.
     "capabilities": each(WORD, 100),
@@ -201,39 +215,40 @@ TABLE: dict[str, Rule] = {
     "max_input_price_usd": money,
     "retire_time": instant,
     # Agents.
-    "capsule": struct(64 * KIB),
+    "capsule": STRUCT,
     "default_model_id": MODEL_ID,
     "previous_model_id": MODEL_ID,
     "model_ids": each(MODEL_ID, 10_000),
+    "Preference.model_ids": each(MODEL_ID, 100),
     "fallback_model_ids": strings(MODEL_ID, 100),
-    "allowed_models": strings(MODEL_GLOB, 10_000),
-    "excluded_models": each(MODEL_GLOB, 10_000),
+    "allowed_models": strings(MODEL_GLOB, 1000),
+    "excluded_models": each(MODEL_GLOB, 1000),
     "added_models": each(MODEL_ID, 1000),
     "removed_models": each(MODEL_ID, 1000),
-    "allowed_roles": each(ROLE, 100),
+    "allowed_roles": each(line(64), 100),
     # Parameters.
     "temperature": between(0, 2),
-    "top_p": between(0, 1),
+    "top_p": SHARE,
     "Parameters.max_output_tokens": between(1, INT32),
-    "stop": strings(text(KIB), 16),
-    "extra": struct(16 * KIB),
+    "stop": strings(text(1_000), 16),
+    "extra": STRUCT,
     # Routing policy.
-    "priority_weight": between(0, 1),
-    "experience_weight": between(0, 1),
-    "exploration_rate": between(0, 1),
-    "similarity_margin": between(0, 1),
-    "half_life": duration(1, 3660 * DAY_SECONDS),
+    "priority_weight": SHARE,
+    "experience_weight": SHARE,
+    "exploration_rate": SHARE,
+    "similarity_margin": SHARE,
+    "half_life": duration(1, 3660 * DAY_SECONDS, or_zero=True),
     "max_latency_ms": between(1, INT32),
-    "max_error_rate": between(0, 1),
-    "signal_ratings": entries(pattern(r"[A-Z_]{1,32}", "a signal such as COPY"), between(0, 1), 16),
-    "feedback_weights": entries(pattern(r"[A-Z_]{1,32}", "a feedback type or signal"), between(0, 100), 16),
-    "TaskRules.tools": entries(NAME, WORD, 1000),
-    "mime_types": entries(NAME, WORD, 1000),
-    "words": entries(WORD, strings(NAME, 1000), 1000),
+    "max_error_rate": SHARE,
+    "signal_ratings": entries(one_of(*RATED_SIGNALS), SHARE, len(RATED_SIGNALS)),
+    "feedback_weights": entries(one_of(*KINDS), between(0, 100), len(KINDS)),
+    "TaskRules.tools": entries(NAME, WORD_OR_NOTHING, 1000),
+    "mime_types": entries(NAME, WORD_OR_NOTHING, 1000),
+    "words": entries(WORD, strings(LINE, 200), 1000),
     # Requests for a decision.
-    "message": size(MIB),
+    "message": size(100_000),
     "tools_used": each(NAME, 1000),
-    "filename": size(4 * KIB),
+    "filename": size(4096),
     "mime_type": NAME,
     "estimated_prompt_tokens": COUNT,
     "max_fallbacks": between(0, 100),
@@ -242,40 +257,39 @@ TABLE: dict[str, Rule] = {
     "seed": anything,
     # Messages and feedback.
     "latency_ms": COUNT,
-    "prompt_tokens": between(0, 10**9),
-    "completion_tokens": between(0, 10**9),
-    "cached_tokens": between(0, 10**9),
+    "prompt_tokens": TOKENS,
+    "completion_tokens": TOKENS,
+    "cached_tokens": TOKENS,
     "error_kind": WORD,
-    "rating": between(0, 1),
+    "rating": SHARE,
     "Message.create_time": instant,
     "Message.rating": output,
     "Message.feedback_type": output,
-    "comment": text(64 * KIB),
+    "comment": text(4_000),
     "event_time": instant,
     # Complete.
-    "ChatMessage.role": pattern(r"[a-z]{1,32}", "a role such as user"),
-    "content": size(MIB),
-    "text": size(MIB),
-    "image_url": size(MIB),
-    "data": size(4 * MIB),
-    "CompleteRequest.tools": each(struct(64 * KIB), 256),
-    "tool_choice": size(KIB),
+    "ChatMessage.role": pattern(r"[a-z][a-z_]{0,31}", "a role such as user"),
+    "content": size(10**6),
+    "text": size(10**6),
+    "image_url": size(4 * MIB),
+    "data": size(4 * MIB, "bytes"),
+    "CompleteRequest.tools": each(STRUCT, 256),
+    "tool_choice": NAME,
     "tool_call_id": NAME,
     "name": NAME,
     "ToolCall.id": NAME,
-    "arguments": size(MIB),
-    "index": COUNT,
-    "response_format": struct(64 * KIB),
-    "timeout": duration(0, 3600),
-    "max_attempts": between(0, 100),
+    "arguments": size(10**6),
+    "response_format": STRUCT,
+    "timeout": duration(0.001, 3600),
+    "max_attempts": between(1, 100),
     # The rest of administration.
     "IssueTokenRequest.ttl": duration(1, 366 * DAY_SECONDS),
     "Endpoint.ttl": duration(0, 366 * DAY_SECONDS),
-    "weight": between(0, 10**6),
+    "weight": between(1, 10**6),
     "limit_usd": money,
     "limit_tokens": MEMORY,
     "window": duration(1, 3660 * DAY_SECONDS),
-    "yaml": size(4 * MIB),
+    "yaml": size(4 * 10**6),
     "environment": NAME,
     # What the server says.
     "api_key_vault_path": output,
@@ -283,6 +297,9 @@ TABLE: dict[str, Rule] = {
     "candidates_eligible": output,
     "candidates_total": output,
     "cost_priced": output,
+    "AgentModel.cost_tier": output,
+    "AgentModel.provider_id": output,
+    "AgentModel.display_name": output,
     "cost_usd": output,
     "create_time": output,
     "created_by": output,
@@ -297,10 +314,12 @@ TABLE: dict[str, Rule] = {
     "fallbacks": output,
     "feedback_time": output,
     "in_flight": output,
+    "index": output,
     "index_revision": output,
     "last_sync_error": output,
     "last_synced_time": output,
     "last_used_time": output,
+    "lifecycle": output,
     "load_error": output,
     "memory_bytes": output,
     "model_count": output,
@@ -318,11 +337,15 @@ TABLE: dict[str, Rule] = {
     "stale": output,
     "Model.synced_time": output,
     "task": output,
+    "Agent.tenant_id": output,
+    "Message.tenant_id": output,
     "token_count": output,
     "update_time": output,
     "value_sources": output,
+    "Endpoint.state": output,
 }
 
+# Message -> what must be set in it, a path or the name of a oneof.
 REQUIRED: dict[str, tuple[str, ...]] = {
     "CreateProviderRequest": ("provider.provider_id", "provider.api_base"),
     "GetProviderRequest": ("provider_id",),
@@ -351,14 +374,16 @@ REQUIRED: dict[str, tuple[str, ...]] = {
     "ClearModelOverrideRequest": ("agent_id",),
     "SetAgentKeyRequest": ("agent_id", "provider_id", "api_key"),
     "DeleteAgentKeyRequest": ("agent_id", "provider_id"),
-    "SetPreferenceRequest": ("preference.agent_class",),
+    "SetPreferenceRequest": ("preference.agent_class", "preference.model_ids"),
     "GetPreferenceRequest": ("agent_class",),
     "DeletePreferenceRequest": ("agent_class",),
-    "SetEndpointRequest": ("endpoint.endpoint_id", "endpoint.model_id", "endpoint.base_url"),
+    "SetEndpointRequest": ("endpoint.model_id", "endpoint.base_url"),
     "DeleteEndpointRequest": ("endpoint_id",),
     "LoadEndpointRequest": ("endpoint_id",),
     "UnloadEndpointRequest": ("endpoint_id",),
-    "SetBudgetRequest": ("budget",),
+    "GetDefaultsRequest": ("scope",),
+    "UpdateDefaultsRequest": ("defaults.scope",),
+    "SetBudgetRequest": ("budget.window",),
     "DeleteBudgetRequest": ("budget_id",),
     "ApplyConfigRequest": ("yaml",),
     "GetModelRequest": ("model_id",),
@@ -369,6 +394,11 @@ REQUIRED: dict[str, tuple[str, ...]] = {
     "BulkUpdateModelsRequest": ("filter", "update"),
     "GetDecisionRequest": ("decision_id",),
     "ReplayDecisionsRequest": ("agent_id",),
+    "CompleteRequest": ("messages",),
+    "ChatMessage": ("role",),
+    "Part": ("content",),
+    "ToolCall": ("id", "name"),
+    "RecordMessageRequest": ("message",),
     "SubmitFeedbackRequest": ("message_id",),
     "RevokeFeedbackRequest": ("feedback_id",),
 }
@@ -379,73 +409,96 @@ def rule_of(message_name: str, field_name: str) -> Rule | None:
     return TABLE.get(f"{message_name}.{field_name}") or TABLE.get(field_name)
 
 
-# Items of these are checked one by one by the servicer, so that a bad one fails alone.
-ITEMWISE = frozenset({"BatchRouteRequest", "BatchRecordMessagesRequest", "BatchSubmitFeedbackRequest"})
+# Their items are checked one by one by the servicer, so that a bad one fails alone.
+ITEMWISE = frozenset({"requests", "RecordDecisionsRequest.decisions"})
+
+# An answer has room for so many; whoever sends more errors than that gets to know these first.
+MOST_VIOLATIONS = 10
 
 
 def validate(message: Message) -> None:
-    """Check a request. Raises InvalidRequest that names every field that is not as it must be."""
-    name = message.DESCRIPTOR.name
-    violations = [
-        Violation(path, "must be set") for path in REQUIRED.get(name, ()) if not _is_set(message, path)
-    ]
-    if name in ITEMWISE:
-        if len(message.requests) > 1000:  # type: ignore[attr-defined]
-            violations.append(Violation("requests", "must have at most 1000 items"))
-    else:
-        _check(message, "", violations)
+    """Check a request. Raises InvalidRequest that names the fields that are not as they must be."""
+    violations: list[Violation] = []
+    _check(message, "", violations)
     if violations:
-        raise InvalidRequest(*violations)
+        raise InvalidRequest(*violations[:MOST_VIOLATIONS])
 
 
-def _check(message: Message, prefix: str, violations: list[Violation]) -> None:
-    plan = _plan(message.DESCRIPTOR)
+_Violations: TypeAlias = "list[Violation]"
+_Below: TypeAlias = Callable[[Any, str, _Violations], None]
+_Plan: TypeAlias = tuple[tuple[str, ...], dict[int, tuple[Rule, _Below | None]]]
+_plans: dict[type[Message], _Plan] = {}
+
+
+def _check(message: Message, prefix: str, violations: _Violations) -> None:
+    required, steps = _plans.get(type(message)) or _plan(message)
+    for path in required:
+        if not _is_set(message, path):
+            violations.append(Violation(prefix + path, "must be set"))
     for field, value in message.ListFields():
-        rule, enum, kind = plan[field.number]
-        path = prefix + field.name
+        rule, below = steps[field.number]
         problem = rule(value)
         if problem:
-            violations.append(Violation(path, problem))
-        elif enum is not None and value not in enum:
-            violations.append(Violation(path, f"must be one of {', '.join(enum.values())}"))
-        elif kind == _ONE:
-            _check(value, path + ".", violations)
-        elif kind == _MANY:
-            for i, item in enumerate(value):
-                _check(item, f"{path}[{i}].", violations)
+            violations.append(Violation(prefix + field.name, problem))
+        elif below is not None:
+            below(value, prefix + field.name, violations)
 
 
-_LEAF, _ONE, _MANY = range(3)
-_Step = tuple[Rule, "dict[int, str] | None", int]
-_plans: dict[str, dict[int, _Step]] = {}
+def _check_each(messages: Any, path: str, violations: _Violations) -> None:
+    for i, message in enumerate(messages):
+        if len(violations) >= MOST_VIOLATIONS:
+            return
+        _check(message, f"{path}[{i}].", violations)
 
 
-def _plan(descriptor: Any) -> dict[int, _Step]:
-    found = _plans.get(descriptor.full_name)
-    if found is None:
-        steps = {field.number: _step(descriptor.name, field) for field in descriptor.fields}
-        found = _plans[descriptor.full_name] = steps
+def _check_one(message: Any, path: str, violations: _Violations) -> None:
+    _check(message, path + ".", violations)
+
+
+def _plan(message: Message) -> _Plan:
+    """What to check in messages of this type, made once for each."""
+    descriptor = message.DESCRIPTOR
+    steps = {field.number: _step(descriptor.name, field) for field in descriptor.fields}
+    found = _plans[type(message)] = (REQUIRED.get(descriptor.name, ()), steps)
     return found
 
 
-def _step(message_name: str, field: FieldDescriptor) -> _Step:
+def _step(message_name: str, field: Any) -> tuple[Rule, _Below | None]:
     rule = rule_of(message_name, field.name)
     if rule is None:
         msg = f"no validation rule for {message_name}.{field.name}"
         raise LookupError(msg)
-    if rule is output:
-        return rule, None, _LEAF
-    enum = {each.number: each.name for each in field.enum_type.values} if field.enum_type else None
-    if field.message_type is None or rule is not anything:
-        return rule, enum, _LEAF
-    return rule, enum, _MANY if field.is_repeated else _ONE
+    if rule is output or not ITEMWISE.isdisjoint({field.name, f"{message_name}.{field.name}"}):
+        return rule, None
+    if field.enum_type is not None:
+        return _member(field.enum_type.values_by_number), None
+    if not is_walked(field):
+        return rule, None
+    return rule, _check_each if field.is_repeated else _check_one
 
 
-def _is_set(message: Message, path: str) -> bool:
+def is_walked(field: FieldDescriptor) -> bool:
+    """Whether a field holds messages of the contract, whose own fields have rules."""
+    below = field.message_type
+    return (
+        below is not None
+        and below.full_name.startswith("imrs.v1.")
+        and below.name != "StringList"
+        and not below.GetOptions().map_entry
+    )
+
+
+def _member(values: Any) -> Rule:
+    names = {number: value.name for number, value in values.items()}
+    return lambda value: "" if value in names else f"must be one of {', '.join(names.values())}"
+
+
+def _is_set(message: Any, path: str) -> bool:
     *parents, last = path.split(".")
-    value: Any = message
     for name in parents:
-        value = getattr(value, name)
-    found = getattr(value, last)
+        message = getattr(message, name)
+    if last in message.DESCRIPTOR.oneofs_by_name:
+        return message.WhichOneof(last) is not None
+    found = getattr(message, last)
     # A message may be set and empty: an empty filter is every model.
-    return bool(value.HasField(last)) if hasattr(found, "ListFields") else bool(found)
+    return bool(message.HasField(last)) if hasattr(found, "ListFields") else bool(found)

@@ -3,9 +3,6 @@
 from __future__ import annotations
 
 import re
-import subprocess
-import sys
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
@@ -14,7 +11,6 @@ from google.protobuf.descriptor_pb2 import (
     EnumDescriptorProto,
     FieldDescriptorProto,
     FileDescriptorProto,
-    FileDescriptorSet,
     MethodDescriptorProto,
     MethodOptions,
 )
@@ -25,23 +21,12 @@ from tests.contract import reviewed_protos as reviewed
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-PROTOS = Path(__file__).resolve().parents[2] / "protos"
 UNSIGNED = {
     FieldDescriptorProto.TYPE_UINT32,
     FieldDescriptorProto.TYPE_UINT64,
     FieldDescriptorProto.TYPE_FIXED32,
     FieldDescriptorProto.TYPE_FIXED64,
 }
-
-
-@pytest.fixture(scope="module")
-def files(tmp_path_factory: pytest.TempPathFactory) -> list[FileDescriptorProto]:
-    """The package's files as buf builds them, comments included."""
-    image = tmp_path_factory.mktemp("protos") / "imrs.binpb"
-    buf = Path(sys.executable).parent / "buf"
-    subprocess.run([buf, "build", "--as-file-descriptor-set", "-o", image], cwd=PROTOS, check=True)
-    found = FileDescriptorSet.FromString(image.read_bytes()).file
-    return [file for file in found if file.package == "imrs.v1"]
 
 
 def methods(files: list[FileDescriptorProto]) -> Iterator[tuple[str, MethodDescriptorProto, str]]:
