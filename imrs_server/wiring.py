@@ -26,6 +26,7 @@ from imrs_server.transport.servicers.route import RouteServicer
 from imrs_server.transport.tokens import Trust, Verifier
 from imrs_server.use_cases.agent_models import AgentModels
 from imrs_server.use_cases.agents import Agents
+from imrs_server.use_cases.audit_trail import AuditTrail
 from imrs_server.use_cases.catalog import Catalog
 from imrs_server.use_cases.decisions import Decisions
 from imrs_server.use_cases.defaults import DefaultSettings
@@ -36,6 +37,7 @@ from imrs_server.use_cases.performance import PerformanceReport
 from imrs_server.use_cases.preferences import Preferences
 from imrs_server.use_cases.providers import Providers
 from imrs_server.use_cases.route import Router
+from imrs_server.use_cases.status import StatusReport
 from imrs_server.use_cases.sync import Sync
 from imrs_server.use_cases.tenants import Tenants
 
@@ -114,6 +116,8 @@ class App:
             agent_models=self.agent_models,
             preferences=Preferences(self.database),
             defaults=DefaultSettings(self.database),
+            audit_trail=AuditTrail(self.database),
+            status=StatusReport(self.database, self.vault, self.index),
             pager=pager,
         )
         return Server(

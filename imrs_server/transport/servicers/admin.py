@@ -7,9 +7,11 @@ from typing import TYPE_CHECKING
 from imrs_client import v1 as pb
 from imrs_server.transport.servicers.agent_models import AgentModelMethods
 from imrs_server.transport.servicers.agents import AgentMethods
+from imrs_server.transport.servicers.audit import AuditMethods
 from imrs_server.transport.servicers.defaults import DefaultsMethods
 from imrs_server.transport.servicers.preferences import PreferenceMethods
 from imrs_server.transport.servicers.providers import ProviderMethods
+from imrs_server.transport.servicers.status import StatusMethods
 from imrs_server.transport.servicers.sync import SyncMethods
 from imrs_server.transport.servicers.tenants import TenantMethods
 
@@ -17,9 +19,11 @@ if TYPE_CHECKING:
     from imrs_server.transport.paging import Pager
     from imrs_server.use_cases.agent_models import AgentModels
     from imrs_server.use_cases.agents import Agents
+    from imrs_server.use_cases.audit_trail import AuditTrail
     from imrs_server.use_cases.defaults import DefaultSettings
     from imrs_server.use_cases.preferences import Preferences
     from imrs_server.use_cases.providers import Providers
+    from imrs_server.use_cases.status import StatusReport
     from imrs_server.use_cases.sync import Sync
     from imrs_server.use_cases.tenants import Tenants
 
@@ -32,6 +36,8 @@ class AdminServicer(
     AgentModelMethods,
     PreferenceMethods,
     DefaultsMethods,
+    AuditMethods,
+    StatusMethods,
     pb.AdminServiceServicer,
 ):
     """Every method of AdminService that is built."""
@@ -46,6 +52,8 @@ class AdminServicer(
         agent_models: AgentModels,
         preferences: Preferences,
         defaults: DefaultSettings,
+        audit_trail: AuditTrail,
+        status: StatusReport,
         pager: Pager,
     ) -> None:
         self.providers = providers
@@ -55,4 +63,6 @@ class AdminServicer(
         self.agent_models = agent_models
         self.preferences = preferences
         self.defaults = defaults
+        self.audit_trail = audit_trail
+        self.status = status
         self.pager = pager
