@@ -8,8 +8,10 @@ from ipaddress import IPv4Network, IPv6Network, ip_network
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import Field, SecretStr, field_validator
+from pydantic import Field, FilePath, SecretStr, field_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+
+from imrs_server.adapters.proxy import Proxy
 
 Network = IPv4Network | IPv6Network
 
@@ -32,7 +34,19 @@ class Settings(BaseSettings):
     vault_addr: str = Field(description="base URL of Vault")
     vault_mount: str = Field("secret", description="mount of the KV version 2 engine")
     vault_namespace: str | None = None
-    vault_role_id: str = Field(description="AppRole role_id")
+    vault_ca_bundle: FilePath | None = Field(
+        default=None, description="file of certificates that Vault's is checked against, in place of public ones"
+    )
+    vault_auth: Literal["approle", "kubernetes"] = Field("approle", description="how to log in to Vault")
+    vault_auth_mount: str = Field(
+        default="", description="where that method is mounted; below its own name where not set"
+    )
+    vault_kubernetes_role: str = Field(default="", description="role of the Kubernetes method")
+    vault_kubernetes_token_file: Path = Field(
+        Path("/var/run/secrets/kubernetes.io/serviceaccount/token"),
+        description="the service account's token, read at every login",
+    )
+    vault_role_id: str = Field(default="", description="AppRole role_id")
     vault_secret_id: SecretStr | None = Field(default=None, description="AppRole secret_id; a file is better")
     vault_secret_id_file: Path | None = None
 
@@ -47,6 +61,15 @@ class Settings(BaseSettings):
 
     provider_allow: Annotated[tuple[Network, ...], NoDecode] = Field(
         default=(), description="private networks in which providers may be, such as 10.1.0.0/16"
+    )
+    provider_proxy: SecretStr | None = Field(
+        default=None, description="http(s)://[user:password@]host:port through which providers are called"
+    )
+    provider_no_proxy: Annotated[tuple[str, ...], NoDecode] = Field(
+        default=(), description="hosts, and .domains, that are called without the proxy"
+    )
+    provider_ca_bundle: FilePath | None = Field(
+        default=None, description="file of certificates that providers may have beside public ones"
     )
 
     log_format: Literal["json", "console"] = "json"
@@ -63,6 +86,39 @@ class Settings(BaseSettings):
         if not isinstance(value, str):
             return value
         return tuple(ip_network(each.strip()) for each in value.split(",") if each.strip())
+
+    @field_validator("provider_no_proxy", mode="before")
+    @classmethod
+    def _hosts(cls, value: object) -> object:
+        if not isinstance(value, str):
+            return value
+        return tuple(each.strip() for each in value.split(",") if each.strip())
+
+    @field_validator("provider_proxy")
+    @classmethod
+    def _proxy_url(cls, value: SecretStr | None) -> SecretStr | None:
+        if value is not None:
+            Proxy.parse(value.get_secret_value())
+        return value
+
+    @property
+    def proxy(self) -> Proxy | None:
+        """The way out to providers; None for the straight one."""
+        if self.provider_proxy is None:
+            return None
+        return Proxy.parse(self.provider_proxy.get_secret_value(), self.provider_no_proxy)
+
+    @property
+    def vault_role(self) -> str:
+        """Who logs in to Vault: the role_id of AppRole, or the name of Kubernetes' role."""
+        return self.vault_kubernetes_role if self.vault_auth == "kubernetes" else self.vault_role_id
+
+    @property
+    def vault_proof(self) -> str:
+        """What proves it: the secret_id, or the service account's token, read anew each time."""
+        if self.vault_auth == "kubernetes":
+            return self.vault_kubernetes_token_file.read_text(encoding="utf-8").strip()
+        return self.secret_id
 
     @property
     def secret_id(self) -> str:

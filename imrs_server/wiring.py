@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Self
 import structlog
 
 from imrs_server.adapters.addresses import AddressRules
-from imrs_server.adapters.http import GuardedClient
-from imrs_server.adapters.vault import Vault
+from imrs_server.adapters.http import GuardedClient, Timing
+from imrs_server.adapters.vault import Vault, VaultAuth
 from imrs_server.domain import scoring
 from imrs_server.index.refresher import Refresher
 from imrs_server.index.warm import Index
@@ -35,6 +35,7 @@ from imrs_server.use_cases.feedback import FeedbackDesk
 from imrs_server.use_cases.messages import Messages
 from imrs_server.use_cases.performance import PerformanceReport
 from imrs_server.use_cases.preferences import Preferences
+from imrs_server.use_cases.provider_checks import ProviderChecks
 from imrs_server.use_cases.providers import Providers
 from imrs_server.use_cases.route import Router
 from imrs_server.use_cases.status import StatusReport
@@ -65,10 +66,23 @@ def trust(settings: Settings) -> Trust:
 def vault(settings: Settings) -> Vault:
     return Vault(
         settings.vault_addr,
-        role_id=lambda: settings.vault_role_id,
-        secret_id=lambda: settings.secret_id,
+        role_id=lambda: settings.vault_role,
+        secret_id=lambda: settings.vault_proof,
         mount=settings.vault_mount,
+        auth=VaultAuth(settings.vault_auth),
+        auth_mount=settings.vault_auth_mount,
         namespace=settings.vault_namespace,
+        ca_bundle=str(settings.vault_ca_bundle) if settings.vault_ca_bundle else None,
+    )
+
+
+def provider_client(settings: Settings, rules: AddressRules, *, tries: int = 3) -> GuardedClient:
+    """What calls providers."""
+    return GuardedClient(
+        rules,
+        timing=Timing(tries=tries),
+        ca_bundle=str(settings.provider_ca_bundle) if settings.provider_ca_bundle else None,
+        proxy=settings.proxy,
     )
 
 
@@ -91,7 +105,10 @@ class App:
         self._partitions = PartitionLoop(self.database)
 
         self.providers = Providers(self.database, self.vault, rules)
-        self.sync = Sync(self.database, self.vault, GuardedClient(rules))
+        self.provider_checks = ProviderChecks(
+            self.database, self.vault, provider_client(settings, rules, tries=1)
+        )
+        self.sync = Sync(self.database, self.vault, provider_client(settings, rules))
         self.catalog = Catalog(self.database)
         self.agents = Agents(self.database)
         self.router = Router(self.index, self.decisions.offer)
@@ -110,6 +127,7 @@ class App:
         pager = Pager(settings.page_secret)
         admin = AdminServicer(
             providers=self.providers,
+            provider_checks=self.provider_checks,
             sync=self.sync,
             tenants=Tenants(self.database),
             agents=self.agents,

@@ -115,6 +115,13 @@ class AddressRules:
             raise AddressForbidden(address=host, detail="it is private and in no allowed network")
         self._check_public(host, port, scheme)
 
+    def check_unresolved(self, parts: SplitResult) -> None:
+        """Check a URL whose name somebody else resolves: then it can only be held to https and the ports.
+
+        Raises AddressForbidden.
+        """
+        self._check_public(parts.hostname or "", _port(parts, parts.hostname or ""), parts.scheme)
+
     def _check_public(self, host: str, port: int, scheme: str) -> None:
         if scheme != "https":
             raise AddressForbidden(address=host, detail="the scheme must be https")

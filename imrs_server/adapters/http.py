@@ -1,6 +1,6 @@
 """The HTTP client for addresses that people configure: guarded, bounded, and silent about keys.
 
-No redirects, no cookies, no proxies from the environment, no decompression (a 1 MiB answer can inflate to
+No redirects, no cookies, no proxy but the one it is given, no decompression (a 1 MiB answer can inflate to
 2 GiB), one connection a call. Every call has a deadline that covers retries, headers and body.
 """
 
@@ -15,6 +15,7 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
 
 import httpcore
 import httpx
@@ -22,12 +23,15 @@ import httpx
 from imrs_server.adapters import json_stream
 from imrs_server.adapters.addresses import AddressRules
 from imrs_server.adapters.failures import CallFailed, RateLimited, Unreachable, Unusable
-from imrs_server.adapters.network import Deadline, GuardedBackend, resolve
+from imrs_server.adapters.network import Deadline, GuardedBackend, ProxyBackend, resolve
 from imrs_server.adapters.retry_after import wait_seconds
 from imrs_server.domain.errors import AddressForbidden
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterator, Sequence
+    from urllib.parse import SplitResult
+
+    from imrs_server.adapters.proxy import Proxy
 
 # They log whole URLs at INFO and whole headers at DEBUG.
 for _name in ("httpx", "httpcore"):
@@ -35,6 +39,7 @@ for _name in ("httpx", "httpcore"):
 
 _ERROR_BODY_BYTES = 64 << 10
 _DOCUMENT_BYTES = 8 << 20
+_NOWHERE = "https://0.0.0.0:1/"
 _SPENT = (b"enforced_spend_limit_reached", b"insufficient_quota")
 
 
@@ -61,6 +66,8 @@ class Timing:
 class GuardedClient:
     """Calls what ``rules`` allow. Thread-safe: it holds no connection and no state.
 
+    Certificates of the authorities in ``ca_bundle`` (PEM) are trusted beside those of the public ones. What
+    ``proxy`` takes goes through it: the proxy resolves the name, so only what the URL tells is checked.
     ``resolver``, ``clock``, ``sleep`` and ``jitter`` are the outside world, passed in for tests.
     """
 
@@ -70,6 +77,7 @@ class GuardedClient:
         *,
         timing: Timing | None = None,
         ca_bundle: str | None = None,
+        proxy: Proxy | None = None,
         resolver: Callable[[str, int], Sequence[str]] = resolve,
         clock: Callable[[], float] = time.monotonic,
         sleep: Callable[[float], None] = time.sleep,
@@ -79,7 +87,8 @@ class GuardedClient:
         self._timing = timing or Timing()
         self._tls = httpx.create_ssl_context(trust_env=False)
         if ca_bundle is not None:
-            self._tls = ssl.create_default_context(cafile=ca_bundle)
+            self._tls.load_verify_locations(cafile=ca_bundle)
+        self._proxy = proxy
         self._resolver = resolver
         self._clock = clock
         self._sleep = sleep
@@ -106,18 +115,25 @@ class GuardedClient:
     @contextmanager
     def _answer(self, call: Call, deadline: Deadline, max_bytes: int) -> Iterator[Iterator[bytes]]:
         """The body of a good answer, in chunks; tries again where that may help."""
-        scheme = self.rules.check_url(call.url).scheme
+        target = self.rules.check_url(call.url)
+        if self._is_proxied(target):
+            self.rules.check_unresolved(target)
         with ExitStack() as stack:
-            response = self._opened(call, deadline, scheme, stack)
+            response = self._opened(call, deadline, target, stack)
             yield _chunks(response, max_bytes)
 
-    def _opened(self, call: Call, deadline: Deadline, scheme: str, stack: ExitStack) -> httpx.Response:
+    def _is_proxied(self, target: SplitResult) -> bool:
+        return self._proxy is not None and self._proxy.takes(target)
+
+    def _opened(
+        self, call: Call, deadline: Deadline, target: SplitResult, stack: ExitStack
+    ) -> httpx.Response:
         left = self._timing.tries
         while True:
             left -= 1
             with ExitStack() as attempt:
                 try:
-                    response = self._attempt(call, deadline, scheme, attempt)
+                    response = self._attempt(call, deadline, target, attempt)
                 except CallFailed as failure:
                     pause = self._pause(failure, self._timing.tries - left)
                     if not failure.again or left <= 0 or pause >= deadline.remaining():
@@ -127,8 +143,10 @@ class GuardedClient:
                     return response
             self._sleep(pause)
 
-    def _attempt(self, call: Call, deadline: Deadline, scheme: str, stack: ExitStack) -> httpx.Response:
-        client = stack.enter_context(self._client(deadline, scheme))
+    def _attempt(
+        self, call: Call, deadline: Deadline, target: SplitResult, stack: ExitStack
+    ) -> httpx.Response:
+        client = stack.enter_context(self._client(deadline, target))
         headers = {"accept": "application/json", "accept-encoding": "identity", "user-agent": "imrs"}
         encoded = [
             (name.encode("ascii"), value.encode()) for name, value in {**headers, **call.headers}.items()
@@ -143,15 +161,33 @@ class GuardedClient:
             _require_success(response)
         return response
 
-    def _client(self, deadline: Deadline, scheme: str) -> httpx.Client:
-        backend = GuardedBackend(self.rules, self._resolver, deadline, scheme)
+    def _client(self, deadline: Deadline, target: SplitResult) -> httpx.Client:
         timing = self._timing
         timeout = httpx.Timeout(timing.read_seconds, connect=timing.connect_seconds)
         return httpx.Client(
-            transport=_GuardedTransport(backend, self._tls),
+            transport=_GuardedTransport(self._pool(deadline, target), self._tls),
             timeout=timeout,
             trust_env=False,
             follow_redirects=False,
+        )
+
+    def _pool(self, deadline: Deadline, target: SplitResult) -> httpcore.ConnectionPool:
+        if self._proxy is None or not self._proxy.takes(target):
+            return httpcore.ConnectionPool(
+                ssl_context=self._tls,
+                max_connections=1,
+                max_keepalive_connections=0,
+                network_backend=GuardedBackend(self.rules, self._resolver, deadline, target.scheme),
+            )
+        proxy = self._proxy
+        return httpcore.HTTPProxy(
+            proxy_url=proxy.url,
+            proxy_auth=proxy.auth,
+            proxy_ssl_context=self._tls if proxy.scheme == "https" else None,
+            ssl_context=self._tls,
+            max_connections=1,
+            max_keepalive_connections=0,
+            network_backend=ProxyBackend((proxy.host, proxy.port), self.rules, self._resolver, deadline),
         )
 
     def _pause(self, failure: CallFailed, attempt: int) -> float:
@@ -167,8 +203,8 @@ class GuardedClient:
         The address means this very machine: nothing would leave it even if the guard were gone.
         """
         try:
-            with self._client(Deadline(0.2), "https") as client:
-                client.get("https://0.0.0.0:1/")
+            with self._client(Deadline(0.2), urlsplit(_NOWHERE)) as client:
+                client.get(_NOWHERE)
         except AddressForbidden:
             return
         except httpx.HTTPError:
@@ -177,11 +213,9 @@ class GuardedClient:
 
 
 class _GuardedTransport(httpx.HTTPTransport):
-    def __init__(self, backend: GuardedBackend, tls: ssl.SSLContext) -> None:
+    def __init__(self, pool: httpcore.ConnectionPool, tls: ssl.SSLContext) -> None:
         super().__init__(verify=tls, trust_env=False)
-        self._pool = httpcore.ConnectionPool(
-            ssl_context=tls, max_connections=1, max_keepalive_connections=0, network_backend=backend
-        )
+        self._pool = pool
 
 
 def _require_success(response: httpx.Response) -> None:
@@ -237,6 +271,8 @@ def _own_words() -> Iterator[None]:
         if _is_about_certificate(failure):
             raise Unreachable("its TLS certificate is not valid") from None
         raise Unreachable("no connection", again=True) from None
+    except httpx.ProxyError:
+        raise Unreachable("the proxy does not let it through") from None
     except httpx.TimeoutException:
         raise Unreachable("no answer in time") from None
     except httpx.LocalProtocolError:

@@ -98,8 +98,11 @@ class GuardedBackend(httpcore.NetworkBackend):
         except ValueError:
             raise httpcore.ConnectError("the resolver gave no address") from None
         for address in addresses:
-            self._rules.check_address(address, host=host, port=port, scheme=self._scheme)
+            self._check(address, host, port)
         return addresses
+
+    def _check(self, address: Address, host: str, port: int) -> None:
+        self._rules.check_address(address, host=host, port=port, scheme=self._scheme)
 
     def _looked_up(self, host: str, port: int, seconds: float) -> Sequence[str]:
         """Resolve in a thread of its own, since a look-up has no timeout."""
@@ -123,6 +126,25 @@ class GuardedBackend(httpcore.NetworkBackend):
         if isinstance(found, OSError | UnicodeError):
             raise httpcore.ConnectError("the name does not resolve")
         return found
+
+
+class ProxyBackend(GuardedBackend):
+    """Makes connections to the proxy and nowhere else; whatever address it has, the operator chose it."""
+
+    def __init__(
+        self,
+        proxy: tuple[str, int],
+        rules: AddressRules,
+        resolver: Callable[[str, int], Sequence[str]],
+        deadline: Deadline,
+    ) -> None:
+        super().__init__(rules, resolver, deadline, "http")
+        self._proxy = proxy
+
+    def _check(self, address: Address, host: str, port: int) -> None:
+        del address
+        if (host.lower(), port) != self._proxy:
+            raise httpcore.ConnectError("not the proxy")
 
 
 class BoundedStream(httpcore.NetworkStream):

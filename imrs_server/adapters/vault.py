@@ -1,12 +1,13 @@
 """Provider keys in Vault's KV version 2: the only place they are kept, and never a copy of them here.
 
-No cache and no other source: with Vault away there is no key (fail closed). Login by AppRole, lazily.
+No cache and no other source: with Vault away there is no key (fail closed). Login when it is first needed.
 """
 
 from __future__ import annotations
 
 import threading
 import time
+from collections.abc import Callable
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from enum import StrEnum
@@ -23,7 +24,7 @@ from imrs_server.domain.errors import CredentialMissing, VaultForbidden, VaultSe
 from imrs_server.domain.secret import Secret
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Iterator
 
 T = TypeVar("T")
 
@@ -51,12 +52,20 @@ class VaultTiming:
     open_seconds: float = 1.0
 
 
+class VaultAuth(StrEnum):
+    """How to log in: by a role id and a secret id, or by a Kubernetes role and the pod's own token."""
+
+    APPROLE = "approle"
+    KUBERNETES = "kubernetes"
+
+
 class Vault:
     """Reads and writes keys. Thread-safe; waits are bounded by its timing.
 
     Every method but ``check`` raises VaultSealed, VaultForbidden or VaultUnreachable (with the seconds after
     which another try makes sense). ``role_id`` and ``secret_id`` are asked for at every login, so that a
-    rotated secret id is taken up without a restart.
+    rotated secret id is taken up without a restart. With KUBERNETES they are
+    the role's name and the service account's token, which the kubelet renews in its file.
     """
 
     def __init__(
@@ -66,7 +75,8 @@ class Vault:
         role_id: Callable[[], str],
         secret_id: Callable[[], str],
         mount: str = "secret",
-        auth_mount: str = "approle",
+        auth: VaultAuth = VaultAuth.APPROLE,
+        auth_mount: str = "",
         namespace: str | None = None,
         ca_bundle: str | None = None,
         timing: VaultTiming | None = None,
@@ -89,7 +99,8 @@ class Vault:
         self._timing = timing
         self._slots = threading.BoundedSemaphore(timing.slots)
         self._breaker = Breaker(open_seconds=timing.open_seconds)
-        self._login = _Login(self._client, role_id, secret_id, auth_mount, timing.read_seconds)
+        credentials = _Credentials(auth=auth, mount=auth_mount or auth, role=role_id, proof=secret_id)
+        self._login = _Login(self._client, credentials, timing.read_seconds)
 
     def read(self, path: CredentialPath, *, version: int | None = None) -> Secret:
         """The key, in its newest or the given version. Raises CredentialMissing where there is none."""
@@ -196,21 +207,27 @@ class Vault:
             self._slots.release()
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Credentials:
+    auth: VaultAuth
+    mount: str
+    role: Callable[[], str]
+    proof: Callable[[], str]
+
+    def present(self, client: hvac.Client) -> Any:
+        """Log the client in. Raises OSError where a file cannot be read, and what hvac raises."""
+        role, proof = self.role(), self.proof()
+        if self.auth is VaultAuth.KUBERNETES:
+            return client.auth.kubernetes.login(role, proof, mount_point=self.mount)
+        return client.auth.approle.login(role, proof, mount_point=self.mount)
+
+
 class _Login:
     """The client's token: got when first needed, renewed after 2/3 of its lease, replaced when refused."""
 
-    def __init__(
-        self,
-        client: hvac.Client,
-        role_id: Callable[[], str],
-        secret_id: Callable[[], str],
-        auth_mount: str,
-        wait_seconds: float,
-    ) -> None:
+    def __init__(self, client: hvac.Client, credentials: _Credentials, wait_seconds: float) -> None:
         self._client = client
-        self._role_id = role_id
-        self._secret_id = secret_id
-        self._auth_mount = auth_mount
+        self._credentials = credentials
         self._wait_seconds = wait_seconds
         self._lock = threading.Lock()
         self._lease_seconds = 0.0
@@ -243,10 +260,12 @@ class _Login:
 
     def _log_in(self) -> None:
         try:
-            role_id, secret_id = self._role_id(), self._secret_id()
+            answer = self._credentials.present(self._client)
+        except requests.RequestException:
+            # These are OSErrors too.
+            raise
         except OSError as failure:
             raise VaultForbidden from failure
-        answer = self._client.auth.approle.login(role_id, secret_id, mount_point=self._auth_mount)
         self._lease_seconds = self._leased(answer)
 
     def _renew(self) -> None:

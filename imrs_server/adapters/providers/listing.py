@@ -110,7 +110,7 @@ class Listing:
             raise
         if not isinstance(answer, dict):
             raise Unusable("what it tells about a model is no JSON object")
-        _require_no_error(answer)
+        require_no_error(answer)
         return answer
 
 
@@ -119,7 +119,7 @@ def page(client: GuardedClient, dialect: Dialect, call: Call, deadline: Deadline
     """One page, to be read to its end. Raises AddressForbidden, and CallFailed also where no list is."""
     with client.items(call, deadline, dialect.keys, MAX_BYTES) as stream:
         yield stream
-    _require_no_error(stream.envelope)
+    require_no_error(stream.envelope)
     if not stream.found:
         raise Unusable("it holds no list of models")
 
@@ -136,8 +136,8 @@ def as_domain_error(failure: CallFailed, provider_id: str) -> DomainError:
     return ProviderInvalidResponse(provider_id=provider_id, detail=detail, **status)
 
 
-def _require_no_error(envelope: Mapping[str, Any]) -> None:
-    """Errors may come with status 200. Their text is not passed on: it may repeat the key."""
+def require_no_error(envelope: Mapping[str, Any]) -> None:
+    """Errors may come with status 200; their text, which may hold the key, is dropped. Raises CallFailed."""
     error = envelope.get("error")
     if not error:
         return
@@ -146,4 +146,6 @@ def _require_no_error(envelope: Mapping[str, Any]) -> None:
         raise RateLimited("too many calls")
     if isinstance(code, int) and 500 <= code < 600:
         raise Unreachable("it has a failure of its own", status=code)
+    if code in (401, 403):
+        raise Unusable("it refuses the key", status=code)
     raise Unusable("it answers with an error in place of a list")

@@ -12,6 +12,8 @@ from imrs_server.transport.convert import common
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
+    from imrs_server.domain.provider_check import ProviderCheck
+
 
 def to_proto(provider: Provider) -> pb.Provider:
     return pb.Provider(
@@ -55,6 +57,16 @@ def new(message: pb.Provider) -> Provider:
         sync_interval=common.duration(message, "sync_interval"),
         data_policy=data_policy(message, "data_policy"),
         state=state(message.state) or State.ACTIVE,
+    )
+
+
+def to_check(check: ProviderCheck) -> pb.CheckProviderResponse:
+    return pb.CheckProviderResponse(
+        reachable=check.reachable,
+        authorized=check.authorized,
+        model_count=check.model_count,
+        latency_ms=check.latency_ms,
+        detail=check.detail,
     )
 
 

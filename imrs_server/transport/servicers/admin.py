@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from imrs_server.use_cases.audit_trail import AuditTrail
     from imrs_server.use_cases.defaults import DefaultSettings
     from imrs_server.use_cases.preferences import Preferences
+    from imrs_server.use_cases.provider_checks import ProviderChecks
     from imrs_server.use_cases.providers import Providers
     from imrs_server.use_cases.status import StatusReport
     from imrs_server.use_cases.sync import Sync
@@ -46,6 +47,7 @@ class AdminServicer(
         self,
         *,
         providers: Providers,
+        provider_checks: ProviderChecks,
         sync: Sync,
         tenants: Tenants,
         agents: Agents,
@@ -57,6 +59,7 @@ class AdminServicer(
         pager: Pager,
     ) -> None:
         self.providers = providers
+        self.provider_checks = provider_checks
         self.sync = sync
         self.tenants = tenants
         self.agents = agents

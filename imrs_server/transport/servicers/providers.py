@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     import grpc
 
     from imrs_server.transport.paging import Pager
+    from imrs_server.use_cases.provider_checks import ProviderChecks
     from imrs_server.use_cases.providers import Providers
 
 
@@ -21,6 +22,7 @@ class ProviderMethods:
     """What AdminService says about providers."""
 
     providers: Providers
+    provider_checks: ProviderChecks
     pager: Pager
 
     def CreateProvider(self, request: pb.CreateProviderRequest, context: grpc.ServicerContext) -> pb.Provider:
@@ -73,3 +75,8 @@ class ProviderMethods:
     ) -> pb.Provider:
         written = self.providers.rotate_key(who(), request.provider_id, Secret(request.api_key))
         return convert.to_proto(committed(context, written))
+
+    def CheckProvider(
+        self, request: pb.CheckProviderRequest, _context: grpc.ServicerContext
+    ) -> pb.CheckProviderResponse:
+        return convert.to_check(self.provider_checks.run(who(), request.provider_id))

@@ -200,7 +200,7 @@ def test_a_page_on_another_host_is_not_followed(provider: FakeProvider) -> None:
 @pytest.mark.parametrize(
     ("body", "error", "words"),
     [
-        (b'{"error": {"message": "bad key", "code": 401}}', ProviderInvalidResponse, "error in place"),
+        (b'{"error": {"message": "bad key", "code": 401}}', ProviderInvalidResponse, "refuses the key"),
         (b'{"error": "model not found"}', ProviderInvalidResponse, "error in place"),
         (b'{"data": [{"id": "a"}], "error": {"code": 500}}', ProviderUnavailable, "failure of its own"),
         (b'{"error": {"code": 429}}', ProviderRateLimited, "rate"),
