@@ -15,9 +15,19 @@ from imrs_client.ids import new_id
 from imrs_server.domain.errors import DomainError, Internal, InvalidRequest
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from google.protobuf.message import Message
 
+    from imrs_server.domain.errors import Violation
+
 DOMAIN = "imrs.dev"
+
+# An error travels in trailers, of which a client takes 8 KiB, each character of a message as up to 9 bytes.
+_MESSAGE_BYTES = 600
+_VALUE_BYTES = 1024
+_VIOLATION_BYTES = 300
+_VIOLATIONS_BYTES = 1500
 
 log = structlog.get_logger()
 
@@ -39,22 +49,38 @@ def as_domain(error: BaseException, method: str) -> DomainError:
 
 def to_status(error: DomainError) -> status_pb2.Status:
     """The wire form: ErrorInfo always, BadRequest and RetryInfo where they say more."""
+    metadata = {name: _cut(value, _VALUE_BYTES) for name, value in error.metadata.items()}
     details: list[Message] = [
-        error_details_pb2.ErrorInfo(domain=DOMAIN, reason=error.reason, metadata=error.metadata)
+        error_details_pb2.ErrorInfo(domain=DOMAIN, reason=error.reason, metadata=metadata)
     ]
     if isinstance(error, InvalidRequest):
-        violations = [
-            error_details_pb2.BadRequest.FieldViolation(field=each.field, description=each.description)
-            for each in error.violations
-        ]
-        details.append(error_details_pb2.BadRequest(field_violations=violations))
+        details.append(_bad_request(error.violations))
     if error.retry_after_seconds is not None:
         fraction, whole = math.modf(error.retry_after_seconds)
         delay = duration_pb2.Duration(seconds=int(whole), nanos=int(fraction * 1e9))
         details.append(error_details_pb2.RetryInfo(retry_delay=delay))
-    status = status_pb2.Status(code=grpc.StatusCode[error.code].value[0], message=error.message)
+    status = status_pb2.Status(
+        code=grpc.StatusCode[error.code].value[0], message=_cut(error.message, _MESSAGE_BYTES)
+    )
     for detail in details:
         packed = any_pb2.Any()
         packed.Pack(detail)
         status.details.append(packed)
     return status
+
+
+def _bad_request(violations: Iterable[Violation]) -> error_details_pb2.BadRequest:
+    """The first violations, as many as there is room for."""
+    found = error_details_pb2.BadRequest()
+    for each in violations:
+        found.field_violations.add(
+            field=_cut(each.field, _VIOLATION_BYTES), description=_cut(each.description, _VIOLATION_BYTES)
+        )
+        if found.ByteSize() > _VIOLATIONS_BYTES:
+            break
+    return found
+
+
+def _cut(text: str, most_bytes: int) -> str:
+    data = text.encode()
+    return text if len(data) <= most_bytes else data[: most_bytes - 3].decode(errors="ignore") + "..."

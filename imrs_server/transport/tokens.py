@@ -142,7 +142,9 @@ def _principal(claims: dict[str, Any]) -> Principal:
         raise TokenInvalid from None
     tenantless = principal.tenant_id is None and roles != {Role.PLATFORM_ADMIN}
     nameless = Role.AGENT in roles and not _AGENT_ID.fullmatch(principal.agent_id or "")
-    if not roles or tenantless or nameless or len(principal.subject) > MAX_SUBJECT:
+    # The subject is stored with what its owner does, and no column takes a NUL.
+    unwritable = not 0 < len(principal.subject) <= MAX_SUBJECT or not principal.subject.isprintable()
+    if not roles or tenantless or nameless or unwritable:
         raise TokenInvalid
     return principal
 
