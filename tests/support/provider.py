@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from types import TracebackType
 
     Behaviour = Callable[["_Handler"], None]
+    Page = bytes | Callable[["Received"], bytes]
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,7 +42,7 @@ class FakeProvider:
         self.requests: list[Received] = []
         self.stopping = threading.Event()
         self._script: deque[Behaviour] = deque()
-        self._pages: dict[str, bytes] = {}
+        self._pages: dict[str, Page] = {}
         self._server = _Server(("127.0.0.1", 0), _Handler)
         self._server.provider = self
         self._thread = threading.Thread(
@@ -61,15 +62,21 @@ class FakeProvider:
         """What it does with the next requests, in order."""
         self._script.extend(behaviours)
 
-    def page(self, path: str, body: bytes) -> None:
-        """What it answers for one path with its query."""
+    def page(self, path: str, body: Page) -> None:
+        """What it answers for one path with its query, or how it makes that of the request."""
         self._pages[path] = body
 
-    def next_behaviour(self, path: str) -> Behaviour:
+    def next_behaviour(self, received: Received) -> Behaviour:
         """Take the next step of the script."""
         if self._script:
             return self._script.popleft()
-        return answer(self._pages.get(path, self.body))
+        page = self._pages.get(received.path, self.body)
+        return answer(page if isinstance(page, bytes) else page(received))
+
+    def calm(self) -> None:
+        """Forget what is left of the script, and what was asked."""
+        self._script.clear()
+        self.requests.clear()
 
     def __enter__(self) -> Self:
         self._thread.start()
@@ -192,7 +199,7 @@ class _Handler(BaseHTTPRequestHandler):
         self.provider.requests.append(received)
         self.close_connection = True
         with suppress(ConnectionError):
-            self.provider.next_behaviour(self.path)(self)
+            self.provider.next_behaviour(received)(self)
 
     def do_POST(self) -> None:
         self.do_GET()
