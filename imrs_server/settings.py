@@ -6,23 +6,50 @@ import hashlib
 import hmac
 from ipaddress import IPv4Network, IPv6Network, ip_network
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Literal, Self
 
-from pydantic import Field, FilePath, SecretStr, field_validator
+from pydantic import Field, FilePath, SecretStr, StringConstraints, field_validator, model_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from imrs_server.adapters.proxy import Proxy
+from imrs_server.transport.tokens import MIN_SECRET_BYTES
 
 Network = IPv4Network | IPv6Network
+Address = Annotated[str, StringConstraints(pattern=r"^([^:\[\]/]+|\[[0-9a-fA-F:.]+\]):[0-9]{1,5}$")]
 
 
-class Settings(BaseSettings):
-    """Names in the environment are these in capitals after ``IMRS_``; lists are separated by commas."""
+class TokenSettings(BaseSettings):
+    """What signs and verifies tokens: all that ``imrs token`` needs.
 
-    model_config = SettingsConfigDict(env_prefix="IMRS_", extra="ignore")
+    Names in the environment are these in capitals after ``IMRS_``; lists are separated by commas.
+    """
 
-    grpc_addr: str = Field("127.0.0.1:50051", description="host:port that serves gRPC")
-    http_addr: str = Field("127.0.0.1:8080", description="host:port that serves health over HTTP")
+    model_config = SettingsConfigDict(env_prefix="IMRS_", env_ignore_empty=True, extra="ignore")
+
+    jwt_secrets: Annotated[tuple[SecretStr, ...], NoDecode] = Field(
+        description="HS256 secrets of 32 bytes and more; the first signs, all verify"
+    )
+    jwt_issuer: str = Field("imrs", description="`iss` of every token")
+    jwt_audience: str = Field("imrs", description="`aud` of every token")
+
+    @field_validator("jwt_secrets", mode="before")
+    @classmethod
+    def _split(cls, value: object) -> object:
+        return tuple(each for each in value.split(",") if each) if isinstance(value, str) else value
+
+    @field_validator("jwt_secrets")
+    @classmethod
+    def _long_enough(cls, value: tuple[SecretStr, ...]) -> tuple[SecretStr, ...]:
+        if not value or any(len(each.get_secret_value().encode()) < MIN_SECRET_BYTES for each in value):
+            raise ValueError(f"each secret must have at least {MIN_SECRET_BYTES} bytes")
+        return value
+
+
+class Settings(TokenSettings):
+    """Every setting of the server."""
+
+    grpc_addr: Address = Field("127.0.0.1:50051", description="host:port that serves gRPC")
+    http_addr: Address = Field("127.0.0.1:8080", description="host:port that serves health over HTTP")
     reflection: bool = Field(default=False, description="serve gRPC reflection, without a token")
 
     database_url: SecretStr = Field(description="DSN of a login that is a member of imrs_app and imrs_system")
@@ -33,9 +60,10 @@ class Settings(BaseSettings):
 
     vault_addr: str = Field(description="base URL of Vault")
     vault_mount: str = Field("secret", description="mount of the KV version 2 engine")
-    vault_namespace: str | None = None
+    vault_namespace: str | None = Field(default=None, description="namespace of Vault or OpenBao")
     vault_ca_bundle: FilePath | None = Field(
-        default=None, description="file of certificates that Vault's is checked against, in place of public ones"
+        default=None,
+        description="file of certificates that Vault's is checked against, in place of public ones",
     )
     vault_auth: Literal["approle", "kubernetes"] = Field("approle", description="how to log in to Vault")
     vault_auth_mount: str = Field(
@@ -47,14 +75,13 @@ class Settings(BaseSettings):
         description="the service account's token, read at every login",
     )
     vault_role_id: str = Field(default="", description="AppRole role_id")
-    vault_secret_id: SecretStr | None = Field(default=None, description="AppRole secret_id; a file is better")
-    vault_secret_id_file: Path | None = None
-
-    jwt_secrets: Annotated[tuple[SecretStr, ...], NoDecode] = Field(
-        description="HS256 secrets of 32 bytes and more; the first signs, all verify"
+    vault_secret_id_file: FilePath | None = Field(
+        default=None, description="file with the AppRole secret_id, read at every login"
     )
-    jwt_issuer: str = "imrs"
-    jwt_audience: str = "imrs"
+    vault_secret_id: SecretStr | None = Field(
+        default=None, description="AppRole secret_id itself; the file is better, and wins"
+    )
+
     page_token_secret: SecretStr | None = Field(
         default=None, description="signs page tokens; derived from the first JWT secret where not set"
     )
@@ -72,13 +99,12 @@ class Settings(BaseSettings):
         default=None, description="file of certificates that providers may have beside public ones"
     )
 
-    log_format: Literal["json", "console"] = "json"
-    log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
-
-    @field_validator("jwt_secrets", mode="before")
-    @classmethod
-    def _split(cls, value: object) -> object:
-        return tuple(each for each in value.split(",") if each) if isinstance(value, str) else value
+    log_format: Literal["json", "console"] = Field(
+        "json", description="one JSON object a line, or for people"
+    )
+    log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = Field(
+        "INFO", description="the least that is logged"
+    )
 
     @field_validator("provider_allow", mode="before")
     @classmethod
@@ -100,6 +126,18 @@ class Settings(BaseSettings):
         if value is not None:
             Proxy.parse(value.get_secret_value())
         return value
+
+    @model_validator(mode="after")
+    def _can_log_in(self) -> Self:
+        if self.vault_auth == "kubernetes":
+            if not self.vault_kubernetes_role:
+                raise ValueError("IMRS_VAULT_KUBERNETES_ROLE is needed with IMRS_VAULT_AUTH=kubernetes")
+            return self
+        if not self.vault_role_id:
+            raise ValueError("IMRS_VAULT_ROLE_ID is needed")
+        if self.vault_secret_id is None and self.vault_secret_id_file is None:
+            raise ValueError("IMRS_VAULT_SECRET_ID_FILE or IMRS_VAULT_SECRET_ID is needed")
+        return self
 
     @property
     def proxy(self) -> Proxy | None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, Protocol, Self
 
 import structlog
 
@@ -13,7 +13,9 @@ from imrs_server.adapters.vault import Vault, VaultAuth
 from imrs_server.domain import scoring
 from imrs_server.index.refresher import Refresher
 from imrs_server.index.warm import Index
+from imrs_server.jobs.credentials import CredentialWatch
 from imrs_server.jobs.decision_log import DecisionLog
+from imrs_server.jobs.orphans import OrphanSweep
 from imrs_server.jobs.partitions import PartitionLoop
 from imrs_server.jobs.rollup import Rollup
 from imrs_server.storage.database import Database
@@ -24,6 +26,7 @@ from imrs_server.transport.servicers.catalog import CatalogServicer
 from imrs_server.transport.servicers.feedback import FeedbackServicer
 from imrs_server.transport.servicers.route import RouteServicer
 from imrs_server.transport.tokens import Trust, Verifier
+from imrs_server.use_cases.agent_keys import AgentKeys
 from imrs_server.use_cases.agent_models import AgentModels
 from imrs_server.use_cases.agents import Agents
 from imrs_server.use_cases.audit_trail import AuditTrail
@@ -46,7 +49,7 @@ if TYPE_CHECKING:
     from types import TracebackType
 
     from imrs_server.domain.scoring import Scorer
-    from imrs_server.settings import Settings
+    from imrs_server.settings import Settings, TokenSettings
 
 log = structlog.get_logger()
 
@@ -54,7 +57,7 @@ DRAIN_SECONDS = 20.0
 READY_CHECK_SECONDS = 1.0
 
 
-def trust(settings: Settings) -> Trust:
+def trust(settings: TokenSettings) -> Trust:
     """Which tokens count."""
     return Trust(
         secrets=tuple(each.get_secret_value().encode() for each in settings.jwt_secrets),
@@ -86,6 +89,14 @@ def provider_client(settings: Settings, rules: AddressRules, *, tries: int = 3) 
     )
 
 
+class _Part(Protocol):
+    """A thread that lives as long as the server."""
+
+    def start(self) -> None: ...
+
+    def stop(self) -> None: ...
+
+
 class App:
     """One server process. Entering starts everything without waiting for the database; leaving drains.
 
@@ -104,7 +115,16 @@ class App:
         self._rollup = Rollup(self.database)
         self._partitions = PartitionLoop(self.database)
 
-        self.providers = Providers(self.database, self.vault, rules)
+        self._parts: tuple[_Part, ...] = (
+            self._refresher,
+            self._partitions,
+            self.decisions,
+            self._rollup,
+            CredentialWatch(self.vault, self.index),
+            OrphanSweep(self.database, self.vault),
+        )
+
+        self.providers = Providers(self.database, self.vault, rules, lambda: self.index.vault)
         self.provider_checks = ProviderChecks(
             self.database, self.vault, provider_client(settings, rules, tries=1)
         )
@@ -132,6 +152,7 @@ class App:
             tenants=Tenants(self.database),
             agents=self.agents,
             agent_models=self.agent_models,
+            agent_keys=AgentKeys(self.database, self.vault),
             preferences=Preferences(self.database),
             defaults=DefaultSettings(self.database),
             audit_trail=AuditTrail(self.database),
@@ -158,7 +179,7 @@ class App:
 
     def __enter__(self) -> Self:
         self.database.open()
-        for part in (self._refresher, self._partitions, self.decisions, self._rollup):
+        for part in self._parts:
             part.start()
         self._server.start()
         threading.Thread(target=self._become_ready, name="readiness", daemon=True).start()
@@ -170,7 +191,7 @@ class App:
     ) -> None:
         self._stopping.set()
         self._server.stop(DRAIN_SECONDS)
-        for part in (self._rollup, self.decisions, self._partitions, self._refresher):
+        for part in reversed(self._parts):
             part.stop()
         self.vault.close()
         self.database.close()

@@ -10,6 +10,7 @@ import time
 from collections.abc import Callable
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any, TypeVar
 from uuid import UUID
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 _FIELD = "api_key"
+_OWNER = "imrs_database"
 _KEY_CHARACTERS = 4096
 
 
@@ -39,6 +41,14 @@ class VaultState(StrEnum):
     SEALED = "SEALED"
     FORBIDDEN = "FORBIDDEN"
     UNREACHABLE = "UNREACHABLE"
+
+
+@dataclass(frozen=True, slots=True)
+class KeyState:
+    """What ``look`` found: whether the newest version can be read, and when a version last was written."""
+
+    usable: bool
+    update_time: datetime
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -104,27 +114,43 @@ class Vault:
 
     def read(self, path: CredentialPath, *, version: int | None = None) -> Secret:
         """The key, in its newest or the given version. Raises CredentialMissing where there is none."""
-        try:
-            answer = self._call(
-                lambda: self._kv.read_secret_version(
-                    str(path), version=version, mount_point=self._mount, raise_on_deleted_version=True
-                )
-            )
-        except _NotThere:
-            raise CredentialMissing(provider_id=path.provider_id) from None
-        data = _member(_member(answer, "data"), "data")
-        value = data.get(_FIELD) if isinstance(data, dict) else None
+        value = self._field(path, _FIELD, version)
         # What somebody else put there must not reach a header.
         if not isinstance(value, str) or not 0 < len(value) <= _KEY_CHARACTERS or not value.isprintable():
             raise CredentialMissing(provider_id=path.provider_id)
         return Secret(value)
 
-    def write(self, path: CredentialPath, api_key: Secret) -> int:
-        """Store a new version of the key; older ones stay readable. The number of the version comes back."""
+    def look(self, path: CredentialPath) -> KeyState | None:
+        """How it stands with a key, without reading it; None where there never was one."""
+        try:
+            answer = self._call(lambda: self._kv.read_secret_metadata(str(path), mount_point=self._mount))
+        except _NotThere:
+            return None
+        data = _member(answer, "data")
+        newest = _member(_member(data, "versions"), str(_member(data, "current_version")))
+        deletion_time = _time(_member(newest, "deletion_time"))
+        gone = deletion_time is not None and deletion_time <= datetime.now(UTC)
+        return KeyState(
+            usable=newest is not None and not gone and _member(newest, "destroyed") is False,
+            update_time=_time(_member(data, "updated_time")) or datetime.now(UTC),
+        )
+
+    def owner(self, path: CredentialPath) -> str | None:
+        """The id under which the key was written; None where somebody else wrote it, or none is there."""
+        try:
+            found = self._field(path, _OWNER, None)
+        except CredentialMissing:
+            return None
+        return found if isinstance(found, str) else None
+
+    def write(self, path: CredentialPath, api_key: Secret, *, owner: UUID | None = None) -> int:
+        """Store a new version of the key; older ones stay readable. The number of the version comes back.
+
+        ``owner`` is kept beside the key: the database that notes it.
+        """
+        secret = {_FIELD: api_key.reveal()} | ({} if owner is None else {_OWNER: str(owner)})
         answer = self._call(
-            lambda: self._kv.create_or_update_secret(
-                str(path), secret={_FIELD: api_key.reveal()}, mount_point=self._mount
-            )
+            lambda: self._kv.create_or_update_secret(str(path), secret=secret, mount_point=self._mount)
         )
         version = _member(_member(answer, "data"), "version")
         if not isinstance(version, int):
@@ -180,6 +206,18 @@ class Vault:
     @property
     def _kv(self) -> Any:
         return self._client.secrets.kv.v2
+
+    def _field(self, path: CredentialPath, name: str, version: int | None) -> Any:
+        try:
+            answer = self._call(
+                lambda: self._kv.read_secret_version(
+                    str(path), version=version, mount_point=self._mount, raise_on_deleted_version=True
+                )
+            )
+        except _NotThere:
+            raise CredentialMissing(provider_id=path.provider_id) from None
+        data = _member(_member(answer, "data"), "data")
+        return _member(data, name)
 
     def _names(self, path: str) -> list[str]:
         try:
@@ -316,6 +354,13 @@ def _translated() -> Iterator[None]:
 
 def _member(answer: Any, name: str) -> Any:
     return answer.get(name) if isinstance(answer, dict) else None
+
+
+def _time(text: Any) -> datetime | None:
+    try:
+        return datetime.fromisoformat(text) if isinstance(text, str) and text else None
+    except ValueError:
+        return None
 
 
 def _valid(

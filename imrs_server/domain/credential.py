@@ -32,6 +32,11 @@ class CredentialPath:
         if self.agent_id is not None and not _AGENT_ID.fullmatch(self.agent_id):
             raise ValueError("an agent id is A-Z, a-z, 0-9, dot, _ and -, at most 64 characters")
 
+    @property
+    def shown(self) -> str:
+        """The path as the API shows it."""
+        return f"secret/{self}"
+
     def __str__(self) -> str:
         if self.tenant_id is None:
             return f"llm/{self.provider_id}"

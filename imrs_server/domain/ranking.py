@@ -9,6 +9,7 @@ from decimal import Decimal
 from imrs_client.ranked import Candidate, Policy, RankedTable, RemovedBy
 from imrs_server.domain import capsule, scoring
 from imrs_server.domain.agent import Agent, AgentModel
+from imrs_server.domain.credential import CredentialPath
 from imrs_server.domain.model import Lifecycle, Model, PriceState
 from imrs_server.domain.provider import DataPolicy, Provider, State
 from imrs_server.domain.routing import CostPreference, RoutingPolicy
@@ -22,11 +23,27 @@ _PRICED = frozenset({PriceState.PRICE_KNOWN, PriceState.PRICE_FREE})
 
 @dataclass(frozen=True, slots=True)
 class Offer:
-    """One model of an agent, with what the catalogue says of it."""
+    """One model of an agent, with what the catalogue says of it.
+
+    ``own_key`` is where the agent's own key for the provider lies, ``own_key_usable`` whether it is there.
+    """
 
     agent_model: AgentModel
     model: Model
     provider: Provider
+    own_key: CredentialPath | None = None
+    own_key_usable: bool = True
+
+    @property
+    def credentials_ok(self) -> bool:
+        """Whether a call could be made. An own key that is gone is not replaced by the provider's."""
+        if self.own_key is None or not self.provider.needs_key:
+            return self.provider.credentials_ok
+        return self.own_key_usable
+
+    @property
+    def api_key_vault_path(self) -> str:
+        return self.provider.api_key_vault_path if self.own_key is None else self.own_key.shown
 
     @property
     def priority(self) -> int:
@@ -146,7 +163,7 @@ def _candidate(agent: Agent, offer: Offer, roles: capsule.Roles, known: Evidence
         regions=frozenset(data.regions),
         trains_on_data=data.trains_on_data,
         retains_data=data.retains_data,
-        credentials_ok=offer.provider.credentials_ok,
+        credentials_ok=offer.credentials_ok,
         latency_ms=known.latency_ms_sum / known.latency_n if known.latency_n > 0 else None,
         error_rate=known.errors / known.calls if known.calls >= CALLS_TO_JUDGE else None,
         fallback_model_ids=own.fallback_model_ids,

@@ -36,6 +36,7 @@ def whole(tx: Tx, scorer: Scorer) -> State:
         preferences={each.agent_class: each for each in index.preferences(tx)},
         defaults={each.tenant_id: each for each in index.defaults(tx)},
         evidence=_by_task(index.evidence(tx)),
+        revoked=index.revoked_tokens(tx),
         scorer=scorer,
     )
 
@@ -86,6 +87,7 @@ class _Dirt:
     evidence: _Keys = field(default_factory=_Keys)
     preferences: bool = False
     defaults: bool = False
+    tokens: bool = False
 
 
 def _dirt(found: Iterable[Change]) -> _Dirt:
@@ -105,6 +107,8 @@ def _dirt(found: Iterable[Change]) -> _Dirt:
                 dirt.preferences = True
             case Kind.DEFAULTS:
                 dirt.defaults = True
+            case Kind.TOKEN:
+                dirt.tokens = True
     return dirt
 
 
@@ -121,6 +125,8 @@ def _advance(tx: Tx, state: State, revision: int, dirt: _Dirt) -> State:
         changed["preferences"] = {each.agent_class: each for each in index.preferences(tx)}
     if dirt.defaults:
         changed["defaults"] = {each.tenant_id: each for each in index.defaults(tx)}
+    if dirt.tokens:
+        changed["revoked"] = index.revoked_tokens(tx)
     if dirt.evidence:
         keys = _with_pooled(dirt.evidence)
         changed["evidence"] = _replaced(state.evidence, keys, _by_task(index.evidence(tx, keys)))
@@ -142,8 +148,13 @@ def _enrolled(tx: Tx, keys: set[Key] | None) -> dict[Key, Enrolled]:
     models = defaultdict(list)
     for key, model in index.agent_models(tx, keys):
         models[key].append(model)
+    own_keys = defaultdict(list)
+    for own in index.agent_keys(tx, keys):
+        own_keys[Key(own.tenant_id, own.agent_id)].append(own)
     found = ((Key(each.tenant_id, each.agent_id), each) for each in index.agents(tx, keys))
-    return {key: Enrolled(agent, tuple(models.get(key, ()))) for key, agent in found}
+    return {
+        key: Enrolled(agent, tuple(models.get(key, ())), tuple(own_keys.get(key, ()))) for key, agent in found
+    }
 
 
 def _by_task(cells: Iterable[Cell]) -> dict[Key, dict[str, Cells]]:

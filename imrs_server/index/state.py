@@ -3,19 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from uuid import UUID
 
 from imrs_client import tasks
 from imrs_client.tasks import SRS_RULES, Rules
 from imrs_server.domain import scoring
 from imrs_server.domain.agent import Agent, AgentModel
+from imrs_server.domain.agent_key import AgentKey
 from imrs_server.domain.defaults import Defaults
 from imrs_server.domain.model import Model
 from imrs_server.domain.preference import Preference
 from imrs_server.domain.provider import Provider
 from imrs_server.domain.ranking import Offer
 from imrs_server.domain.scoring import Cells, Pool, Scorer, Weights
+from imrs_server.domain.vault_view import NEVER_LOOKED, VaultView
 from imrs_server.index.tables import AgentTables, Sources
 from imrs_server.storage.index import Key
 
@@ -25,10 +27,11 @@ MAX_CANDIDATES = 400_000
 
 @dataclass(frozen=True, slots=True)
 class Enrolled:
-    """An agent with its settings for models."""
+    """An agent with its settings for models, and the providers for which it has a key of its own."""
 
     agent: Agent
     models: tuple[AgentModel, ...] = ()
+    keys: tuple[AgentKey, ...] = ()
 
 
 @dataclass(slots=True)
@@ -42,7 +45,7 @@ class Made:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class State:
-    """All that Route needs. Equal revisions of one epoch mean equal answers."""
+    """All that Route needs. Equal revisions of one epoch, and equal views of Vault, mean equal answers."""
 
     revision: int
     epoch: UUID
@@ -52,6 +55,9 @@ class State:
     preferences: Mapping[str, Preference] = field(default_factory=dict)
     defaults: Mapping[UUID | None, Defaults] = field(default_factory=dict)
     evidence: Mapping[Key, Mapping[str, Cells]] = field(default_factory=dict)
+    revoked: frozenset[str] = frozenset()
+    """Ids of tokens that are revoked and not yet expired."""
+    vault: VaultView = NEVER_LOOKED
     scorer: Scorer = scoring.score
     made: Made = field(default_factory=Made, compare=False, repr=False)
 
@@ -71,6 +77,12 @@ class State:
             levels = [each.task_rules for each in reversed(self._levels(tenant_id))]
             found = self.made.rules[tenant_id] = tasks.merge(*levels, SRS_RULES)
         return found
+
+    def seeing(self, vault: VaultView) -> State:
+        """The same revision, with another view of Vault."""
+        # Copied, because readers of this state still add to theirs.
+        made = Made(pools=dict(self.made.pools), rules=dict(self.made.rules))
+        return replace(self, vault=vault, made=made)
 
     def _keep(self, key: Key, tables: AgentTables) -> AgentTables:
         agents = self.made.agents
@@ -97,7 +109,17 @@ class State:
 
     def _offers(self, enrolled: Enrolled) -> list[Offer]:
         found = ((each, self.models.get(each.model_id)) for each in enrolled.models)
-        return [Offer(own, model, self.providers[model.provider_id]) for own, model in found if model]
+        pairs = [(own, model) for own, model in found if model]
+        names = {model.provider_id for _, model in pairs}
+        providers = {name: self.vault.provider(self.providers[name]) for name in names}
+        keys = {
+            each.provider_id: (each.path, self.vault.usable(each.path, each.key_version))
+            for each in enrolled.keys
+        }
+        return [
+            Offer(own, model, providers[model.provider_id], *keys.get(model.provider_id, ()))
+            for own, model in pairs
+        ]
 
     def _levels(self, tenant_id: UUID) -> list[Defaults]:
         found = (self.defaults.get(None), self.defaults.get(tenant_id))

@@ -83,7 +83,7 @@ class Table:
             provider_id=provider.provider_id,
             provider_type=provider.provider_type,
             api_base=provider.api_base,
-            api_key_vault_path=provider.api_key_vault_path,
+            api_key_vault_path=offer.api_key_vault_path,
             external_id=model.external_id,
             display_name=model.display_name,
             priority=candidate.priority,

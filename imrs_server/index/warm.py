@@ -6,7 +6,10 @@ import threading
 from time import monotonic
 from typing import TYPE_CHECKING
 
+from imrs_server.domain.vault_view import NEVER_LOOKED
+
 if TYPE_CHECKING:
+    from imrs_server.domain.vault_view import VaultView
     from imrs_server.index.state import State
 
 
@@ -18,6 +21,7 @@ class Index:
         self.current: State | None = None
         self.connected = False
         self.poll_seconds = poll_seconds
+        self.vault = NEVER_LOOKED
         self._heard = monotonic()
         self._moved = threading.Condition()
 
@@ -45,11 +49,25 @@ class Index:
         """Put a state into use, or confirm that the one in use is the newest."""
         self._heard = monotonic()
         self.connected = True
-        if state is self.current:
-            return
-        self.current = state
         with self._moved:
+            if state is self.current:
+                return
+            self.current = state if state.vault is self.vault else state.seeing(self.vault)
             self._moved.notify_all()
+
+    def see(self, vault: VaultView) -> None:
+        """Answer by a new view of Vault from now on, whatever the revision."""
+        with self._moved:
+            if vault == self.vault:
+                return
+            self.vault = vault
+            if self.current is not None:
+                self.current = self.current.seeing(vault)
+
+    def revoked(self) -> frozenset[str]:
+        """Ids of revoked tokens."""
+        state = self.current
+        return frozenset() if state is None else state.revoked
 
     def wait_for(self, revision: int, timeout_seconds: float) -> bool:
         """Wait until a revision is in use; for start-up, tests and lists of an admin, never for Route."""

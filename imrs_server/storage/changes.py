@@ -28,6 +28,7 @@ class Kind(StrEnum):
     PREFERENCE = "preference"
     DEFAULTS = "defaults"
     EVIDENCE = "evidence"
+    TOKEN = "token"  # noqa: S105  (a word, not a token)
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from imrs_server.domain.agent import Agent, AgentModel
+from imrs_server.domain.agent_key import AgentKey
 from imrs_server.domain.defaults import Defaults
 from imrs_server.domain.model import Model
 from imrs_server.domain.preference import Preference
@@ -60,6 +61,16 @@ def agent_models(tx: Tx, keys: Collection[Key] | None = None) -> list[tuple[Key,
     """Settings of agents for models. A row without a priority of its own has that of its standing rule."""
     found = Q.agent_models.all(tx, _owned, **_keys(keys))
     return [each for each in found if keys is None or each[0] in keys]
+
+
+def agent_keys(tx: Tx, keys: Collection[Key] | None = None) -> list[AgentKey]:
+    found = Q.agent_keys.all(tx, shape(AgentKey), **_keys(keys))
+    return [each for each in found if keys is None or Key(each.tenant_id, each.agent_id) in keys]
+
+
+def revoked_tokens(tx: Tx) -> frozenset[str]:
+    """Ids of revoked tokens that somebody might still take for good."""
+    return frozenset(Q.revoked_tokens.all(tx, lambda row: str(row["token_id"])))
 
 
 def preferences(tx: Tx) -> list[Preference]:

@@ -35,6 +35,15 @@ left join agent_rules using (tenant_id, rule_id)
 where (%(tenant_ids)s::uuid[] is null or agent_models.tenant_id = any(%(tenant_ids)s))
   and (%(agent_ids)s::text[] is null or agent_models.agent_id = any(%(agent_ids)s))
 
+-- name: agent_keys
+select tenant_id, agent_id, provider_id, key_version
+from agent_keys
+where (%(tenant_ids)s::uuid[] is null or tenant_id = any(%(tenant_ids)s))
+  and (%(agent_ids)s::text[] is null or agent_id = any(%(agent_ids)s))
+
+-- name: revoked_tokens
+select token_id from issued_tokens where revoke_time is not null and expire_time > now() - interval '1 hour'
+
 -- name: preferences
 select agent_class, model_ids, parameters, version from preferences
 

@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Any
 from imrs_server.adapters.providers import speaking
 from imrs_server.domain.credential import CredentialPath
 from imrs_server.domain.errors import (
-    CredentialMissing,
     InvalidRequest,
     ProviderExists,
     ProviderNotFound,
@@ -18,12 +17,14 @@ from imrs_server.domain.errors import (
 )
 from imrs_server.domain.principal import Role
 from imrs_server.domain.provider import Provider, State, dialect_of, models_endpoint_of, require_etag
+from imrs_server.domain.vault_view import NEVER_LOOKED
 from imrs_server.domain.written import Written
 from imrs_server.storage import audit, changes, idempotency, providers
 from imrs_server.storage.changes import Change, Kind
+from imrs_server.use_cases import keys
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
     from imrs_server.adapters.addresses import AddressRules
     from imrs_server.adapters.vault import Vault
@@ -31,17 +32,28 @@ if TYPE_CHECKING:
     from imrs_server.domain.principal import Principal
     from imrs_server.domain.provider import ProviderType
     from imrs_server.domain.secret import Secret
+    from imrs_server.domain.vault_view import VaultView
     from imrs_server.storage.database import Database, Tx
     from imrs_server.storage.idempotency import Key
 
 
 class Providers:
-    """``rules`` refuse addresses that may never be called; host names are checked again at each call."""
+    """``rules`` refuse addresses that may never be called; host names are checked again at each call.
 
-    def __init__(self, database: Database, vault: Vault, rules: AddressRules) -> None:
+    ``view`` tells what was last seen in Vault.
+    """
+
+    def __init__(
+        self,
+        database: Database,
+        vault: Vault,
+        rules: AddressRules,
+        view: Callable[[], VaultView] = lambda: NEVER_LOOKED,
+    ) -> None:
         self._database = database
         self._vault = vault
         self._rules = rules
+        self._view = view
 
     def create(
         self,
@@ -67,8 +79,11 @@ class Providers:
                 raise ProviderExists(provider_id=provider.provider_id)
             if validate_only:
                 return Written(provider, changes.current(tx).rev)
-            version = stored.enter_context(self._stored(provider.provider_id, api_key))
-            created = providers.insert(tx, replace(provider, key_version=version))
+            if api_key is not None:
+                path, owner = CredentialPath(provider.provider_id), keys.owner(tx)
+                version = stored.enter_context(keys.stored(self._vault, path, api_key, owner))
+                provider = replace(provider, key_version=version)
+            created = providers.insert(tx, provider)
             audit.write(tx, who, "CreateProvider", ("provider", created.provider_id), after=created)
             revision = changes.announce(tx, Change(Kind.PROVIDER, created.provider_id))
             return idempotency.keep(tx, None, key, Written(created, revision))
@@ -79,7 +94,7 @@ class Providers:
             found = providers.get(tx, provider_id)
         if found is None:
             raise ProviderNotFound(provider_id=provider_id)
-        return found
+        return self._view().provider(found)
 
     def list(
         self,
@@ -92,9 +107,10 @@ class Providers:
     ) -> Page[Provider]:
         who.require(Role.PLATFORM_ADMIN)
         with self._database.transaction() as tx:
-            return providers.list_page(
+            found = providers.list_page(
                 tx, page, provider_type=provider_type, state=state, show_deleted=show_deleted
             )
+        return replace(found, items=[self._view().provider(each) for each in found.items])
 
     def update(
         self,
@@ -138,7 +154,8 @@ class Providers:
         with ExitStack() as stored, self._changing(who, "RotateProviderKey", provider_id, "") as change:
             if change.before.state is State.DELETED:
                 raise ProviderNotFound(provider_id=provider_id)
-            version = stored.enter_context(self._stored(provider_id, api_key))
+            path, owner = CredentialPath(provider_id), keys.owner(change.tx)
+            version = stored.enter_context(keys.stored(self._vault, path, api_key, owner))
             return change.commit(replace(change.before, key_version=version))
 
     def _complete(self, provider: Provider) -> Provider:
@@ -153,33 +170,6 @@ class Providers:
             dialect=dialect,
             models_endpoint=endpoint,
         )
-
-    @contextmanager
-    def _stored(self, provider_id: str, api_key: Secret | None) -> Iterator[int | None]:
-        """Put a key into Vault while the database follows; when that fails, put back what was there.
-
-        It must be left after the transaction, so that a commit that fails is seen here.
-        """
-        if api_key is None:
-            yield None
-            return
-        path = CredentialPath(provider_id)
-        previous = self._find(path)
-        version = self._vault.write(path, api_key)
-        try:
-            yield version
-        except BaseException:
-            if previous is None:
-                self._vault.delete(path)
-            else:
-                self._vault.write(path, previous)
-            raise
-
-    def _find(self, path: CredentialPath) -> Secret | None:
-        try:
-            return self._vault.read(path)
-        except CredentialMissing:
-            return None
 
     @contextmanager
     def _changing(
@@ -198,16 +188,16 @@ class _ProviderChange:
     """One change of a locked provider."""
 
     def __init__(self, tx: Tx, who: Principal, method: str, before: Provider) -> None:
-        self._tx, self._who, self._method, self.before = tx, who, method, before
+        self.tx, self._who, self._method, self.before = tx, who, method, before
 
     def preview(self, wanted: Provider) -> Written[Provider]:
         """What the change would give, unwritten."""
-        return Written(wanted, changes.current(self._tx).rev)
+        return Written(wanted, changes.current(self.tx).rev)
 
     def commit(self, wanted: Provider) -> Written[Provider]:
         target = ("provider", wanted.provider_id)
-        providers.update(self._tx, wanted)
-        after = providers.get(self._tx, wanted.provider_id)
+        providers.update(self.tx, wanted)
+        after = providers.get(self.tx, wanted.provider_id)
         assert after is not None
-        audit.write(self._tx, self._who, self._method, target, before=self.before, after=after)
-        return Written(after, changes.announce(self._tx, Change(Kind.PROVIDER, wanted.provider_id)))
+        audit.write(self.tx, self._who, self._method, target, before=self.before, after=after)
+        return Written(after, changes.announce(self.tx, Change(Kind.PROVIDER, wanted.provider_id)))

@@ -11,7 +11,6 @@ from imrs_server.adapters.providers.dialect import Access
 from imrs_server.adapters.providers.listing import Listing
 from imrs_server.domain.credential import CredentialPath
 from imrs_server.domain.errors import (
-    CredentialMissing,
     DatabaseUnavailable,
     DomainError,
     Internal,
@@ -118,10 +117,9 @@ class Sync:
         yield done
 
     def _key(self, provider: Provider) -> Secret | None:
-        if provider.key_version is not None:
+        # Vault has the last word: a key may have been put there by hand, or taken away.
+        if provider.key_version is not None or provider.needs_key:
             return self._vault.read(CredentialPath(provider.provider_id))
-        if provider.needs_key:
-            raise CredentialMissing(provider_id=provider.provider_id)
         return None
 
     def _record(self, provider_id: str, error: Exception) -> None:

@@ -66,6 +66,7 @@ ROWS: dict[str, dict[str, Any]] = {
     "agents": {"tenant_id": HERE, "agent_id": "a"},
     "agent_rules": {"tenant_id": HERE, "rule_id": UUID(int=2), "agent_id": "a", "filter": Jsonb({})},
     "agent_models": {"tenant_id": HERE, "agent_id": "a", "model_id": "p/m"},
+    "agent_keys": {"tenant_id": HERE, "agent_id": "a", "provider_id": "p", "key_version": 1},
     "preferences": {"agent_class": "*"},
     "defaults": {"tenant_id": HERE, "scope": "TENANT"},
     "endpoints": {"endpoint_id": "e", "model_id": "p/m", "base_url": "http://10.0.0.1:8000"},

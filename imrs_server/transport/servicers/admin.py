@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from imrs_client import v1 as pb
+from imrs_server.transport.servicers.agent_keys import AgentKeyMethods
 from imrs_server.transport.servicers.agent_models import AgentModelMethods
 from imrs_server.transport.servicers.agents import AgentMethods
 from imrs_server.transport.servicers.audit import AuditMethods
@@ -17,6 +18,7 @@ from imrs_server.transport.servicers.tenants import TenantMethods
 
 if TYPE_CHECKING:
     from imrs_server.transport.paging import Pager
+    from imrs_server.use_cases.agent_keys import AgentKeys
     from imrs_server.use_cases.agent_models import AgentModels
     from imrs_server.use_cases.agents import Agents
     from imrs_server.use_cases.audit_trail import AuditTrail
@@ -35,6 +37,7 @@ class AdminServicer(
     TenantMethods,
     AgentMethods,
     AgentModelMethods,
+    AgentKeyMethods,
     PreferenceMethods,
     DefaultsMethods,
     AuditMethods,
@@ -52,6 +55,7 @@ class AdminServicer(
         tenants: Tenants,
         agents: Agents,
         agent_models: AgentModels,
+        agent_keys: AgentKeys,
         preferences: Preferences,
         defaults: DefaultSettings,
         audit_trail: AuditTrail,
@@ -64,6 +68,7 @@ class AdminServicer(
         self.tenants = tenants
         self.agents = agents
         self.agent_models = agent_models
+        self.agent_keys = agent_keys
         self.preferences = preferences
         self.defaults = defaults
         self.audit_trail = audit_trail

@@ -19,6 +19,7 @@ pytestmark = pytest.mark.both_postgres
 # What each role may do, table by table: a reviewed list.
 READ, ADD, CHANGE, ALL = "select", "insert select", "insert select update", "delete insert select update"
 GRANTS = {
+    "agent_keys": (ALL, ALL),
     "agent_models": (ALL, ALL),
     "agent_rules": (ALL, ALL),
     "agents": (CHANGE, ALL),
