@@ -18,10 +18,11 @@ if TYPE_CHECKING:
 
 MARK = "/* model filter */"
 
+# The expression of models_search_idx, so that a part of a name is found without reading every model.
 _SEARCH: LiteralString = (
-    "(strpos(lower(models.model_id), lower(%(f_search)s)) > 0"
-    " or strpos(lower(models.display_name), lower(%(f_search)s)) > 0)"
+    'lower((models.model_id collate "default") || chr(10) || models.display_name) like lower(%(f_search)s)'
 )
+_WILDCARDS = str.maketrans({each: f"\\{each}" for each in "\\%_"})
 # Only what is set is in the text, so that each filter is planned for what it really asks.
 _CONDITIONS: dict[str, LiteralString] = {
     "f_provider_id": "models.provider_id = %(f_provider_id)s",
@@ -56,7 +57,7 @@ def parameters(filter: ModelFilter) -> dict[str, Any]:
         "f_domains": Jsonb(filter.domains) if filter.domains else None,
         "f_model_type": filter.model_type,
         "f_available": filter.available,
-        "f_search": filter.search or None,
+        "f_search": f"%{filter.search.translate(_WILDCARDS)}%" if filter.search else None,
         "f_min_context_length": filter.min_context_length,
         "f_max_input_price_usd": filter.max_input_price_usd,
     }

@@ -50,10 +50,14 @@ where model_id = %(model_id)s
 select models.*, octet_length(models.metadata::text) as weight,
     case
         when models.lifecycle in ('ACTIVE', 'RETIRING') and models.synced_time is not null
-            then greatest(models.synced_time, providers.last_synced_time)
+            -- Not a join: only the rows of the page need it, and counting needs none.
+            then greatest(
+                models.synced_time,
+                (select last_synced_time from providers where providers.provider_id = models.provider_id)
+            )
         else models.synced_time
     end as synced_time
-from models join providers using (provider_id)
+from models
 where (%(show_deleted)s or models.delete_time is null) and /* model filter */
   /* page */
 
