@@ -1,17 +1,21 @@
-"""A whole server for each test."""
+"""A whole server for each test, or for each file of tests."""
 
 from __future__ import annotations
 
+import shutil
 from typing import TYPE_CHECKING
 
 import pytest
 
+from tests.conftest import Vault
+from tests.support.dev import Dev, running
 from tests.support.service import Service, serving
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
-    from tests.conftest import Vault
+    from imrs_server.embedded.openbao import OpenBao
+    from tests.support.cluster import Cluster
 
 
 @pytest.fixture
@@ -19,3 +23,26 @@ def service(database: str, vault: Vault) -> Iterator[Service]:
     """A whole server, ready, on a fresh database and an empty Vault."""
     with serving(database, vault) as found:
         yield found
+
+
+@pytest.fixture(scope="module")
+def shared_service(
+    request: pytest.FixtureRequest, postgres_clusters: Callable[[int], Cluster], openbao: OpenBao
+) -> Iterator[Service]:
+    """A whole server, ready, for all tests of a module that do not mind each other."""
+    keys = Vault(
+        address=openbao.address, role_id=openbao.role_id, secret_id=openbao.secret_id, server=openbao
+    )
+    cluster = postgres_clusters(request.config.getoption("--postgres"))
+    with cluster.database() as database, serving(database, keys) as found:
+        yield found
+
+
+@pytest.fixture(scope="session")
+def dev(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Dev]:
+    """A running `imrs dev` with its demo data, for all tests that only talk to it."""
+    folder = tmp_path_factory.mktemp("dev")
+    with running(folder / "data") as found:
+        found.await_ready()
+        yield found
+    shutil.rmtree(folder)
