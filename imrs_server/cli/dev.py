@@ -7,11 +7,12 @@ import threading
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from pathlib import Path
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING
 
 import click
 
 from imrs_server.cli.dev_environment import Environment
+from imrs_server.cli.environment import AddressTaken, on
 from imrs_server.console.process import Console
 from imrs_server.embedded.openbao import OpenBao
 from imrs_server.embedded.postgres import Postgres
@@ -20,9 +21,7 @@ from imrs_server.telemetry import logs
 from imrs_server.wiring import App
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
-T = TypeVar("T")
+    from collections.abc import Iterator
 
 READY_SECONDS = 60.0
 
@@ -46,38 +45,40 @@ def command(data_dir: Path, port: int, http_port: int, *, no_seed: bool) -> None
     logs.configure(json=False, level="INFO")
     try:
         with ExitStack() as stack:
-            _run(stack, Environment(data_dir.absolute()), port, http_port, ending, seed=not no_seed)
-    except StartError as error:
+            for _ in _steps(stack, Environment(data_dir.absolute()), port, http_port, seed=not no_seed):
+                if ending.is_set():
+                    break
+            else:
+                ending.wait()
+            click.echo("Stopping ...", err=True)
+    except (StartError, AddressTaken) as error:
         raise click.ClickException(str(error)) from None
 
 
-def _run(
-    stack: ExitStack,
-    environment: Environment,
-    port: int,
-    http_port: int,
-    ending: threading.Event,
-    *,
-    seed: bool,
-) -> None:
+def _steps(
+    stack: ExitStack, environment: Environment, port: int, http_port: int, *, seed: bool
+) -> Iterator[None]:
+    """Start part after part. Between two steps the start can be given up; what runs is on the stack."""
     click.echo(f"Starting PostgreSQL and OpenBao in {environment.folder} ...", err=True)
     parts = _parts(stack, environment)
     environment.forget()  # what a killed run left; only now is it sure that no run is alive
+    yield
     settings = environment.settings(*parts, port=port, http_port=http_port)
-    app = stack.enter_context(_at(settings.grpc_addr, "--port", lambda: App(settings)))
+    yield
+    app = on(settings.grpc_addr, "--port", lambda: App(settings))
+    console = on(settings.http_addr, "--http-port", lambda: Console(settings.http_addr, app.address))
+    stack.enter_context(console)
+    stack.enter_context(app)
     if not app.wait_ready(READY_SECONDS):
         raise StartError(f"the server was not ready after {READY_SECONDS:g} s; the log above says why")
+    yield
     if seed:
         from imrs_server.cli.dev_seed import plant  # noqa: PLC0415  (the catalogue is large; only when asked)
 
         plant(app)
-    console = stack.enter_context(
-        _at(settings.http_addr, "--http-port", lambda: Console(settings.http_addr, app.address))
-    )
+        yield
     stack.callback(environment.forget)
     environment.announce(app.address, console.address, settings)
-    ending.wait()
-    click.echo("Stopping ...", err=True)
 
 
 def _parts(stack: ExitStack, environment: Environment) -> tuple[Postgres, OpenBao]:
@@ -88,11 +89,3 @@ def _parts(stack: ExitStack, environment: Environment) -> tuple[Postgres, OpenBa
     for start in starts:
         start.result()
     return postgres, openbao
-
-
-def _at(address: str, option: str, make: Callable[[], T]) -> T:
-    """Make what serves on an address; say what helps where it is taken."""
-    try:
-        return make()
-    except (OSError, RuntimeError) as error:
-        raise StartError(f"cannot serve on {address}: {error}; choose another with {option}") from None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import secrets
+import shlex
 import shutil
 import sys
 from datetime import timedelta
@@ -40,7 +41,10 @@ class Environment:
         self._file = path / "dev.env"
 
     def settings(self, postgres: Postgres, openbao: OpenBao, *, port: int, http_port: int) -> Settings:
-        """Settings for the parts that run, on a migrated database."""
+        """Settings for the parts that run, on a migrated database.
+
+        The environment of the user may tune the server; it never says where our parts are or what they trust.
+        """
         databases.create(postgres.dsn, DATABASE)
         dsn = postgres.dsn_of(DATABASE)
         migrate.apply(dsn)
@@ -49,9 +53,13 @@ class Environment:
             http_addr=f"{folder.LOOPBACK}:{http_port}",
             reflection=True,
             database_url=SecretStr(dsn),
+            listen_database_url=None,
             vault_addr=openbao.address,
+            vault_mount="secret",
+            vault_namespace=None,
             vault_role_id=openbao.role_id,
             vault_secret_id=SecretStr(openbao.secret_id),
+            vault_secret_id_file=None,
             jwt_secrets=(SecretStr(self._jwt_secret()),),
             provider_allow=LOOPBACK_NETWORKS,
             log_format="console",
@@ -130,4 +138,4 @@ def _print(grpc_addr: str, http_addr: str, signed: dict[str, str], file: Path) -
 def _grpcurl() -> str:
     """A grpcurl of the user's, else the one installed beside this interpreter."""
     beside = Path(sys.executable).with_name("grpcurl")
-    return "grpcurl" if shutil.which("grpcurl") or not beside.exists() else str(beside)
+    return "grpcurl" if shutil.which("grpcurl") or not beside.exists() else shlex.quote(str(beside))

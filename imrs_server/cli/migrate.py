@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import click
 
+from imrs_server.cli import environment
 from imrs_server.domain.errors import DatabaseUnavailable
 from imrs_server.storage import migrate
+from imrs_server.storage.database import MalformedDsn
 
 
 @click.command()
@@ -22,8 +24,12 @@ def command(database_url: str, down: int | None, *, dry_run: bool, yes: bool) ->
             _up(database_url, dry_run=dry_run)
         else:
             _down(database_url, down, dry_run=dry_run, yes=yes)
-    except (migrate.SchemaError, DatabaseUnavailable) as error:
+    except MalformedDsn as error:
+        raise click.ClickException(f"IMRS_DATABASE_URL is {error}") from None
+    except migrate.SchemaError as error:
         raise click.ClickException(str(error)) from None
+    except DatabaseUnavailable as error:
+        raise click.ClickException(environment.why(error)) from None
 
 
 def _up(dsn: str, *, dry_run: bool) -> None:
@@ -36,12 +42,15 @@ def _up(dsn: str, *, dry_run: bool) -> None:
 
 def _down(dsn: str, steps: int, *, dry_run: bool, yes: bool) -> None:
     losses = migrate.would_drop(dsn, steps=steps)
-    click.echo("This drops, with everything in it:")
+    click.echo("this drops, with everything in it:" if losses else "no table, column or function is dropped")
     for loss in losses:
         click.echo(f"  {loss}")
     if dry_run:
         return
-    if not yes:
+    if losses and not yes:
         click.confirm("Go on?", abort=True)
-    for name in migrate.revert(dsn, steps=steps):
+    names = migrate.revert(dsn, steps=steps)
+    for name in names:
         click.echo(f"reverted {name}")
+    if not names:
+        click.echo("no migration is applied")

@@ -7,7 +7,7 @@ import threading
 
 import click
 
-from imrs_server.cli.environment import settings
+from imrs_server.cli import environment
 from imrs_server.console.process import Console
 from imrs_server.domain.errors import DatabaseUnavailable
 from imrs_server.storage import migrate
@@ -18,16 +18,23 @@ from imrs_server.wiring import App
 @click.command()
 def command() -> None:
     """Serve gRPC on IMRS_GRPC_ADDR and health on IMRS_HTTP_ADDR until SIGTERM or Ctrl-C."""
-    found = settings()
-    logs.configure(json=found.log_format == "json", level=found.log_level)
-    try:
-        migrate.require_current(found.database_url.get_secret_value())
-    except migrate.SchemaError as error:
-        raise click.ClickException(str(error)) from None
-    except DatabaseUnavailable:
-        click.echo("the database does not answer yet; serving as soon as it does", err=True)
+    settings = environment.server()
+    logs.configure(json=settings.log_format == "json", level=settings.log_level)
     ending = threading.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda *_: ending.set())
-    with App(found) as app, Console(found.http_addr, app.address):
+    try:
+        migrate.require_current(settings.database_url.get_secret_value())
+    except migrate.SchemaError as error:
+        raise click.ClickException(str(error)) from None
+    except DatabaseUnavailable as error:
+        click.echo(f"{environment.why(error)}\nServing as soon as it answers.", err=True)
+    try:
+        app = environment.on(settings.grpc_addr, "IMRS_GRPC_ADDR", lambda: App(settings))
+        console = environment.on(
+            settings.http_addr, "IMRS_HTTP_ADDR", lambda: Console(settings.http_addr, app.address)
+        )
+    except environment.AddressTaken as error:
+        raise click.ClickException(str(error)) from None
+    with console, app:  # probes are answered until the last call has ended
         ending.wait()

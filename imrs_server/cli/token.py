@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING
 
 import click
 
-from imrs_server.cli.environment import settings
+from imrs_server.cli import environment
 from imrs_server.domain.principal import Role
+from imrs_server.settings import TokenSettings
 from imrs_server.transport import tokens
 from imrs_server.wiring import trust
 
@@ -24,9 +25,10 @@ if TYPE_CHECKING:
 @click.option("--hours", type=click.IntRange(1, 24 * 366), default=12, show_default=True)
 def command(roles: tuple[str, ...], tenant: UUID | None, agent: str | None, subject: str, hours: int) -> None:
     """Print a token signed with the first of IMRS_JWT_SECRETS."""
+    trusted = trust(environment.read(TokenSettings))
     try:
         signed = tokens.issue(
-            trust(settings()),
+            trusted,
             roles=[Role(role) for role in roles],
             subject=subject,
             tenant_id=tenant,

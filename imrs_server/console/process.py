@@ -7,6 +7,8 @@ import os
 import signal
 import socket
 import threading
+from contextlib import contextmanager
+from multiprocessing import resource_tracker
 from multiprocessing.connection import wait
 from typing import TYPE_CHECKING, Self
 
@@ -16,6 +18,7 @@ from imrs_client.health import Health
 from imrs_server.console import app
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from types import TracebackType
 
 _spawn = multiprocessing.get_context("spawn")  # gRPC does not survive a fork
@@ -39,7 +42,8 @@ class Console:
         )
 
     def __enter__(self) -> Self:
-        self._process.start()
+        with _no_interrupt():
+            self._process.start()
         self._socket.close()  # the process has its own copy
         return self
 
@@ -50,8 +54,21 @@ class Console:
         self._process.join()
 
 
+@contextmanager
+def _no_interrupt() -> Iterator[None]:
+    """What starts in here never sees Ctrl-C, which a terminal sends to the whole group: our end ends it.
+
+    A handler of its own would come too late for a Ctrl-C during its imports.
+    """
+    resource_tracker.ensure_running()  # its start would unblock the signal again
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
 def _serve(listening: socket.socket, grpc_addr: str) -> None:
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C goes to the whole group; our parent ends us
     threading.Thread(target=_end_with_parent, daemon=True).start()
     health = Health(grpc_addr)
     config = uvicorn.Config(app.build(health.is_serving), log_level="warning", access_log=False)

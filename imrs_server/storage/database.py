@@ -31,10 +31,18 @@ _SESSION = (
 )
 
 
+class MalformedDsn(ValueError):
+    """Not a DSN; the message never repeats it."""
+
+
 def conninfo(dsn: str, *, role: str | None = None, application: str = "imrs") -> str:
-    """The DSN with our time-outs, and with a role to act as."""
+    """The DSN with our time-outs, and with a role to act as. Raises MalformedDsn."""
     options = _SESSION + (f" -c role={role}" if role else "")
-    return make_conninfo(dsn, **_CONNECTION, application_name=application, options=options)
+    try:
+        return make_conninfo(dsn, **_CONNECTION, application_name=application, options=options)
+    except psycopg.ProgrammingError:
+        # The driver's words repeat a part of the DSN, which may be of the password.
+        raise MalformedDsn("not a DSN such as postgresql://user:password@host:5432/database") from None
 
 
 class Database:

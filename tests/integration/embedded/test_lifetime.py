@@ -5,11 +5,9 @@ from __future__ import annotations
 import json
 import os
 import signal
-import subprocess
 import sys
 import time
-from contextlib import ExitStack, contextmanager, suppress
-from pathlib import Path
+from contextlib import ExitStack, contextmanager
 from typing import TYPE_CHECKING, Any
 
 import psycopg
@@ -19,9 +17,11 @@ from imrs_server.embedded import account
 from imrs_server.embedded.openbao import OpenBao
 from imrs_server.embedded.postgres import Postgres
 from imrs_server.embedded.process import Account, Process, StartError
+from tests.support.processes import is_gone, parents
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
+    from pathlib import Path
 
 STARTER = """\
 import json, os, sys, time
@@ -52,24 +52,10 @@ def until(condition: Callable[[], Any], what: str) -> Any:
     return answer
 
 
-def is_gone(pid: int) -> bool:
-    """Whether the process runs no more; one that only waits for its parent to notice counts as gone."""
-    with suppress(OSError):
-        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] == "Z"
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return True
-    return sys.platform == "linux"
-
-
 def lineage(pid: int) -> list[int]:
     """The process, its supervisor and its children."""
-    listed = subprocess.run(
-        ["ps", "-e", "-o", "pid=,ppid="], capture_output=True, text=True, check=True
-    ).stdout
-    parents = {int(child): int(parent) for child, parent in map(str.split, listed.splitlines())}
-    return [pid, parents[pid], *(child for child, parent in parents.items() if parent == pid)]
+    known = parents()
+    return [pid, known[pid], *(child for child, parent in known.items() if parent == pid)]
 
 
 @contextmanager

@@ -1,0 +1,176 @@
+"""``imrs dev``: two commands from a fresh machine, and nothing left when it ends."""
+
+from __future__ import annotations
+
+import http.client
+import json
+import shutil
+import signal
+import socket
+import stat
+import subprocess
+from typing import TYPE_CHECKING
+
+import pytest
+
+from imrs_client.health import Health
+from imrs_client.ids import new_id
+from imrs_client.v1 import (
+    CreateProviderRequest,
+    GetProviderRequest,
+    ListAgentsRequest,
+    ListModelsRequest,
+    ListProvidersRequest,
+    Provider,
+)
+from tests.support.dev import running
+from tests.support.processes import is_gone
+from tests.support.waiting import eventually
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from pathlib import Path
+
+    from tests.support.dev import Dev
+
+SECOND_START_SECONDS = 5
+KEYS = [
+    "IMRS_GRPC_ADDR",
+    "IMRS_HTTP_ADDR",
+    "IMRS_TOKEN_PLATFORM_ADMIN",
+    "IMRS_TOKEN_TENANT_ADMIN",
+    "IMRS_TOKEN_AGENT",
+    "IMRS_TOKEN_USER",
+    "IMRS_TENANT_ID",
+]
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """A data folder for one run after the other, as nobody waits for initdb without a reason."""
+    parent = tmp_path_factory.mktemp("runs")
+    yield parent / "data"
+    shutil.rmtree(parent)
+
+
+def test_dev_env_is_written_last_and_says_how_to_reach_the_server(folder: Path) -> None:
+    with running(folder, "--no-seed") as dev:
+        dev.await_ready()
+        known = dev.variables
+        assert Health(known["IMRS_GRPC_ADDR"]).is_serving()
+        assert list(known) == KEYS
+        assert all(known.values())
+        assert stat.S_IMODE(dev.file.stat().st_mode) == 0o600
+        assert [answer(known["IMRS_HTTP_ADDR"], path) for path in ("/healthz", "/readyz")] == [200, 200]
+
+
+def answer(address: str, path: str) -> int:
+    connection = http.client.HTTPConnection(address, timeout=10)
+    try:
+        connection.request("GET", path)
+        return connection.getresponse().status
+    finally:
+        connection.close()
+
+
+def test_the_printed_lines_work_when_pasted(dev: Dev, require_program: Callable[[str], Path]) -> None:
+    require_program("grpcurl")
+    lines = [line for line in dev.output.splitlines() if " imrs.v1." in line]
+    assert len(lines) == 4
+    done = [subprocess.run(["sh", "-c", line], capture_output=True, text=True, check=False) for line in lines]
+    assert [each.stderr for each in done] == [""] * 4
+    providers, models, routed, explained = (json.loads(each.stdout) for each in done)
+    assert len(providers["providers"]) == 4
+    assert models["models"]
+    assert routed["task"]["task_type"] == "code"
+    assert routed["selected"]["model_id"]
+    assert {each.get("removed_by") for each in explained["candidates"]} >= {None, "COST_TIER"}
+
+
+def test_the_demo_data_answers(dev: Dev) -> None:
+    with dev.client("PLATFORM_ADMIN") as platform, dev.client("TENANT_ADMIN") as tenant:
+        providers = platform.admin.ListProviders(ListProvidersRequest()).providers
+        assert {each.provider_id for each in providers} == {"anthropic", "ollama", "openai", "openrouter"}
+        assert all(each.model_count for each in providers)
+        agents = tenant.admin.ListAgents(ListAgentsRequest()).agents
+        assert len(agents) == 3
+        for each in agents:
+            decision = tenant.choose(agent_id=each.agent_id, message="Hello")
+            assert decision.selected.model_id
+            assert decision.fallbacks
+
+
+def test_a_folder_has_one_run_at_a_time(dev: Dev) -> None:
+    before = dev.file.read_bytes()
+    with running(dev.folder) as second:
+        assert second.end() == 1
+    assert f"is in use by process {dev.process.pid}" in second.errors
+    assert "Traceback" not in second.errors
+    assert dev.file.read_bytes() == before
+    with dev.client("AGENT") as agent:
+        assert agent.choose().selected.model_id
+
+
+def test_ctrl_c_ends_everything_and_the_next_start_finds_the_data(
+    folder: Path, record_property: Callable[[str, float], None]
+) -> None:
+    mine = Provider(
+        provider_id=f"p{new_id().hex}",
+        provider_type=Provider.Type.CUSTOM,
+        api_base="http://127.0.0.1:9/v1",
+        api_key="sk-kept",
+    )
+    with running(folder, "--no-seed") as dev:
+        dev.await_ready()
+        with dev.client("PLATFORM_ADMIN") as platform:
+            platform.admin.CreateProvider(CreateProviderRequest(provider=mine))
+        family = dev.family
+        assert len(family) > 8
+        assert dev.signal(signal.SIGINT) == 0
+        assert all(map(is_gone, family))
+        assert not dev.file.exists()
+        assert "Traceback" not in dev.errors
+    with running(folder, "--no-seed") as dev:
+        record_property("second_start_seconds", seconds := dev.await_ready())
+        assert seconds < SECOND_START_SECONDS
+        with dev.client("PLATFORM_ADMIN") as platform:
+            found = platform.admin.GetProvider(GetProviderRequest(provider_id=mine.provider_id))
+            assert found.credentials_ok
+            assert not platform.catalog.ListModels(ListModelsRequest()).models
+        assert dev.signal(signal.SIGTERM) == 0
+
+
+def test_kill_9_leaves_nothing_running_and_the_next_start_works(folder: Path) -> None:
+    with running(folder, "--no-seed") as dev:
+        dev.await_ready()
+        family = dev.family
+        dev.process.kill()
+        dev.process.wait()
+        eventually(lambda: all(map(is_gone, family)))
+        assert dev.file.exists()
+    with running(folder, "--no-seed") as dev:
+        dev.await_ready()
+        assert Health(dev.variables["IMRS_GRPC_ADDR"]).is_serving()
+        assert dev.signal(signal.SIGINT) == 0
+
+
+@pytest.mark.parametrize("option", ["--port", "--http-port"])
+def test_a_taken_port_is_reported_with_what_helps(option: str, folder: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        address = "{}:{}".format(*taken.getsockname())
+        with running(folder, "--no-seed", option, address.rpartition(":")[2]) as dev:
+            assert dev.end() == 1
+    assert f"cannot serve on {address}" in dev.errors
+    assert f"Choose another with {option}." in dev.errors
+    assert "Traceback" not in dev.errors
+    assert not dev.file.exists()
+
+
+def test_ctrl_c_during_the_start_gives_it_up(folder: Path) -> None:
+    with running(folder, "--no-seed") as dev:
+        eventually(lambda: "Starting" in dev.errors)
+        family = dev.family
+        assert dev.signal(signal.SIGINT) == 0
+        assert all(map(is_gone, family))
+    assert not dev.output
+    assert "Traceback" not in dev.errors

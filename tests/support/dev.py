@@ -1,0 +1,104 @@
+"""``imrs dev`` as a person runs it: a process in a group of its own, as a terminal makes it."""
+
+from __future__ import annotations
+
+import itertools
+import os
+import signal
+import subprocess
+import sys
+import time
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+from imrs_client import ImrsClient
+from tests.support.processes import descendants
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+START_SECONDS = 60.0
+STOP_SECONDS = 30.0
+
+_numbers = itertools.count()
+
+
+class Dev:
+    """A run on ``folder``, on free ports unless the options say others; its output is kept beside it."""
+
+    def __init__(self, folder: Path, *options: str) -> None:
+        self.folder = folder
+        self._number = next(_numbers)
+        self._stale = self.file.read_bytes() if self.file.exists() else None
+        self._begin = time.monotonic()
+        variables = {name: value for name, value in os.environ.items() if not name.startswith("IMRS_")}
+        command = [sys.executable, "-m", "imrs_server", "dev", "--data-dir", str(folder)]
+        with self._path("out").open("w") as out, self._path("err").open("w") as err:
+            self.process = subprocess.Popen(
+                [*command, "--port", "0", "--http-port", "0", *options],
+                stdin=subprocess.DEVNULL,
+                stdout=out,
+                stderr=err,
+                env=variables,
+                start_new_session=True,
+            )
+
+    def _path(self, kind: str) -> Path:
+        return self.folder.with_name(f"{self.folder.name}.{self._number}.{kind}")
+
+    @property
+    def file(self) -> Path:
+        return self.folder / "dev.env"
+
+    @property
+    def output(self) -> str:
+        return self._path("out").read_text()
+
+    @property
+    def errors(self) -> str:
+        return self._path("err").read_text()
+
+    @property
+    def variables(self) -> dict[str, str]:
+        """What dev.env says."""
+        lines = self.file.read_text().splitlines()
+        return {name: value for name, _, value in (line.partition("=") for line in lines)}
+
+    @property
+    def family(self) -> set[int]:
+        """The process and all that it started."""
+        return {self.process.pid, *descendants(self.process.pid)}
+
+    def await_ready(self) -> float:
+        """Wait for dev.env; the seconds since the start."""
+        while not self.file.exists() or self.file.read_bytes() == self._stale:
+            assert self.process.poll() is None, self.errors
+            assert time.monotonic() - self._begin < START_SECONDS, self.errors
+            time.sleep(0.01)
+        return time.monotonic() - self._begin
+
+    def client(self, who: str) -> ImrsClient:
+        """A client with the token of PLATFORM_ADMIN, TENANT_ADMIN, AGENT or USER; to be closed."""
+        known = self.variables
+        return ImrsClient(known["IMRS_GRPC_ADDR"], token=known[f"IMRS_TOKEN_{who}"])
+
+    def end(self) -> int:
+        """Wait until it ends by itself; the exit code."""
+        return self.process.wait(START_SECONDS)
+
+    def signal(self, number: signal.Signals) -> int:
+        """Send a signal to the whole group, as a terminal does; the exit code."""
+        os.killpg(self.process.pid, number)
+        return self.process.wait(STOP_SECONDS)
+
+
+@contextmanager
+def running(folder: Path, *options: str) -> Iterator[Dev]:
+    """A run that does not outlive the block."""
+    dev = Dev(folder, *options)
+    try:
+        yield dev
+    finally:
+        if dev.process.poll() is None:
+            dev.signal(signal.SIGINT)

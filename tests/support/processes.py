@@ -1,0 +1,39 @@
+"""Processes as the system sees them."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from contextlib import suppress
+from pathlib import Path
+
+
+def is_gone(pid: int) -> bool:
+    """Whether the process runs no more; one that only waits for its parent to notice counts as gone."""
+    with suppress(OSError):
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] == "Z"
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return True
+    return sys.platform == "linux"
+
+
+def parents() -> dict[int, int]:
+    """The parent of each process."""
+    listed = subprocess.run(
+        ["ps", "-e", "-o", "pid=,ppid="], capture_output=True, text=True, check=True
+    ).stdout
+    return {int(child): int(parent) for child, parent in map(str.split, listed.splitlines())}
+
+
+def descendants(pid: int) -> set[int]:
+    """Everything that the process started, and what that started, and so on."""
+    known = parents()
+    found: set[int] = set()
+    newest = {pid}
+    while newest:
+        newest = {child for child, parent in known.items() if parent in newest} - found
+        found |= newest
+    return found
