@@ -33,7 +33,7 @@ class Names:
     message_id: str
     feedback_id: str
 
-    def new_agent(self, *, deleted: bool = False, pinned: bool = False) -> str:
+    def new_agent(self, *, deleted: bool = False, pinned: bool = False, keyed: bool = False) -> str:
         return self.agent_id
 
     def new_rule(self, agent_id: str) -> str:
@@ -50,7 +50,7 @@ class Home(Names):
     admin: ImrsClient
     tenant_id: UUID
 
-    def new_agent(self, *, deleted: bool = False, pinned: bool = False) -> str:
+    def new_agent(self, *, deleted: bool = False, pinned: bool = False, keyed: bool = False) -> str:
         """Another agent, with the first model and a rule."""
         agent_id = f"agent-{next(_numbers)}"
         self.admin.admin.CreateAgent(pb.CreateAgentRequest(agent=pb.Agent(agent_id=agent_id)))
@@ -60,6 +60,9 @@ class Home(Names):
         if pinned:
             pin = pb.SetModelOverrideRequest(agent_id=agent_id, model_id=MODELS[0])
             self.admin.admin.SetModelOverride(pin)
+        if keyed:
+            key = pb.SetAgentKeyRequest(agent_id=agent_id, provider_id="p", api_key="own key")
+            self.admin.admin.SetAgentKey(key)
         return agent_id
 
     def new_rule(self, agent_id: str) -> str:
@@ -259,10 +262,10 @@ _REQUESTS: dict[str, Callable[[Names, ImrsClient], Any]] = {
         agent_id=h.new_agent(pinned=True)
     ),
     "AdminService/SetAgentKey": lambda h, _p: pb.SetAgentKeyRequest(
-        agent_id=h.agent_id, provider_id="p", api_key=f"own key {next(_numbers)}"
+        agent_id=h.new_agent(), provider_id="p", api_key="own key"
     ),
     "AdminService/DeleteAgentKey": lambda h, _p: pb.DeleteAgentKeyRequest(
-        agent_id=h.agent_id, provider_id="p"
+        agent_id=h.new_agent(keyed=True), provider_id="p"
     ),
     "AdminService/SetPreference": lambda _h, _p: pb.SetPreferenceRequest(
         preference=pb.Preference(agent_class=f"class-{next(_numbers)}", model_ids=MODELS[:1])
