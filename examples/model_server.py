@@ -12,6 +12,9 @@ class Handler(BaseHTTPRequestHandler):
     """Answers POST /chat/completions in the shape of the OpenAI API."""
 
     def do_POST(self) -> None:
+        if not self.path.endswith("/chat/completions"):
+            self.send_error(404)
+            return
         asked = json.loads(self.rfile.read(int(self.headers["content-length"])))
         text = f"{asked['model']} heard: {asked['messages'][-1]['content']}"
         self._answer(
