@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import hmac
+from datetime import timedelta
 from ipaddress import IPv4Network, IPv6Network, ip_network
 from pathlib import Path
 from typing import Annotated, Literal, Self
@@ -12,6 +13,7 @@ from pydantic import Field, FilePath, SecretStr, StringConstraints, field_valida
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from imrs_server.adapters.proxy import Proxy
+from imrs_server.domain.sync import MISSING_GRACE
 from imrs_server.transport.tokens import MIN_SECRET_BYTES
 
 Network = IPv4Network | IPv6Network
@@ -55,6 +57,11 @@ class Settings(TokenSettings):
     database_url: SecretStr = Field(description="DSN of a login that is a member of imrs_app and imrs_system")
     listen_database_url: SecretStr | None = Field(
         default=None, description="direct DSN for LISTEN where database_url goes through a pooler"
+    )
+    missing_grace: timedelta = Field(
+        MISSING_GRACE,
+        ge=timedelta(0),
+        description="how long a model stays routable that its provider no longer lists, such as 36:00:00",
     )
     poll_seconds: float = Field(2.0, gt=0, le=60, description="how long a lost notification may go unnoticed")
 

@@ -15,9 +15,11 @@ from imrs_server.index.refresher import Refresher
 from imrs_server.index.warm import Index
 from imrs_server.jobs.credentials import CredentialWatch
 from imrs_server.jobs.decision_log import DecisionLog
+from imrs_server.jobs.lifecycle import Lifecycle
 from imrs_server.jobs.orphans import OrphanSweep
 from imrs_server.jobs.partitions import PartitionLoop
 from imrs_server.jobs.rollup import Rollup
+from imrs_server.jobs.sync_schedule import SyncSchedule
 from imrs_server.storage.database import Database
 from imrs_server.transport.paging import Pager
 from imrs_server.transport.server import Server
@@ -40,6 +42,7 @@ from imrs_server.use_cases.performance import PerformanceReport
 from imrs_server.use_cases.preferences import Preferences
 from imrs_server.use_cases.provider_checks import ProviderChecks
 from imrs_server.use_cases.providers import Providers
+from imrs_server.use_cases.revert import Reverts
 from imrs_server.use_cases.route import Router
 from imrs_server.use_cases.status import StatusReport
 from imrs_server.use_cases.sync import Sync
@@ -128,7 +131,13 @@ class App:
         self.provider_checks = ProviderChecks(
             self.database, self.vault, provider_client(settings, rules, tries=1)
         )
-        self.sync = Sync(self.database, self.vault, provider_client(settings, rules))
+        grace = settings.missing_grace
+        client = provider_client(settings, rules)
+        self.sync = Sync(self.database, self.vault, client, missing_grace=grace)
+        self._parts += (
+            Lifecycle(self.database, missing_grace=grace),
+            SyncSchedule(self.database, self.sync),
+        )
         self.catalog = Catalog(self.database)
         self.agents = Agents(self.database)
         self.router = Router(self.index, self.decisions.offer)
@@ -149,6 +158,7 @@ class App:
             providers=self.providers,
             provider_checks=self.provider_checks,
             sync=self.sync,
+            reverts=Reverts(self.database),
             tenants=Tenants(self.database),
             agents=self.agents,
             agent_models=self.agent_models,

@@ -77,3 +77,8 @@ class Principal:
     def acts_only_as_agent(self) -> bool:
         """Whether the agent role is the strongest one held."""
         return Role.AGENT in self.roles and self.roles.isdisjoint({Role.PLATFORM_ADMIN, Role.TENANT_ADMIN})
+
+
+def system(job: str) -> Principal:
+    """The server itself, at one of its own jobs; the audit log names it so."""
+    return Principal(subject=f"imrs:{job}", tenant_id=None, roles=frozenset({Role.PLATFORM_ADMIN}))

@@ -5,12 +5,16 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from psycopg.types.json import Jsonb
+
+from imrs_client.ids import new_id
 from imrs_server.domain.sync import ModelChange
 from imrs_server.storage import sql
 from imrs_server.storage.listing import Listing
 from imrs_server.storage.shape import shape
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from datetime import datetime
 
     from imrs_server.domain.listing import Page, PageRequest
@@ -23,6 +27,12 @@ _LISTING = Listing(
     orders={"create_time": ("create_time", "timestamptz"), "change_id": ("change_id", "uuid")},
     hidden=frozenset({"change_id"}),
 )
+
+
+def log(tx: Tx, changes: Sequence[ModelChange]) -> None:
+    """Note changes that no list brought; the time of all of them is now."""
+    rows = [{**shape(ModelChange).json(each), "change_id": str(new_id())} for each in changes]
+    Q.log.run(tx, changes=Jsonb(rows))
 
 
 def list_page(

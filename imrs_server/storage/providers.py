@@ -82,6 +82,11 @@ def record_sync(tx: Tx, provider_id: str, *, synced_time: datetime | None, error
     Q.record_sync.run(tx, provider_id=provider_id, synced_time=synced_time, error=error)
 
 
+def due(tx: Tx) -> list[str]:
+    """The providers whose next scheduled sync should have started, the longest waiting first."""
+    return Q.due.all(tx, lambda row: str(row["provider_id"]))
+
+
 def _columns(provider: Provider) -> dict[str, Any]:
     return {
         "provider_id": provider.provider_id,

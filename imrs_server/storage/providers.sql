@@ -43,5 +43,22 @@ where (%(provider_type)s::text is null or provider_type = %(provider_type)s)
 
 -- name: record_sync
 update providers
-set last_synced_time = coalesce(%(synced_time)s, last_synced_time), last_sync_error = %(error)s
+set last_synced_time = coalesce(%(synced_time)s, last_synced_time), last_sync_error = %(error)s,
+    last_attempt_time = now(), sync_failures = case when %(error)s = '' then 0 else sync_failures + 1 end
 where provider_id = %(provider_id)s
+
+-- name: due
+select provider_id
+from providers
+where state = 'ACTIVE' and sync_interval is not null and (
+    last_attempt_time is null or last_attempt_time + case
+        when sync_failures > 0 then least(
+            -- From a minute on, twice as long each time, until it is as rare as any sync, or hourly.
+            least(sync_interval, interval '1 minute') * power(2, least(sync_failures, 20) - 1),
+            greatest(sync_interval, interval '1 hour')
+        )
+        -- Up to a tenth more, so that providers of one interval drift apart; the same for whoever computes it.
+        else sync_interval * (1 + mod(abs(hashtext(provider_id || last_attempt_time::text)::bigint), 1000) / 10000.0)
+    end <= now()
+)
+order by last_attempt_time nulls first, provider_id

@@ -9,10 +9,10 @@ from __future__ import annotations
 import json
 import tempfile
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any, Self
 
-from imrs_server.domain.sync import MAX_PREVIEWED, MISSING_GRACE, ModelChange
+from imrs_server.domain.sync import MAX_PREVIEWED, ModelChange
 from imrs_server.storage import sql
 from imrs_server.storage.shape import shape
 
@@ -86,10 +86,13 @@ def stage(tx: Tx, spool: Spool) -> None:
     Q.analyze_items.run(tx)
 
 
-def compare(tx: Tx, provider_id: str) -> Comparison:
-    """Find out what differs; an admin's word, and a deletion, stand against the list."""
+def compare(tx: Tx, provider_id: str, missing_grace: timedelta) -> Comparison:
+    """Find out what differs; an admin's word, and a deletion, stand against the list.
+
+    A model that is missing for longer than the grace counts as gone.
+    """
     Q.create_plan.run(tx)
-    Q.plan.run(tx, provider_id=provider_id, missing_grace=MISSING_GRACE)
+    Q.plan.run(tx, provider_id=provider_id, missing_grace=missing_grace)
     found = Q.counts.one(tx, shape(Comparison))
     assert found is not None
     return found

@@ -76,7 +76,16 @@ with same as materialized (
     select coalesce(known.model_id, %(provider_id)s || '/' || external_id) as model_id, external_id,
         listed.fields is not null as listed, known.lifecycle as was, known.missing_since, known.synced_time,
         known.delete_time, known.fields as before,
-        coalesce(listed.fields || kept.fields || kept.provenance, listed.fields, known.fields) as after
+        coalesce(
+            listed.fields || kept.fields || kept.provenance || case
+                -- The tier follows from the prices, so it stays where they stay.
+                when known.fields -> 'provenance' ->> 'price_state' = 'CURATED'
+                    and not (listed.fields -> 'provenance') ? 'price_state'
+                    then jsonb_build_object('cost_tier', known.fields -> 'cost_tier')
+                else '{}'
+            end,
+            listed.fields, known.fields
+        ) as after
     from listed
     full join known using (external_id)
     left join lateral (

@@ -6,6 +6,7 @@ from contextlib import suppress
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from imrs_server.adapters import curated
 from imrs_server.adapters.providers import speaking
 from imrs_server.adapters.providers.dialect import Access
 from imrs_server.adapters.providers.listing import Listing
@@ -20,12 +21,13 @@ from imrs_server.domain.errors import (
 )
 from imrs_server.domain.principal import Role
 from imrs_server.domain.provider import State
-from imrs_server.domain.sync import Stage, SyncProgress, SyncResult
+from imrs_server.domain.sync import MISSING_GRACE, Stage, SyncProgress, SyncResult
 from imrs_server.storage import audit, changes, exclusive, providers, sync
 from imrs_server.use_cases import catalogue_feed
 
 if TYPE_CHECKING:
-    from collections.abc import Generator, Iterable, Iterator
+    from collections.abc import Callable, Generator, Iterable, Iterator
+    from datetime import timedelta
 
     from imrs_server.adapters.http import GuardedClient
     from imrs_server.adapters.vault import Vault
@@ -42,12 +44,19 @@ class Sync:
     """One sync of a provider at a time; whatever fails leaves the catalogue as it was."""
 
     def __init__(
-        self, database: Database, vault: Vault, client: GuardedClient, *, deadline_seconds: float = 60.0
+        self,
+        database: Database,
+        vault: Vault,
+        client: GuardedClient,
+        *,
+        deadline_seconds: float = 60.0,
+        missing_grace: timedelta = MISSING_GRACE,
     ) -> None:
         self._database = database
         self._vault = vault
         self._client = client
         self._deadline_seconds = deadline_seconds
+        self._missing_grace = missing_grace
 
     def run(
         self, who: Principal, provider_id: str, *, validate_only: bool = False, force: bool = False
@@ -80,7 +89,8 @@ class Sync:
         who.require(Role.PLATFORM_ADMIN)
         with self._database.transaction() as tx:
             provider = _existing(providers.get(tx, provider_id), provider_id)
-        *_, done = self._take(who, provider, _AtHand(models), validate_only=False, force=False)
+        at_hand = _AtHand(models)
+        *_, done = self._take(who, provider, at_hand, _as_it_is, validate_only=False, force=False)
         return done
 
     def _run(
@@ -90,13 +100,15 @@ class Sync:
         listing = Listing(
             self._client, speaking(provider.dialect), access, deadline_seconds=self._deadline_seconds
         )
-        yield from self._take(who, provider, listing, validate_only=validate_only, force=force)
+        completed = curated.of(provider).completed
+        yield from self._take(who, provider, listing, completed, validate_only=validate_only, force=force)
 
     def _take(
         self,
         who: Principal,
         provider: Provider,
         listing: Listing | _AtHand,
+        completed: Callable[[DiscoveredModel], DiscoveredModel],
         *,
         validate_only: bool,
         force: bool,
@@ -104,7 +116,7 @@ class Sync:
         with sync.Spool() as spool:
             yield SyncProgress(stage=Stage.FETCHING)
             for model in listing:
-                spool.add(model)
+                spool.add(completed(model))
                 if listing.discovered % PROGRESS_EVERY == 0:
                     yield SyncProgress(stage=Stage.FETCHING, models_discovered=listing.discovered)
             yield SyncProgress(stage=Stage.COMPARING, models_discovered=listing.discovered)
@@ -112,7 +124,7 @@ class Sync:
                 yield SyncProgress(stage=Stage.WRITING, models_discovered=listing.discovered)
             with self._database.system() as tx:
                 held = _existing(providers.lock(tx, provider.provider_id), provider.provider_id)
-                done = _compare(tx, held, spool, listing, force=force)
+                done = _compare(tx, held, spool, listing, self._missing_grace, force=force)
                 done = _preview(tx, done) if validate_only else _write(tx, who, held, done)
         yield done
 
@@ -143,11 +155,21 @@ class _AtHand:
             yield model
 
 
+def _as_it_is(model: DiscoveredModel) -> DiscoveredModel:
+    return model
+
+
 def _compare(
-    tx: Tx, provider: Provider, spool: sync.Spool, listing: Listing | _AtHand, *, force: bool
+    tx: Tx,
+    provider: Provider,
+    spool: sync.Spool,
+    listing: Listing | _AtHand,
+    missing_grace: timedelta,
+    *,
+    force: bool,
 ) -> SyncProgress:
     sync.stage(tx, spool)
-    found = sync.compare(tx, provider.provider_id)
+    found = sync.compare(tx, provider.provider_id, missing_grace)
     if found.dropping * 2 > found.known and not force:
         raise SyncSuspicious(provider_id=provider.provider_id, missing=found.dropping, known=found.known)
     valid = listing.discovered - listing.invalid

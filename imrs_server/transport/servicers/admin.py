@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from imrs_server.use_cases.preferences import Preferences
     from imrs_server.use_cases.provider_checks import ProviderChecks
     from imrs_server.use_cases.providers import Providers
+    from imrs_server.use_cases.revert import Reverts
     from imrs_server.use_cases.status import StatusReport
     from imrs_server.use_cases.sync import Sync
     from imrs_server.use_cases.tenants import Tenants
@@ -52,6 +53,7 @@ class AdminServicer(
         providers: Providers,
         provider_checks: ProviderChecks,
         sync: Sync,
+        reverts: Reverts,
         tenants: Tenants,
         agents: Agents,
         agent_models: AgentModels,
@@ -65,6 +67,7 @@ class AdminServicer(
         self.providers = providers
         self.provider_checks = provider_checks
         self.sync = sync
+        self.reverts = reverts
         self.tenants = tenants
         self.agents = agents
         self.agent_models = agent_models

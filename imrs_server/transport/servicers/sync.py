@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from contextlib import closing
+from datetime import UTC
 from typing import TYPE_CHECKING
 
 from imrs_server.domain.written import Written
@@ -15,6 +16,7 @@ if TYPE_CHECKING:
     import grpc
 
     from imrs_client import v1 as pb
+    from imrs_server.use_cases.revert import Reverts
     from imrs_server.use_cases.sync import Sync
 
 
@@ -22,6 +24,7 @@ class SyncMethods:
     """What AdminService says about syncs."""
 
     sync: Sync
+    reverts: Reverts
 
     def SyncProvider(
         self, request: pb.SyncProviderRequest, context: grpc.ServicerContext
@@ -35,3 +38,8 @@ class SyncMethods:
                 if step.revision is not None:
                     committed(context, Written(step, step.revision))
                 yield convert.to_progress(step)
+
+    def RevertSync(self, request: pb.RevertSyncRequest, context: grpc.ServicerContext) -> pb.SyncResult:
+        synced_time = request.synced_time.ToDatetime(UTC)
+        written = self.reverts.revert(who(), request.provider_id, synced_time)
+        return convert.to_result(committed(context, written))

@@ -18,6 +18,7 @@ from imrs_server.use_cases.providers import Providers
 from imrs_server.use_cases.sync import Sync
 from tests.support.principals import PLATFORM
 from tests.support.provider import FakeProvider
+from tests.support.synced import Synced
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -60,11 +61,18 @@ def upstream() -> Iterator[FakeProvider]:
 def add_provider(db: Database, keys: Vault) -> Callable[..., Provider]:
     """Create a provider, with a key unless told otherwise."""
 
-    def add(provider_id: str, api_base: str, *, dialect: str = "openrouter", key: bool = True) -> Provider:
+    def add(
+        provider_id: str,
+        api_base: str,
+        *,
+        dialect: str = "openrouter",
+        kind: ProviderType = ProviderType.CUSTOM,
+        key: bool = True,
+    ) -> Provider:
         wanted = Provider(
             provider_id=provider_id,
             display_name=provider_id,
-            provider_type=ProviderType.CUSTOM,
+            provider_type=kind,
             dialect=dialect,
             api_base=api_base,
             models_endpoint="/models",
@@ -73,3 +81,14 @@ def add_provider(db: Database, keys: Vault) -> Callable[..., Provider]:
         return Providers(db, keys, LOOPBACK).create(PLATFORM, wanted, secret).value
 
     return add
+
+
+@pytest.fixture
+def synced(
+    add_provider: Callable[..., Provider], upstream: FakeProvider, sync: Sync, catalog: Catalog
+) -> Synced:
+    """A provider that lists four models."""
+    add_provider("or", upstream.url)
+    found = Synced(provider_id="or", sync=sync, catalog=catalog, upstream=upstream)
+    found.lists("a", "b", "c", "d")
+    return found
