@@ -6,7 +6,7 @@ COMPILE := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --gen
 	--no-emit-package imrs-client --no-header --no-annotate
 
 .DEFAULT_GOAL := help
-.PHONY: help run test lint format gen gen-check breaking lock bench clean
+.PHONY: help run test test-litellm lint format gen gen-check breaking lock bench clean
 
 help:  ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -16,6 +16,9 @@ run: .venv/run.stamp  ## start everything for development; ARGS="--port 9000" is
 
 test: .venv/test.stamp  ## run the test suite; ARGS="-k sync" is passed on
 	$(BIN)/pytest -n 2 --dist worksteal $(ARGS)
+
+test-litellm: .venv/test.stamp .venv-litellm/stamp  ## sync from a real LiteLLM proxy (600 MB to install)
+	IMRS_TEST_LITELLM=.venv-litellm/bin/litellm $(BIN)/pytest tests/integration/catalogue/test_litellm.py $(ARGS)
 
 lint: .venv/test.stamp gen-check breaking  ## style, types, import directions, protos, generated code
 	$(BIN)/ruff check
@@ -47,12 +50,13 @@ lock: | .venv/bin/pip  ## renew requirements/*.txt
 	$(COMPILE) pyproject.toml --extra dev --group build -o requirements/run.txt
 	$(COMPILE) pyproject.toml --extra dev --group build --group test --group lint -c requirements/run.txt -o requirements/test.txt
 	$(COMPILE) --group gen -o requirements/gen.txt
+	$(COMPILE) --group litellm -o requirements/litellm.txt
 
 bench: .venv/test.stamp  ## measure; ONLY=name,name runs a part
 	$(BIN)/python -m benchmarks $(if $(ONLY),--only $(ONLY))
 
 clean:  ## remove environments and what tools left behind; data in .imrs/ stays
-	rm -rf .venv .venv-gen build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+	rm -rf .venv .venv-gen .venv-litellm build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
 
 .venv/bin/pip:
 	$(PYTHON) -c 'import sys; sys.exit(not (3, 11) <= sys.version_info < (3, 14))' \
@@ -67,6 +71,11 @@ clean:  ## remove environments and what tools left behind; data in .imrs/ stays
 
 .venv/test.stamp: .venv/run.stamp requirements/test.txt
 	$(INSTALL) -r requirements/test.txt
+	touch $@
+
+.venv-litellm/stamp: requirements/litellm.txt
+	$(PYTHON) -m venv .venv-litellm
+	.venv-litellm/bin/pip install --quiet --disable-pip-version-check --require-hashes -r requirements/litellm.txt
 	touch $@
 
 .venv-gen/stamp: requirements/gen.txt
