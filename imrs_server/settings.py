@@ -33,6 +33,14 @@ class TokenSettings(BaseSettings):
     )
     jwt_issuer: str = Field("imrs", description="`iss` of every token")
     jwt_audience: str = Field("imrs", description="`aud` of every token")
+    jwks_url: str = Field(
+        default="", description="where an identity provider publishes its keys; its tokens count too"
+    )
+    jwks_file: FilePath | None = Field(default=None, description="the same as a file, in place of a URL")
+    jwks_issuer: str = Field(default="", description="`iss` of the identity provider's tokens; else as above")
+    jwks_audience: str = Field(
+        default="", description="`aud` of the identity provider's tokens; else as above"
+    )
 
     @field_validator("jwt_secrets", mode="before")
     @classmethod

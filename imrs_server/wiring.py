@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import threading
+from functools import partial
 from typing import TYPE_CHECKING, Protocol, Self
 
 import structlog
 
+from imrs_server.adapters import jwks
 from imrs_server.adapters.addresses import AddressRules
 from imrs_server.adapters.http import GuardedClient, Timing
+from imrs_server.adapters.jwks import Jwks
 from imrs_server.adapters.vault import Vault, VaultAuth
 from imrs_server.domain import scoring
 from imrs_server.index.refresher import Refresher
@@ -27,7 +30,7 @@ from imrs_server.transport.servicers.admin import AdminServicer
 from imrs_server.transport.servicers.catalog import CatalogServicer
 from imrs_server.transport.servicers.feedback import FeedbackServicer
 from imrs_server.transport.servicers.route import RouteServicer
-from imrs_server.transport.tokens import Trust, Verifier
+from imrs_server.transport.tokens import Trust, Verifier, sign
 from imrs_server.use_cases.agent_keys import AgentKeys
 from imrs_server.use_cases.agent_models import AgentModels
 from imrs_server.use_cases.agents import Agents
@@ -47,6 +50,7 @@ from imrs_server.use_cases.route import Router
 from imrs_server.use_cases.status import StatusReport
 from imrs_server.use_cases.sync import Sync
 from imrs_server.use_cases.tenants import Tenants
+from imrs_server.use_cases.tokens import Tokens
 
 if TYPE_CHECKING:
     from types import TracebackType
@@ -66,7 +70,18 @@ def trust(settings: TokenSettings) -> Trust:
         secrets=tuple(each.get_secret_value().encode() for each in settings.jwt_secrets),
         issuer=settings.jwt_issuer,
         audience=settings.jwt_audience,
+        public_issuer=settings.jwks_issuer,
+        public_audience=settings.jwks_audience,
     )
+
+
+def key_set(settings: TokenSettings, rules: AddressRules) -> Jwks | None:
+    """The keys of an identity provider, where one is configured. Raises AddressForbidden."""
+    if settings.jwks_file is not None:
+        return Jwks(jwks.from_file(settings.jwks_file))
+    if settings.jwks_url:
+        return Jwks(jwks.from_url(GuardedClient(rules, timing=Timing(tries=1)), settings.jwks_url))
+    return None
 
 
 def vault(settings: Settings) -> Vault:
@@ -118,7 +133,17 @@ class App:
         self._rollup = Rollup(self.database)
         self._partitions = PartitionLoop(self.database)
 
+        keys = key_set(settings, rules)
+        self._verifier = Verifier(
+            trust(settings),
+            find_key=keys.find if keys else lambda _: None,
+            revoked=self.index.revoked,
+        )
+        if keys:
+            keys.changed = self._verifier.forget
+
         self._parts: tuple[_Part, ...] = (
+            *((keys,) if keys else ()),
             self._refresher,
             self._partitions,
             self.decisions,
@@ -160,6 +185,7 @@ class App:
             sync=self.sync,
             reverts=Reverts(self.database),
             tenants=Tenants(self.database),
+            tokens=Tokens(self.database, partial(sign, trust(settings))),
             agents=self.agents,
             agent_models=self.agent_models,
             agent_keys=AgentKeys(self.database, self.vault),
@@ -171,7 +197,7 @@ class App:
         )
         return Server(
             settings.grpc_addr,
-            verifier=Verifier(trust(settings)),
+            verifier=self._verifier,
             servicers={
                 "imrs.v1.AdminService": admin,
                 "imrs.v1.CatalogService": CatalogServicer(self.catalog, pager),

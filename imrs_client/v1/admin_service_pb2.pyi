@@ -510,7 +510,7 @@ class IssueTokenRequest(_message.Message):
 
     @_builtins.property
     def ttl(self) -> _duration_pb2.Duration:
-        """Optional. How long the token is good, 1 second to 366 days; unset means 1 hour."""
+        """Optional. How long the token is good, 1 second to 366 days; unset means 12 hours."""
 
     def __init__(
         self,

@@ -1,12 +1,17 @@
-"""JWTs: issued for people and agents, verified once and then remembered."""
+"""JWTs: issued for people and agents, verified once and then remembered.
+
+HS256 is for the secrets of this service, RS256, ES256 and EdDSA for the keys of an identity provider; a key
+of one kind never verifies a token of the other, whatever the token says.
+"""
 
 from __future__ import annotations
 
 import hashlib
 import re
 import time
+from contextlib import suppress
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
@@ -19,7 +24,11 @@ from imrs_server.domain.principal import Principal, Role
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
+    from imrs_server.adapters.jwks import PublicKey
+    from imrs_server.domain.token import IssuedToken
+
 ALGORITHM = "HS256"
+PUBLIC_ALGORITHMS = frozenset({"RS256", "ES256", "EdDSA"})
 MAX_TOKEN_BYTES = 8192
 MIN_SECRET_BYTES = 32
 MAX_SUBJECT = 255
@@ -32,11 +41,16 @@ _AGENT_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Trust:
-    """Which tokens count. The first secret signs; further ones are still accepted, for rotation."""
+    """Which tokens count. The first secret signs; further ones are still accepted, for rotation.
+
+    ``public_issuer`` and ``public_audience`` are those of an identity provider's tokens; by default the same.
+    """
 
     secrets: tuple[bytes, ...]
     issuer: str = "imrs"
     audience: str = "imrs"
+    public_issuer: str = ""
+    public_audience: str = ""
 
     def __post_init__(self) -> None:
         if not self.secrets or any(len(each) < MIN_SECRET_BYTES for each in self.secrets):
@@ -52,8 +66,13 @@ def issue(
     tenant_id: UUID | None = None,
     agent_id: str | None = None,
     lifetime: timedelta = timedelta(hours=12),
+    token_id: UUID | None = None,
+    expire_time: datetime | None = None,
 ) -> str:
-    """Sign a token. Raises ValueError where role, tenant and agent do not fit together."""
+    """Sign a token that ends at ``expire_time``, else after ``lifetime``.
+
+    Raises ValueError where role, tenant and agent do not fit together.
+    """
     if tenant_id is None and set(roles) != {Role.PLATFORM_ADMIN}:
         msg = "only a platform admin's token may be without a tenant"
         raise ValueError(msg)
@@ -67,8 +86,8 @@ def issue(
         "iss": trust.issuer,
         "aud": trust.audience,
         "iat": now,
-        "exp": now + int(lifetime.total_seconds()),
-        "jti": str(new_id()),
+        "exp": int(expire_time.timestamp()) if expire_time else now + int(lifetime.total_seconds()),
+        "jti": str(token_id or new_id()),
     }
     if tenant_id is not None:
         claims["tenant_id"] = str(tenant_id)
@@ -77,16 +96,56 @@ def issue(
     return jwt.encode(claims, trust.secrets[0], algorithm=ALGORITHM)
 
 
-class Verifier:
-    """Turns tokens into principals. Verified ones are remembered for a minute at most, by their hash."""
+def sign(trust: Trust, token: IssuedToken) -> str:
+    """The JWT of a token that was noted."""
+    return issue(
+        trust,
+        roles=token.roles,
+        subject=token.subject,
+        tenant_id=token.tenant_id,
+        agent_id=token.agent_id or None,
+        token_id=token.token_id,
+        expire_time=token.expire_time,
+    )
 
-    def __init__(self, trust: Trust, clock: Callable[[], float] = time.time) -> None:
+
+def _no_key(_kid: str) -> None:
+    return None
+
+
+class Verifier:
+    """Turns tokens into principals. Verified ones are remembered for a minute at most, by their hash.
+
+    ``find_key`` gives the identity provider's key of a ``kid``; ``revoked`` the ids of revoked tokens, which
+    are asked for at every call, so that remembering does not keep one alive.
+    """
+
+    def __init__(
+        self,
+        trust: Trust,
+        clock: Callable[[], float] = time.time,
+        *,
+        find_key: Callable[[str], PublicKey | None] = _no_key,
+        revoked: Callable[[], frozenset[str]] = frozenset,
+    ) -> None:
         self._trust = trust
         self._clock = clock
+        self._find_key = find_key
+        self._revoked = revoked
         self._known: dict[bytes, tuple[Principal, float]] = {}
+
+    def forget(self) -> None:
+        """Check every token anew: keys have changed."""
+        self._known = {}
 
     def verify(self, token: str) -> Principal:
         """Raises TokenInvalid or TokenExpired, which never say which check failed."""
+        found = self._verified(token)
+        if found.token_id in self._revoked():
+            raise TokenInvalid
+        return found
+
+    def _verified(self, token: str) -> Principal:
         if len(token) > MAX_TOKEN_BYTES:
             raise TokenInvalid
         digest = hashlib.sha256(token.encode()).digest()
@@ -101,26 +160,47 @@ class Verifier:
         return principal
 
     def _claims(self, token: str) -> dict[str, Any]:
-        for secret in self._trust.secrets:
-            try:
-                found: dict[str, Any] = jwt.decode(
-                    token,
-                    secret,
-                    algorithms=[ALGORITHM],
-                    issuer=self._trust.issuer,
-                    audience=self._trust.audience,
-                    leeway=_LEEWAY_SECONDS,
-                    options={"require": ["exp", "iat", "sub", "iss", "aud", "jti"]},
+        trust = self._trust
+        try:
+            header = jwt.get_unverified_header(token)
+        except (jwt.InvalidTokenError, ValueError):
+            raise TokenInvalid from None
+        algorithm, kid = header.get("alg"), header.get("kid")
+        if algorithm == ALGORITHM:
+            for secret in trust.secrets:
+                with suppress(jwt.InvalidSignatureError):
+                    return _decoded(token, secret, ALGORITHM, trust.issuer, trust.audience)
+        elif isinstance(algorithm, str) and algorithm in PUBLIC_ALGORITHMS and isinstance(kid, str):
+            found = self._find_key(kid)
+            if found is not None and found.algorithm == algorithm:
+                issuer, audience = (
+                    trust.public_issuer or trust.issuer,
+                    trust.public_audience or trust.audience,
                 )
-            except jwt.ExpiredSignatureError:
-                raise TokenExpired from None
-            except jwt.InvalidSignatureError:
-                continue
-            except (jwt.InvalidTokenError, ValueError):
-                raise TokenInvalid from None
-            else:
-                return found
+                with suppress(jwt.InvalidSignatureError):
+                    return _decoded(token, found.key, found.algorithm, issuer, audience)
         raise TokenInvalid
+
+
+def _decoded(token: str, key: Any, algorithm: str, issuer: str, audience: str) -> dict[str, Any]:
+    """Raises jwt.InvalidSignatureError for another key's token, TokenExpired, and TokenInvalid."""
+    try:
+        found: dict[str, Any] = jwt.decode(
+            token,
+            key,
+            algorithms=[algorithm],
+            issuer=issuer,
+            audience=audience,
+            leeway=_LEEWAY_SECONDS,
+            options={"require": ["exp", "iat", "sub", "iss", "aud", "jti"]},
+        )
+    except jwt.ExpiredSignatureError:
+        raise TokenExpired from None
+    except jwt.InvalidSignatureError:
+        raise
+    except (jwt.InvalidTokenError, ValueError):
+        raise TokenInvalid from None
+    return found
 
 
 def _principal(claims: dict[str, Any]) -> Principal:

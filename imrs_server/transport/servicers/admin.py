@@ -15,6 +15,7 @@ from imrs_server.transport.servicers.providers import ProviderMethods
 from imrs_server.transport.servicers.status import StatusMethods
 from imrs_server.transport.servicers.sync import SyncMethods
 from imrs_server.transport.servicers.tenants import TenantMethods
+from imrs_server.transport.servicers.tokens import TokenMethods
 
 if TYPE_CHECKING:
     from imrs_server.transport.paging import Pager
@@ -30,12 +31,14 @@ if TYPE_CHECKING:
     from imrs_server.use_cases.status import StatusReport
     from imrs_server.use_cases.sync import Sync
     from imrs_server.use_cases.tenants import Tenants
+    from imrs_server.use_cases.tokens import Tokens
 
 
 class AdminServicer(
     ProviderMethods,
     SyncMethods,
     TenantMethods,
+    TokenMethods,
     AgentMethods,
     AgentModelMethods,
     AgentKeyMethods,
@@ -55,6 +58,7 @@ class AdminServicer(
         sync: Sync,
         reverts: Reverts,
         tenants: Tenants,
+        tokens: Tokens,
         agents: Agents,
         agent_models: AgentModels,
         agent_keys: AgentKeys,
@@ -69,6 +73,7 @@ class AdminServicer(
         self.sync = sync
         self.reverts = reverts
         self.tenants = tenants
+        self.tokens = tokens
         self.agents = agents
         self.agent_models = agent_models
         self.agent_keys = agent_keys
