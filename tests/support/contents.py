@@ -5,6 +5,8 @@ from __future__ import annotations
 import psycopg
 from psycopg import sql
 
+from tests.support.waiting import eventually
+
 # Where the roll-up has got to moves by itself.
 MOVING = frozenset({"rollup_state"})
 
@@ -13,6 +15,17 @@ _TABLES = """
     where relnamespace = 'public'::regnamespace and relkind in ('r', 'p') and not relispartition
 """
 _ROWS = "select count(*), coalesce(md5(string_agg(t::text, '|' order by t::text)), '') from {} as t"
+
+_COUNTED = """
+    select from rollup_state
+    where name = 'feedback' and not exists (select from feedback where feedback.xid >= rollup_state.xid)
+"""
+
+
+def counted(dsn: str) -> None:
+    """Wait until the roll-up has counted every vote there is: until then it writes by itself."""
+    with psycopg.connect(dsn, autocommit=True) as connection:
+        eventually(lambda: connection.execute(_COUNTED).fetchone() is not None)
 
 
 def contents(dsn: str) -> dict[str, tuple[int, str]]:

@@ -8,7 +8,6 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import grpc
-import psycopg
 import pytest
 
 from imrs_client import ImrsClient, ImrsError
@@ -28,9 +27,8 @@ from imrs_client.v1 import (
     UpdateProviderRequest,
 )
 from imrs_server.domain.principal import Role
-from tests.support.contents import contents
+from tests.support.contents import contents, counted
 from tests.support.service import Service
-from tests.support.waiting import eventually
 
 REASONS = frozenset(ErrorReason.keys())
 API = "https://models.example.com/v1"
@@ -111,21 +109,8 @@ def furnished(service: Service, dsn: str) -> World:
         foreign_decision_id=decision.decision_id,
         foreign_rule_id=rule.rule_id,
     )
-    settled(found)
+    counted(dsn)
     return found
-
-
-def settled(world: World) -> None:
-    """Wait until the roll-up has counted every vote: it writes too."""
-    eventually(lambda: _is_counted(world.dsn), SECONDS)
-
-
-def _is_counted(dsn: str) -> bool:
-    with psycopg.connect(dsn) as connection:
-        behind = connection.execute(
-            "select from feedback where xid >= coalesce((select max(xid) from rollup_state), '0')"
-        )
-        return behind.fetchone() is None
 
 
 def refused(world: World, call: Call) -> ImrsError:

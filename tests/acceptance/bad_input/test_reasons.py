@@ -23,6 +23,7 @@ from imrs_client.v1 import (
     UpdateModelRequest,
     UpdateProviderRequest,
 )
+from tests.support.contents import counted
 from tests.support.refusals import (
     API,
     MISSING,
@@ -36,7 +37,6 @@ from tests.support.refusals import (
     record,
     refused,
     route,
-    settled,
 )
 
 REFUSED: list[tuple[str, Call, str, str]] = [
@@ -160,7 +160,7 @@ def test_what_a_disabled_provider_removes_is_counted(world: World) -> None:
 def test_a_repeat_gets_the_first_answer_again(world: World) -> None:
     once = rate("user", rating=0.25, comment="so so", request_id="twice")
     first = once(world)
-    settled(world)
+    counted(world.dsn)
     before = world.stored
     assert once(world) == first
     assert world.stored == before
@@ -168,4 +168,4 @@ def test_a_repeat_gets_the_first_answer_again(world: World) -> None:
     assert (error.reason, error.metadata) == ("IDEMPOTENCY_MISMATCH", {"request_id": "twice"})
     # Of somebody else, the same request_id is another one.
     assert rate("tenant", rating=0.75, comment="so so", request_id="twice")(world).rating == 0.75
-    settled(world)
+    counted(world.dsn)
