@@ -17,6 +17,7 @@ from imrs_server.console.process import Console
 from imrs_server.embedded.openbao import OpenBao
 from imrs_server.embedded.postgres import Postgres
 from imrs_server.embedded.process import StartError
+from imrs_server.storage.migrate import SchemaError
 from imrs_server.telemetry import logs
 from imrs_server.wiring import App
 
@@ -53,6 +54,8 @@ def command(data_dir: Path, port: int, http_port: int, *, no_seed: bool) -> None
             click.echo("Stopping ...", err=True)
     except (StartError, AddressTaken) as error:
         raise click.ClickException(str(error)) from None
+    except SchemaError as error:
+        raise click.ClickException(f"{error} Or start anew without what is in {data_dir}.") from None
 
 
 def _steps(

@@ -5,11 +5,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 import grpc
-from google.rpc import error_details_pb2
 from grpc_health.v1 import health, health_pb2, health_pb2_grpc
-from grpc_reflection.v1alpha import reflection
 
 from imrs_client import v1
+from imrs_server.transport import reflection
 from imrs_server.transport.guard import Guard
 from imrs_server.transport.pools import Pools
 from imrs_server.transport.validation import validate
@@ -18,9 +17,6 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from imrs_server.transport.tokens import Verifier
-
-# Importing it puts google/rpc/error_details.proto where reflection finds it: grpcurl then prints details.
-assert error_details_pb2.DESCRIPTOR is not None
 
 SERVICES: Mapping[str, tuple[Any, Any]] = {
     "imrs.v1.AdminService": (v1.AdminServiceServicer, v1.add_AdminServiceServicer_to_server),
@@ -70,8 +66,7 @@ class Server:
         health_pb2_grpc.add_HealthServicer_to_server(self._health, self._server)
         self.ready(serving=False)
         if with_reflection:
-            names = (*SERVICES, health.SERVICE_NAME, reflection.SERVICE_NAME)
-            reflection.enable_server_reflection(names, self._server)
+            reflection.add((*SERVICES, health.SERVICE_NAME), self._server)
         self.port = self._server.add_insecure_port(address)
 
     def start(self) -> None:

@@ -127,7 +127,7 @@ def test_ctrl_c_ends_everything_and_the_next_start_finds_the_data(
         family = dev.family
         assert len(family) > 8
         assert dev.signal(signal.SIGINT) == 0
-        assert all(map(is_gone, family))
+        eventually(lambda: all(map(is_gone, family)))
         assert not dev.file.exists()
         assert "Traceback" not in dev.errors
     with running(folder, "--no-seed") as dev:
@@ -171,6 +171,6 @@ def test_ctrl_c_during_the_start_gives_it_up(folder: Path) -> None:
         eventually(lambda: "Starting" in dev.errors)
         family = dev.family
         assert dev.signal(signal.SIGINT) == 0
-        assert all(map(is_gone, family))
+        eventually(lambda: all(map(is_gone, family)))
     assert not dev.output
     assert "Traceback" not in dev.errors
