@@ -30,6 +30,7 @@ WRITES = {
     "AdminService/UndeleteProvider": "before after",
     "AdminService/RotateProviderKey": "before after",
     "AdminService/SyncProvider": "after",
+    "AdminService/RevertSync": "before after",
     "AdminService/SetTenant": "after",
     "AdminService/CreateAgent": "after",
     "AdminService/UpdateAgent": "before after",
@@ -54,7 +55,7 @@ WRITES = {
     "AdminService/SetAgentKey": "after",
     "AdminService/DeleteAgentKey": "before",
     "AdminService/IssueToken": "after",
-    "AdminService/RevokeToken": "",
+    "AdminService/RevokeToken": "before after",
 }
 
 

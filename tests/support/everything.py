@@ -7,7 +7,7 @@ from itertools import count
 from typing import TYPE_CHECKING, Any
 from uuid import UUID, uuid4
 
-from google.protobuf import duration_pb2, timestamp_pb2
+from google.protobuf import duration_pb2
 
 from imrs_client import ImrsClient
 from imrs_client import v1 as pb
@@ -32,6 +32,7 @@ class Names:
     decision_id: str
     message_id: str
     feedback_id: str
+    token_id: str
 
     def new_agent(self, *, deleted: bool = False, pinned: bool = False, keyed: bool = False) -> str:
         return self.agent_id
@@ -41,6 +42,9 @@ class Names:
 
     def new_vote(self) -> str:
         return self.feedback_id
+
+    def new_token(self) -> str:
+        return self.token_id
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -73,6 +77,9 @@ class Home(Names):
             standing=True,
         )
         return self.admin.admin.EnableAgentModels(request).rule.rule_id
+
+    def new_token(self) -> str:
+        return self.admin.admin.IssueToken(pb.IssueTokenRequest(roles=["user"], subject="ann")).token_id
 
     def new_vote(self) -> str:
         return self.admin.rate(self.message_id, 1.0, user_id="user").feedback_id
@@ -140,6 +147,8 @@ def settle(service: Service, tenant_id: UUID, *, agent_id: str = "bot", mark: st
         tools_used=[mark] if mark else [],
         conversation_id=mark,
     )
+    token = pb.IssueTokenRequest(roles=["user"], subject=mark or "ann")
+    token_id = admin.admin.IssueToken(token).token_id
     vote = admin.rate(message_id, 0.5, user_id=mark or "u", comment=mark)
     return Home(
         admin=admin,
@@ -149,6 +158,7 @@ def settle(service: Service, tenant_id: UUID, *, agent_id: str = "bot", mark: st
         decision_id=decision.decision_id,
         message_id=message_id,
         feedback_id=vote.feedback_id,
+        token_id=token_id,
     )
 
 
@@ -197,9 +207,6 @@ def _endpoint() -> pb.Endpoint:
     return pb.Endpoint(endpoint_id="e", model_id=MODELS[0], base_url="http://127.0.0.1:9")
 
 
-_NOW = timestamp_pb2.Timestamp(seconds=1_800_000_000)
-_NOTHING = str(uuid4())
-
 _REQUESTS: dict[str, Callable[[Names, ImrsClient], Any]] = {
     "AdminService/CreateProvider": lambda _h, _p: pb.CreateProviderRequest(
         provider=pb.Provider(
@@ -220,14 +227,14 @@ _REQUESTS: dict[str, Callable[[Names, ImrsClient], Any]] = {
     ),
     "AdminService/CheckProvider": lambda _h, _p: pb.CheckProviderRequest(provider_id="p"),
     "AdminService/SyncProvider": lambda _h, _p: pb.SyncProviderRequest(provider_id="p", force=True),
-    "AdminService/RevertSync": lambda _h, _p: pb.RevertSyncRequest(provider_id="p", synced_time=_NOW),
+    "AdminService/RevertSync": lambda _h, p: _synced(p),
     "AdminService/SetTenant": lambda _h, _p: pb.SetTenantRequest(
         tenant=pb.Tenant(tenant_id=str(uuid4()), display_name="New")
     ),
     "AdminService/ListTenants": lambda _h, _p: pb.ListTenantsRequest(),
     "AdminService/IssueToken": lambda _h, _p: pb.IssueTokenRequest(roles=["user"], subject="ann"),
     "AdminService/ListTokens": lambda _h, _p: pb.ListTokensRequest(),
-    "AdminService/RevokeToken": lambda _h, _p: pb.RevokeTokenRequest(token_id=_NOTHING),
+    "AdminService/RevokeToken": lambda h, _p: pb.RevokeTokenRequest(token_id=h.new_token()),
     "AdminService/CreateAgent": lambda _h, _p: pb.CreateAgentRequest(
         agent=pb.Agent(agent_id=f"agent-{next(_numbers)}")
     ),
@@ -338,6 +345,20 @@ def _deleted_provider(platform: ImrsClient) -> pb.UndeleteProviderRequest:
     provider_id = _provider(platform)
     platform.admin.DeleteProvider(pb.DeleteProviderRequest(provider_id=provider_id))
     return pb.UndeleteProviderRequest(provider_id=provider_id)
+
+
+def _synced(platform: ImrsClient) -> pb.RevertSyncRequest:
+    """A sync that brought something."""
+    provider = pb.Provider(
+        provider_id=f"p-{next(_numbers)}",
+        provider_type=pb.Provider.Type.CUSTOM,
+        dialect="vllm",
+        api_base=platform.admin.GetProvider(pb.GetProviderRequest(provider_id="p")).api_base,
+        models_endpoint="/models",
+    )
+    platform.admin.CreateProvider(pb.CreateProviderRequest(provider=provider))
+    *_, last = platform.admin.SyncProvider(pb.SyncProviderRequest(provider_id=provider.provider_id))
+    return pb.RevertSyncRequest(provider_id=provider.provider_id, synced_time=last.result.synced_time)
 
 
 def _deleted_model(platform: ImrsClient) -> pb.UndeleteModelRequest:
