@@ -47,8 +47,8 @@ breaking: .venv/test.stamp  ## compare the protos with the last release
 lock: | .venv/bin/pip  ## renew requirements/*.txt
 	$(BIN)/pip install --quiet --disable-pip-version-check uv
 	$(COMPILE) --group build -o requirements/build.txt
-	$(COMPILE) pyproject.toml --extra dev --group build -o requirements/run.txt
-	$(COMPILE) pyproject.toml --extra dev --group build --group test --group lint -c requirements/run.txt -o requirements/test.txt
+	$(COMPILE) pyproject.toml --extra dev --extra curated --group build -o requirements/run.txt
+	$(COMPILE) pyproject.toml --extra dev --extra curated --group build --group test --group lint -c requirements/run.txt -o requirements/test.txt
 	$(COMPILE) --group gen -o requirements/gen.txt
 	$(COMPILE) --group litellm -o requirements/litellm.txt
 

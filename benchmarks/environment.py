@@ -11,6 +11,9 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from imrs_server.cli.dev_environment import DATABASE
+from imrs_server.embedded.postgres import Postgres
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
@@ -19,7 +22,7 @@ START_SECONDS = 120
 
 @contextmanager
 def development(*arguments: str) -> Iterator[dict[str, str]]:
-    """Run ``imrs dev`` and yield what its dev.env says."""
+    """Run ``imrs dev`` and yield what its dev.env says, with DSN (of a superuser) and PID of the server."""
     with tempfile.TemporaryDirectory(prefix="imrs-bench-") as folder:
         command = [sys.executable, "-m", "imrs_server", "dev", "--data-dir", folder]
         command += ["--port", "0", "--http-port", "0", *arguments]
@@ -27,7 +30,8 @@ def development(*arguments: str) -> Iterator[dict[str, str]]:
         with log.open("wb") as output:
             process = subprocess.Popen(command, stdout=output, stderr=output)
         try:
-            yield _announced(Path(folder) / "dev.env", process, log)
+            said = _announced(Path(folder) / "dev.env", process, log)
+            yield {**said, "DSN": _dsn(Path(folder) / "postgres"), "PID": str(process.pid)}
         finally:
             process.send_signal(signal.SIGINT)
             process.wait()
@@ -40,3 +44,9 @@ def _announced(file: Path, process: subprocess.Popen[bytes], log: Path) -> dict[
             sys.exit(f"imrs dev did not start:\n{log.read_text()}")
         time.sleep(0.05)
     return dict(line.split("=", 1) for line in file.read_text().splitlines())
+
+
+def _dsn(folder: Path) -> str:
+    """PostgreSQL notes its port in the fourth line of the file."""
+    port = (folder / "data" / "postmaster.pid").read_text(encoding="utf-8").splitlines()[3]
+    return Postgres(folder, port=int(port)).dsn_of(DATABASE)

@@ -1,10 +1,11 @@
-"""SyncProvider of a real catalogue, served by a local HTTP server in OpenRouter's shape."""
+"""SyncProvider of a real catalogue, and of a huge one, from a local HTTP server in OpenRouter's shape."""
 
 from __future__ import annotations
 
 import time
 from contextlib import contextmanager
-from typing import TYPE_CHECKING
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from benchmarks.environment import development
 from benchmarks.rows import Row
@@ -14,7 +15,9 @@ from tests.support import catalogue
 from tests.support.provider import FakeProvider
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
+
+HUGE = 50_000
 
 
 def measure() -> list[Row]:
@@ -29,6 +32,11 @@ def measure() -> list[Row]:
             again, unchanged = _sync(client, "whole")
         with _provider(client, "thousand", catalogue.openrouter_body(items[:1000])):
             thousand, _ = _sync(client, "thousand")
+        before = _memory_mib(env["PID"])
+        with _provider(client, "huge", catalogue.openrouter_body(_repeated(items, HUGE))):
+            huge, added_huge = _sync(client, "huge")
+        grown = _memory_mib(env["PID"]) - before
+    assert added_huge.models_added == HUGE
     assert unchanged.models_unchanged == added.models_added
     count = added.models_added
     return [
@@ -41,7 +49,21 @@ def measure() -> list[Row]:
             ratio=first / again,
         ),
         Row(name="sync_thousand_s", value=thousand, unit="s for 1,000 models", bound="< 2 s"),
+        Row(name="sync_fifty_thousand_s", value=huge, unit="s for 50,000 models", bound="< 60 s"),
+        Row(name="sync_fifty_thousand_memory_mib", value=grown, unit="MiB more at most", bound="< 150 MiB"),
     ]
+
+
+def _repeated(items: Sequence[dict[str, Any]], count: int) -> list[dict[str, Any]]:
+    """So many different models of the same kinds."""
+    return [{**items[i % len(items)], "id": f"{items[i % len(items)]['id']}-{i}"} for i in range(count)]
+
+
+def _memory_mib(pid: str) -> float:
+    """The most memory that the process ever had."""
+    status = Path("/proc", pid, "status").read_text(encoding="ascii")
+    line = next(each for each in status.splitlines() if each.startswith("VmHWM:"))
+    return int(line.split()[1]) / 1024
 
 
 @contextmanager

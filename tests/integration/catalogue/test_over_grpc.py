@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 from google.protobuf.field_mask_pb2 import FieldMask
+from google.protobuf.timestamp_pb2 import Timestamp
 
 from imrs_client import Aborted, AlreadyExists, InvalidArgument, NotFound
 from imrs_client.v1 import (
@@ -21,6 +22,7 @@ from imrs_client.v1 import (
     ModelChange,
     ModelFilter,
     Provider,
+    RevertSyncRequest,
     SyncProgress,
     SyncProviderRequest,
     UndeleteModelRequest,
@@ -28,6 +30,7 @@ from imrs_client.v1 import (
 )
 from tests.support.catalogue import openrouter_body, openrouter_items
 from tests.support.service import Service, serving
+from tests.support.synced import item
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -128,6 +131,21 @@ def test_a_sync_streams_its_steps_and_its_history_can_be_read(
     diffs = {diff.field: diff for diff in changes[0].diffs}
     assert diffs["lifecycle"].after.string_value == "ACTIVE"
     assert diffs["lifecycle"].before.HasField("null_value")
+
+
+def test_a_sync_is_undone_by_its_time(service: Service, upstream: FakeProvider) -> None:
+    platform = service.platform
+    for names in ("ab", "abc"):
+        upstream.body = openrouter_body([item(name) for name in names])
+        *_, last = platform.admin.SyncProvider(SyncProviderRequest(provider_id="or"))
+    request = RevertSyncRequest(provider_id="or", synced_time=last.result.synced_time)
+    result = platform.admin.RevertSync(request)
+    assert (result.models_discovered, result.models_updated) == (1, 1)
+    assert service.tenant.catalog.GetModel(GetModelRequest(model_id="or/c")).lifecycle == Model.RETIRED
+    assert platform.admin.RevertSync(request).models_updated == 0
+    service.settled(platform)
+    with pytest.raises(InvalidArgument):
+        platform.admin.RevertSync(RevertSyncRequest(provider_id="or", synced_time=Timestamp(seconds=1)))
 
 
 def test_a_thousand_models_fit_into_one_page(service: Service, upstream: FakeProvider) -> None:
