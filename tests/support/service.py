@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
     from tests.conftest import Vault
 
-SECRET = "a secret of the tests, of more than 32 bytes"
+SECRET = "a secret of the tests of more than 32 bytes"
 
 
 def settings(database: str, vault: Vault, **changes: Any) -> Settings:
