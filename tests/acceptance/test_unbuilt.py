@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 # Whoever builds a method takes it off.
 UNBUILT = {
-    "AdminService": """IssueToken ListTokens RevokeToken SetEndpoint ListEndpoints DeleteEndpoint
+    "AdminService": """SetEndpoint ListEndpoints DeleteEndpoint
         LoadEndpoint UnloadEndpoint SetBudget ListBudgets DeleteBudget ApplyConfig ExportConfig""",
     "RouteService": "ReplayDecisions WatchAgent RecordDecisions Complete",
     "FeedbackService": "GetUsage",
