@@ -1,0 +1,112 @@
+"""The watch on Vault: what it looks at, how much of it, and when Vault hangs."""
+
+from __future__ import annotations
+
+import os
+import signal
+import time
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+import pytest
+
+from imrs_server.adapters.vault import Vault
+from imrs_server.domain.agent import Agent
+from imrs_server.domain.agent_key import AgentKey
+from imrs_server.domain.credential import CredentialPath
+from imrs_server.domain.secret import Secret
+from imrs_server.index.state import Enrolled, State
+from imrs_server.index.warm import Index
+from imrs_server.jobs.credentials import CredentialWatch
+from imrs_server.storage.index import Key
+from tests.support.schema import HERE
+from tests.support.state import PROVIDER, state
+from tests.support.vault_proxy import VaultProxy
+from tests.support.waiting import eventually
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from tests.conftest import Vault as Running
+
+AGENTS = 5
+
+
+@pytest.fixture
+def store(vault: Running) -> Iterator[Vault]:
+    made = Vault(vault.address, role_id=lambda: vault.role_id, secret_id=lambda: vault.secret_id)
+    yield made
+    made.close()
+
+
+def own(number: int) -> AgentKey:
+    return AgentKey(tenant_id=HERE, agent_id=f"a{number}", provider_id="p", key_version=1)
+
+
+def with_keys() -> State:
+    agents = {
+        Key(HERE, key.agent_id): Enrolled(Agent(agent_id=key.agent_id, tenant_id=HERE), keys=(key,))
+        for key in map(own, range(AGENTS))
+    }
+    return replace(state(), agents=agents)
+
+
+def test_without_an_index_there_is_nothing_to_look_for(store: Vault) -> None:
+    index = Index()
+    assert not CredentialWatch(store, index).turn()
+    index.confirm(state())
+    assert CredentialWatch(store, index).turn()
+
+
+def test_more_keys_of_agents_than_fit_into_a_turn_take_turns(store: Vault, vault: Running) -> None:
+    for number in range(AGENTS):
+        store.write(own(number).path, Secret("sk"))
+    index = Index()
+    index.confirm(with_keys())
+    looked: list[str] = []
+
+    def note(method: str, path: str) -> bool:
+        looked.extend([path] if "/metadata/" in path else [])
+        return True
+
+    with VaultProxy(vault.address) as proxy:
+        proxy.before = note
+        through = Vault(proxy.address, role_id=lambda: vault.role_id, secret_id=lambda: vault.secret_id)
+        watch = CredentialWatch(through, index, agent_keys_a_turn=2)
+        for _ in range(3):
+            looked.clear()
+            watch.turn()
+            assert len(looked) == 3  # the provider's, and two
+        assert len(index.vault.sightings) == 1 + AGENTS
+        assert all(index.vault.usable(own(number).path, 1) for number in range(AGENTS))
+
+        store.delete(own(3).path)
+        for _ in range(3):
+            watch.turn()
+        through.close()
+    gone = [number for number in range(AGENTS) if not index.vault.usable(own(number).path, 1)]
+    assert gone == [3]
+
+
+def test_a_vault_that_hangs_is_away_within_5_s_and_back_within_5_s(store: Vault, vault: Running) -> None:
+    store.write(CredentialPath("p"), Secret("sk"))
+    index = Index()
+    index.confirm(state())
+    watch = CredentialWatch(store, index)
+    watch.start()
+
+    def usable() -> bool:
+        return index.vault.provider(PROVIDER).credentials_ok
+
+    try:
+        eventually(lambda: bool(index.vault.sightings), 5)
+        os.kill(vault.server.pid, signal.SIGSTOP)
+        start = time.monotonic()
+        try:
+            eventually(lambda: not usable(), 5)
+        finally:
+            os.kill(vault.server.pid, signal.SIGCONT)
+        eventually(usable, 5)
+        assert time.monotonic() - start < 10
+    finally:
+        watch.stop()
