@@ -7,6 +7,7 @@ import time
 from typing import TYPE_CHECKING
 
 import psycopg
+from psycopg import sql
 
 from benchmarks.environment import development
 from benchmarks.rows import Row, percentile
@@ -38,6 +39,10 @@ MODELS = """
     from generate_series(1, %(count)s) as i, lateral (
         select 'lab' || md5(mod(i, 997)::text) || '/' || substr(md5(i::text), 1, 12) || '-' || i
     ) as n (name)
+"""
+INDEXES = """
+    select indexname, indexdef from pg_indexes
+    where tablename = 'models' and indexname not in (select conname from pg_constraint)
 """
 
 
@@ -79,7 +84,13 @@ REQUESTS: dict[str, Callable[[int], ListModelsRequest]] = {
 def _fill(dsn: str) -> None:
     with psycopg.connect(dsn, autocommit=True) as connection:
         connection.execute(PROVIDERS)
+        # Built once over all, the indexes take a fraction of the time that they take row by row.
+        indexes = connection.execute(INDEXES).fetchall()
+        for name, _ in indexes:
+            connection.execute(sql.SQL("drop index {}").format(sql.Identifier(name)))
         connection.execute(MODELS, {"count": COUNT})
+        for _, definition in indexes:
+            connection.execute(definition)
         connection.execute("vacuum analyze models")
 
 

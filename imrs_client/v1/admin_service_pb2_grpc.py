@@ -478,7 +478,9 @@ class AdminServiceServicer(object):
         raise NotImplementedError('Method not implemented!')
 
     def RevertSync(self, request, context):
-        """Undoes one sync: every field it changed that nobody has changed since gets its value back.
+        """Undoes one sync: every field it changed that nobody has changed since gets its value back, and what it added is
+        retired. Any sync in the history, and an undoing too; the next sync takes the provider's list anew. In the result,
+        `models_updated` counts what was put back, `models_unchanged` what has changed since.
 
         Callers: platform_admin.
 

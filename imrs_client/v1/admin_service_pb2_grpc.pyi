@@ -178,7 +178,9 @@ class AdminServiceStub:
     - UNAVAILABLE DATABASE_UNAVAILABLE: the database does not answer; see RetryInfo.
     """
     RevertSync: _grpc.UnaryUnaryMultiCallable[_admin_service_pb2.RevertSyncRequest, _provider_pb2.SyncResult]
-    """Undoes one sync: every field it changed that nobody has changed since gets its value back.
+    """Undoes one sync: every field it changed that nobody has changed since gets its value back, and what it added is
+    retired. Any sync in the history, and an undoing too; the next sync takes the provider's list anew. In the result,
+    `models_updated` counts what was put back, `models_unchanged` what has changed since.
 
     Callers: platform_admin.
 
@@ -826,7 +828,9 @@ class AdminServiceAsyncStub(AdminServiceStub):
     - UNAVAILABLE DATABASE_UNAVAILABLE: the database does not answer; see RetryInfo.
     """
     RevertSync: _aio.UnaryUnaryMultiCallable[_admin_service_pb2.RevertSyncRequest, _provider_pb2.SyncResult]  # type: ignore[assignment]
-    """Undoes one sync: every field it changed that nobody has changed since gets its value back.
+    """Undoes one sync: every field it changed that nobody has changed since gets its value back, and what it added is
+    retired. Any sync in the history, and an undoing too; the next sync takes the provider's list anew. In the result,
+    `models_updated` counts what was put back, `models_unchanged` what has changed since.
 
     Callers: platform_admin.
 
@@ -1521,7 +1525,9 @@ class AdminServiceServicer:
         request: _admin_service_pb2.RevertSyncRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_provider_pb2.SyncResult, _abc.Awaitable[_provider_pb2.SyncResult]]:
-        """Undoes one sync: every field it changed that nobody has changed since gets its value back.
+        """Undoes one sync: every field it changed that nobody has changed since gets its value back, and what it added is
+        retired. Any sync in the history, and an undoing too; the next sync takes the provider's list anew. In the result,
+        `models_updated` counts what was put back, `models_unchanged` what has changed since.
 
         Callers: platform_admin.
 

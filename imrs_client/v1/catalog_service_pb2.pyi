@@ -75,7 +75,7 @@ class ListModelsResponse(_message.Message):
     next_page_token: _builtins.str
     """Output only. Token of the next page; empty on the last."""
     total_size: _builtins.int
-    """Output only. How many there are on all pages."""
+    """Output only. How many there are on all pages; an estimate where counting takes long, from some 50,000 on."""
     @_builtins.property
     def models(self) -> _containers.RepeatedCompositeFieldContainer[_model_pb2.Model]:
         """Output only. The models of this page."""
