@@ -356,8 +356,8 @@ class AgentModel(_message.Message):
 
     @_builtins.property
     def value_sources(self) -> _containers.ScalarMap[_builtins.str, _builtins.str]:
-        """Output only. Where each value comes from: field (`parameters.temperature`) to GLOBAL, TENANT, MODEL,
-        CLASS, AGENT, RULE or AGENT_MODEL; set when `effective` was asked.
+        """Output only. Where each value comes from: field (`parameters.temperature`, `routing.scoring`) to BUILT_IN,
+        GLOBAL, TENANT, MODEL, CLASS, AGENT or AGENT_MODEL; set when `effective` was asked.
         """
 
     def __init__(
