@@ -56,7 +56,7 @@ def on(address: str, option: str, make: Callable[[], T]) -> T:
 
 def why(error: DatabaseUnavailable) -> str:
     """The error with PostgreSQL's words, for the operator: they name host and user, never a password."""
-    said = str(error.__cause__ or "").strip().rpartition("\n")[2]
+    said = str(error.__cause__ or "").strip().partition("\n")[0]
     return f"{error} {said}".strip()
 
 

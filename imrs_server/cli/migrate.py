@@ -12,7 +12,7 @@ from imrs_server.storage.database import MalformedDsn
 
 @click.command()
 @click.option(
-    "--database-url", envvar="IMRS_DATABASE_URL", required=True, help="DSN of the owner. [IMRS_DATABASE_URL]"
+    "--database-url", envvar="IMRS_DATABASE_URL", show_envvar=True, required=True, help="DSN of the owner."
 )
 @click.option("--down", type=click.IntRange(1), metavar="N", help="Undo the newest N migrations instead.")
 @click.option("--dry-run", is_flag=True, help="Only say what would be done.")

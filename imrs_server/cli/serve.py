@@ -6,13 +6,16 @@ import signal
 import threading
 
 import click
+import structlog
 
 from imrs_server.cli import environment
 from imrs_server.console.process import Console
-from imrs_server.domain.errors import DatabaseUnavailable
+from imrs_server.domain.errors import AddressForbidden, DatabaseUnavailable, InvalidRequest
 from imrs_server.storage import migrate
 from imrs_server.telemetry import logs
 from imrs_server.wiring import App
+
+log = structlog.get_logger()
 
 
 @click.command()
@@ -20,9 +23,6 @@ def command() -> None:
     """Serve gRPC on IMRS_GRPC_ADDR and health on IMRS_HTTP_ADDR until SIGTERM or Ctrl-C."""
     settings = environment.server()
     logs.configure(json=settings.log_format == "json", level=settings.log_level)
-    ending = threading.Event()
-    for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, lambda *_: ending.set())
     try:
         migrate.require_current(settings.database_url.get_secret_value())
     except migrate.SchemaError as error:
@@ -36,5 +36,11 @@ def command() -> None:
         )
     except environment.AddressTaken as error:
         raise click.ClickException(str(error)) from None
+    except (AddressForbidden, InvalidRequest) as error:
+        raise click.ClickException(f"IMRS_JWKS_URL: {error}") from None
+    ending = threading.Event()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, lambda *_: ending.set())
     with console, app:  # probes are answered until the last call has ended
+        log.info("console.started", address=console.address)
         ending.wait()
