@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import socket
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from time import monotonic
 from typing import TYPE_CHECKING
@@ -13,10 +14,13 @@ from imrs_server.adapters.vault import VaultState
 from imrs_server.domain.errors import DatabaseUnavailable
 from imrs_server.domain.listing import PageRequest
 from imrs_server.domain.principal import Role
+from imrs_server.domain.provider import State
 from imrs_server.domain.status import Component, Health, Replica, Status
 from imrs_server.storage import providers
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from imrs_server.adapters.vault import Vault
     from imrs_server.domain.principal import Principal
     from imrs_server.domain.provider import Provider
@@ -43,9 +47,10 @@ class StatusReport:
         self._vault = vault
         self._index = index
         self._start_time = datetime.now(UTC)
+        self._model_counts: dict[str, int] = {}
 
     def get(self, who: Principal) -> Status:
-        """The parts are asked now. With the database down, providers are as the index knows them."""
+        """The parts are asked now. With the database down, providers are as they were last known."""
         who.require(Role.PLATFORM_ADMIN)
         database, found = self._ask_database()
         index = self._index
@@ -53,7 +58,7 @@ class StatusReport:
             index_age=timedelta(seconds=index.age_seconds),
             database=database,
             vault=self._ask_vault(),
-            providers=tuple(found),
+            providers=tuple([index.vault.provider(each) for each in found]),
             replica=Replica(
                 replica_id=f"{socket.gethostname()}:{os.getpid()}",
                 version=imrs_server.__version__,
@@ -72,11 +77,16 @@ class StatusReport:
                     tx, PageRequest(size=MAX_PROVIDERS), provider_type=None, state=None, show_deleted=False
                 )
         except DatabaseUnavailable:
-            state = self._index.current
-            remembered = list(state.providers.values()) if state else []
             down = Component(health=Health.DOWN, detail="does not answer", latency_ms=_ms_since(start))
-            return down, remembered
+            return down, list(self._remembered())
+        self._model_counts = {each.provider_id: each.model_count for each in page.items}
         return Component(health=Health.UP, latency_ms=_ms_since(start)), page.items
+
+    def _remembered(self) -> Iterator[Provider]:
+        state = self._index.current
+        for each in state.providers.values() if state else ():
+            if each.state is not State.DELETED:
+                yield replace(each, model_count=self._model_counts.get(each.provider_id, 0))
 
     def _ask_vault(self) -> Component:
         start = monotonic()

@@ -338,15 +338,3 @@ def test_everything_else_names_its_level_too(make: Callable[..., Bot]) -> None:
             defaults=pb.Defaults(scope=pb.Defaults.Scope.TENANT), update_mask=FieldMask(paths=["routing"])
         )
     )
-
-
-def test_the_status_tells_of_the_server_and_what_it_needs(platform: ImrsClient) -> None:
-    status = platform.admin.GetStatus(pb.GetStatusRequest())
-    up = pb.ComponentStatus.State.UP
-    assert (status.database.state, status.vault.state) == (up, up)
-    assert status.listener_connected
-    assert status.index_revision >= platform.last_revision > 0
-    assert status.index_age.ToSeconds() < 10
-    assert [(each.provider_id, each.model_count) for each in status.providers] == [("p", len(MODELS))]
-    (replica,) = status.replicas
-    assert (replica.version, replica.index_revision) == (status.version, status.index_revision)
