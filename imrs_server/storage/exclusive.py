@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING
 
 import psycopg
@@ -36,6 +36,7 @@ def held(database: Database, name: str) -> Iterator[bool]:
         )
     except psycopg.OperationalError as error:
         raise DatabaseUnavailable from error
+    taken = False
     # Not its context manager: that would answer a broken connection with an exception at the end.
     try:
         try:
@@ -44,4 +45,8 @@ def held(database: Database, name: str) -> Iterator[bool]:
             raise DatabaseUnavailable from error
         yield taken
     finally:
+        # The server notices a closed connection some time later; who comes right after must find it free.
+        if taken:
+            with suppress(psycopg.Error):
+                Q.release.value(connection, name=name)
         connection.close()
