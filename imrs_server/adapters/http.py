@@ -40,6 +40,7 @@ for _name in ("httpx", "httpcore"):
 _ERROR_BODY_BYTES = 64 << 10
 _DOCUMENT_BYTES = 8 << 20
 _NOWHERE = "https://0.0.0.0:1/"
+_UNKNOWN_KEY = b"API_KEY_INVALID"
 _SPENT = (b"enforced_spend_limit_reached", b"insufficient_quota")
 
 
@@ -226,7 +227,8 @@ def _require_success(response: httpx.Response) -> None:
         return
     if 300 <= status < 400:
         raise Unusable("it redirects, which is never followed; give the final address", status=status)
-    if status in (401, 403):
+    # Google says 400 to a key that it does not know.
+    if status in (401, 403) or (status == 400 and _UNKNOWN_KEY in _error_body(response)):
         raise Unusable("it refuses the key", status=status)
     if status not in (408, 429) and status < 500:
         raise Unusable("the address or the request is not what it understands", status=status)

@@ -8,6 +8,7 @@ from collections import deque
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import cache
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import TYPE_CHECKING, Any, Self
 
@@ -145,9 +146,13 @@ def flood_headers(handler: _Handler) -> None:
 
 def gzip_bomb(handler: _Handler) -> None:
     """64 MiB of nothing in 64 KiB, not asked for."""
+    answer(_packed(), headers={"content-encoding": "gzip"})(handler)
+
+
+@cache
+def _packed() -> bytes:
     packer = zlib.compressobj(9, wbits=31)
-    packed = b"".join(packer.compress(bytes(1 << 20)) for _ in range(64)) + packer.flush()
-    answer(packed, headers={"content-encoding": "gzip"})(handler)
+    return b"".join(packer.compress(bytes(1 << 20)) for _ in range(64)) + packer.flush()
 
 
 def cut_body(handler: _Handler) -> None:

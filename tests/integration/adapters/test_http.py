@@ -111,6 +111,11 @@ HOSTILE: dict[str, tuple[Behaviour, type[CallFailed], str]] = {
     "not_http": (lambda handler: handler.raw(b"SSH-2.0-OpenSSH_9.9\r\n"), Unusable, "rules of HTTP"),
     "redirect": (act.fail(301, location="https://elsewhere.example/"), Unusable, "redirects"),
     "400": (act.fail(400), Unusable, "understands"),
+    "google_400": (
+        act.answer(b'{"error": {"details": [{"reason": "API_KEY_INVALID"}]}}', status=400),
+        Unusable,
+        "refuses the key",
+    ),
     "401": (act.fail(401), Unusable, "refuses the key"),
     "403": (act.fail(403), Unusable, "refuses the key"),
     "404": (act.fail(404), Unusable, "understands"),
