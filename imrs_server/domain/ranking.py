@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from dataclasses import dataclass, field
-from decimal import Decimal
+from typing import TYPE_CHECKING
 
 from imrs_client.ranked import Candidate, Policy, RankedTable, RemovedBy
 from imrs_server.domain import capsule, scoring
@@ -14,6 +13,10 @@ from imrs_server.domain.model import Lifecycle, Model, PriceState
 from imrs_server.domain.provider import DataPolicy, Provider, State
 from imrs_server.domain.routing import CostPreference, RoutingPolicy
 from imrs_server.domain.scoring import NOTHING, Evidence, Knowledge, Score, Scorer
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+    from decimal import Decimal
 
 # A share of errors among fewer calls says nothing.
 CALLS_TO_JUDGE = 10

@@ -60,9 +60,12 @@ class Listener:
 
     def interrupt(self) -> None:
         """End the connection under whoever is waiting on it; for another thread to call."""
-        with self._closing, suppress(OSError, psycopg.Error):
-            with socket.socket(fileno=os.dup(self._connection.fileno())) as peer:
-                peer.shutdown(socket.SHUT_RDWR)
+        with (
+            self._closing,
+            suppress(OSError, psycopg.Error),
+            socket.socket(fileno=os.dup(self._connection.fileno())) as peer,
+        ):
+            peer.shutdown(socket.SHUT_RDWR)
 
     def close(self) -> None:
         # Under the lock, or a file that gets the same number might be shut down instead. Connection.close()
