@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
+import psycopg
 import pytest
 
 from imrs_client import AlreadyExists, PermissionDenied
@@ -12,6 +14,7 @@ from imrs_client import v1 as pb
 from imrs_client.ids import new_id
 from imrs_server.domain.principal import Role
 from tests.support.calls import METHODS, Caller
+from tests.support.contents import contents, counted
 from tests.support.everything import CATALOGUE, MODELS, Home, bearer, furnish, request_of, settle
 from tests.support.provider import FakeProvider
 
@@ -102,6 +105,40 @@ def test_a_write_leaves_one_line_and_a_read_none(world: World, name: str) -> Non
     assert (line.target_type, bool(line.target_id)) != ("", False)
     assert UUID(line.request_id).version == 7
     assert line.tenant_id == (str(world.here.tenant_id) if part is not None else line.tenant_id)
+
+
+@contextmanager
+def full_log(dsn: str) -> Iterator[None]:
+    """While nothing can be written into the audit log."""
+    with psycopg.connect(dsn, autocommit=True) as connection:
+        connection.execute(
+            "create function full_log() returns trigger language plpgsql as $$"
+            "begin raise 'the log is full'; end $$"
+        )
+        connection.execute(
+            "create trigger full_log before insert on audit_events for each row execute function full_log()"
+        )
+        try:
+            yield
+        finally:
+            connection.execute("drop function full_log cascade")
+
+
+@pytest.mark.parametrize("name", WRITES)
+def test_without_its_line_a_change_is_not_made(world: World, name: str) -> None:
+    request = request_of(name, world.here, world.platform)
+    part = bearer(request)
+    if part is not None:
+        part.tenant_id = str(world.here.tenant_id)
+    dsn = world.service.settings.database_url.get_secret_value()
+    counted(dsn)
+    before = contents(dsn)
+    with full_log(dsn):
+        assert world.caller(name, request).reason == "INTERNAL"
+    after = contents(dsn)
+    changed = {table for table in before if before[table] != after[table]}
+    # A sync that failed is noted with its provider.
+    assert changed <= ({"providers"} if name == "AdminService/SyncProvider" else set())
 
 
 def test_what_fails_leaves_no_line(world: World) -> None:
