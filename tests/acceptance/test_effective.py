@@ -181,6 +181,14 @@ def test_a_preference_has_fallbacks_and_never_widens(
     assert [decision.selected.model_id, *(each.model_id for each in decision.fallbacks)] == [LOW, HIGH]
 
 
+def test_a_named_fallback_that_fails_a_filter_is_passed_over(make: Callable[..., Bot]) -> None:
+    bot = make(HIGH, MID, LOW, fallback_model_ids=stops(MID, LOW))
+    for capability, wanted in (("text", [MID, LOW]), ("vision", [LOW])):
+        decision = bot.client.choose(required_capabilities=[capability])
+        assert decision.selected.model_id == HIGH
+        assert [each.model_id for each in decision.fallbacks] == wanted
+
+
 def test_a_star_stands_for_classes_without_an_entry(
     make: Callable[..., Bot], prefer: Callable[..., None]
 ) -> None:
