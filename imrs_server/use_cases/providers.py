@@ -132,7 +132,7 @@ class Providers:
         with self._changing(who, "UpdateProvider", provider_id, etag) as change:
             if change.before.state is State.DELETED:
                 raise ProviderNotFound(provider_id=provider_id)
-            wanted = self._complete(replace(change.before, **fields))
+            wanted = self._complete(replace(_undecided(change.before), **fields))
             return change.preview(wanted) if validate_only else change.commit(wanted)
 
     def delete(self, who: Principal, provider_id: str, *, etag: str = "") -> Written[Provider]:
@@ -182,6 +182,12 @@ class Providers:
                 raise ProviderNotFound(provider_id=provider_id)
             require_etag(etag, before.version)
             yield _ProviderChange(tx, who, method, before)
+
+
+def _undecided(provider: Provider) -> Provider:
+    """Without an endpoint that nobody chose: with another dialect or address it may be another."""
+    default = models_endpoint_of(provider.dialect, provider.api_base)
+    return replace(provider, models_endpoint="") if provider.models_endpoint == default else provider
 
 
 class _ProviderChange:

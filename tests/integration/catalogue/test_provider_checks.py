@@ -11,6 +11,7 @@ import pytest
 from imrs_server.adapters.http import GuardedClient, Timing
 from imrs_server.domain.errors import CredentialMissing, ProviderNotFound, RoleRequired
 from imrs_server.use_cases.provider_checks import ProviderChecks
+from imrs_server.use_cases.providers import Providers
 from tests.integration.catalogue.conftest import LOOPBACK
 from tests.support import dialects
 from tests.support import provider as act
@@ -152,3 +153,20 @@ def test_what_is_not_the_providers_failure_is_an_error(
     with pytest.raises(RoleRequired):
         checks.run(ADMIN, "keyless")
     assert upstream.requests == []
+
+
+def test_an_endpoint_that_nobody_chose_follows_the_dialect_and_the_address(
+    db: Database, keys: Vault, add_provider: Add
+) -> None:
+    providers = Providers(db, keys, LOOPBACK)
+    add_provider("mine", "http://127.0.0.1:1/v1", dialect="openai")
+
+    def changed(**fields: Any) -> str:
+        return providers.update(PLATFORM, "mine", fields).value.models_endpoint
+
+    assert changed(dialect="ollama") == "/api/tags"
+    assert changed(dialect="azure") == "/openai/models"
+    assert changed(api_base="http://127.0.0.1:1/openai/v1") == "/models"
+    assert changed(models_endpoint="/ours") == "/ours"
+    assert changed(dialect="openai", api_base="http://127.0.0.1:1/v1") == "/ours"
+    assert changed(models_endpoint="") == "/models"
