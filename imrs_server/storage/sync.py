@@ -79,6 +79,8 @@ class Comparison:
 
 def stage(tx: Tx, spool: Spool) -> None:
     """Put the list beside the catalogue."""
+    # A hundred thousand new models take longer than any other statement may.
+    Q.take_time.run(tx)
     Q.create_items.run(tx)
     with tx.cursor() as cursor, cursor.copy(Q.copy_items.text) as copy:
         for chunk in spool.chunks():

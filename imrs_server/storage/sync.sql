@@ -1,3 +1,6 @@
+-- name: take_time
+set local statement_timeout = '2min'
+
 -- name: create_items
 create temp table sync_items (
     external_id text collate "C" primary key,
