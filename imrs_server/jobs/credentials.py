@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 log = structlog.get_logger()
 
 PERIOD_SECONDS = 1.5
-AGENT_KEYS_A_TURN = 250
+AGENT_KEYS_A_TURN = 80
 _INDEX_WAIT_SECONDS = 0.1
 
 Noted = tuple[CredentialPath, int | None]
