@@ -46,5 +46,10 @@ where attnum > 0 and not attisdropped
 union all
 select null, oid::regprocedure::text, 'function ' || oid::regprocedure
 from pg_proc
-where pronamespace = current_schema()::regnamespace
+where pronamespace = current_schema()::regnamespace and not exists (
+    select from pg_depend where classid = 'pg_proc'::regclass and objid = pg_proc.oid and deptype = 'e'
+)
+union all
+select null, 'extension ' || extname, 'extension ' || extname
+from pg_extension
 order by label

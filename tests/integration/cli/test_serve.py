@@ -13,15 +13,26 @@ from psycopg.conninfo import make_conninfo
 from pydantic import SecretStr
 
 from imrs_client.health import Health
-from imrs_client.v1 import CreateProviderRequest, ListProvidersRequest, Provider, SyncProviderRequest
+from imrs_client.v1 import (
+    Agent,
+    CreateAgentRequest,
+    CreateModelRequest,
+    CreateProviderRequest,
+    EnableAgentModelsRequest,
+    ListProvidersRequest,
+    Model,
+    Provider,
+    SyncProviderRequest,
+)
 from imrs_server.domain.principal import Role
 from imrs_server.settings import TokenSettings
 from imrs_server.storage import migrate
 from imrs_server.transport import tokens
 from imrs_server.wiring import trust
+from tests.support.cluster import run, unique
 from tests.support.provider import FakeProvider, answer
 from tests.support.serve import started, variables
-from tests.support.service import SECRET
+from tests.support.service import SECRET, serving
 from tests.support.tcp_relay import TcpRelay
 from tests.support.waiting import eventually
 
@@ -32,7 +43,9 @@ if TYPE_CHECKING:
     from click.testing import Result
 
     from tests.conftest import Vault
+    from tests.support.cluster import Cluster
 
+PARTITIONS = "select relid::text from pg_partition_tree('decisions') where isleaf order by 1 desc"
 PLATFORM = tokens.issue(
     trust(TokenSettings(jwt_secrets=(SecretStr(SECRET),))), roles=[Role.PLATFORM_ADMIN], subject="ops"
 )
@@ -153,6 +166,43 @@ def test_a_database_that_comes_later_is_waited_for(database: str, vault: Vault, 
             assert serve.terminate() == 0
             health.close()
         assert "Serving as soon as it answers." in serve.log.read_text()
+
+
+def test_a_login_that_owns_nothing_serves(postgres_server: Cluster, database: str, vault: Vault) -> None:
+    """The two roles are all that it needs: it routes, writes decisions and makes partitions."""
+    login = unique("imrs_login")
+    newest, *_ = partitions = decision_partitions(database)
+    with psycopg.connect(postgres_server.dsn, autocommit=True) as admin:
+        run(admin, "create role {} login password 'plain'", login)
+        run(admin, "grant imrs_app, imrs_system to {}", login)
+        try:
+            with psycopg.connect(database) as owner:
+                run(owner, "drop table {}", newest)
+            serve_one_decision(make_conninfo(database, user=login, password="plain"), vault)
+        finally:
+            run(admin, "drop role {}", login)
+    assert decision_partitions(database) == partitions
+    with psycopg.connect(database) as owner:
+        assert owner.execute("select count(*) from decisions").fetchone() == (1,)
+
+
+def decision_partitions(database: str) -> list[str]:
+    """The newest first."""
+    with psycopg.connect(database) as owner:
+        return [name for (name,) in owner.execute(PARTITIONS)]
+
+
+def serve_one_decision(dsn: str, vault: Vault) -> None:
+    with serving(dsn, vault) as service:
+        provider = Provider(provider_id="p", provider_type=Provider.Type.CUSTOM, api_base="https://p.example")
+        service.platform.admin.CreateProvider(CreateProviderRequest(provider=provider))
+        model = Model(provider_id="p", external_id="m")
+        service.platform.catalog.CreateModel(CreateModelRequest(model=model))
+        tenant = service.tenant
+        tenant.admin.CreateAgent(CreateAgentRequest(agent=Agent(agent_id="a")))
+        tenant.admin.EnableAgentModels(EnableAgentModelsRequest(agent_id="a", model_ids=["p/m"]))
+        service.settled(tenant)
+        assert tenant.choose(agent_id="a").selected.model_id == "p/m"
 
 
 def status(address: str, path: str) -> int:
