@@ -75,6 +75,11 @@ def _model_id(value: str) -> str:
     return NAME(value)
 
 
+def _state(value: int) -> str:
+    # Of providers and agents alike: 1 is ACTIVE, 2 DISABLED.
+    return "" if value in (1, 2) else "must be ACTIVE or DISABLED; deleting is a method of its own"
+
+
 def _mask(value: Any) -> str:
     return each(line(100), 100)(value.paths)
 
@@ -168,6 +173,8 @@ TABLE: dict[str, Rule] = {
     "signal": anything,
     "standing": anything,
     "state": anything,
+    "Provider.state": _state,
+    "Agent.state": _state,
     "stream": anything,
     "trains_on_data": anything,
     "validate_only": anything,
@@ -470,7 +477,7 @@ def _step(message_name: str, field: Any) -> tuple[Rule, _Below | None]:
         raise LookupError(msg)
     if rule is output or not ITEMWISE.isdisjoint({field.name, f"{message_name}.{field.name}"}):
         return rule, None
-    if field.enum_type is not None:
+    if field.enum_type is not None and rule is anything:
         return _member(field.enum_type.values_by_number), None
     if not is_walked(field):
         return rule, None

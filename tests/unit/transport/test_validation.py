@@ -79,6 +79,13 @@ def test_bad_prices(price: str) -> None:
     assert list(violations(pb.CreateModelRequest(model=model))) == ["model.input_price_usd"]
 
 
+def test_what_is_deleted_is_deleted_by_its_method() -> None:
+    assert "ACTIVE or DISABLED" in violations(provider(state=pb.Provider.DELETED))["provider.state"]
+    agent = pb.UpdateAgentRequest(agent=pb.Agent(agent_id="a", state=pb.Agent.DELETED))
+    assert list(violations(agent)) == ["agent.state"]
+    assert violations(pb.ListAgentsRequest(state=pb.Agent.DELETED)) == {}
+
+
 def test_an_enum_value_that_does_not_exist() -> None:
     request = pb.RouteRequest(model_type=77)  # type: ignore[arg-type]
     assert "one of TYPE_UNSPECIFIED, CHAT" in violations(request)["model_type"]
