@@ -18,6 +18,7 @@ from imrs_client.v1 import (
     EnableAgentModelsRequest,
     Feedback,
     GetAgentRequest,
+    GetDefaultsRequest,
     GetModelRequest,
     GetProviderRequest,
     ListProvidersRequest,
@@ -31,6 +32,7 @@ from imrs_client.v1 import (
     StringList,
     UpdateAgentModelRequest,
     UpdateAgentRequest,
+    UpdateDefaultsRequest,
     UpdateModelRequest,
     UpdateProviderRequest,
 )
@@ -127,6 +129,10 @@ INVALID: list[tuple[str, Call, str]] = [
            UpdateAgentModelRequest(
                agent_model=AgentModel(agent_id="coder", model_id="p/m1", priority_override=-1))),
      "agent_model.priority_override"),
+    ("defaults of no scope", admin("platform", "GetDefaults", GetDefaultsRequest()), "scope"),
+    ("new defaults of no scope", admin("platform", "UpdateDefaults", UpdateDefaultsRequest()),
+     "defaults.scope"),
+    ("a provider created as deleted", provider(state=Provider.DELETED), "provider.state"),
     ("nothing to change",
      catalog("platform", "BulkUpdateModels",
              BulkUpdateModelsRequest(filter=ModelFilter(), update=BulkUpdateModelsRequest.Update())),

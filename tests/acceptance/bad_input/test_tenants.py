@@ -10,21 +10,25 @@ import pytest
 from imrs_client.v1 import (
     Agent,
     CreateAgentRequest,
+    Defaults,
     DeleteAgentRequest,
     DeleteAgentRuleRequest,
     EnableAgentModelsRequest,
     GetAgentRequest,
     GetDecisionRequest,
+    GetDefaultsRequest,
     ListAgentsRequest,
     ListFeedbackRequest,
     Message,
     RecordMessageRequest,
     RevokeFeedbackRequest,
     UpdateAgentRequest,
+    UpdateDefaultsRequest,
 )
 from tests.support.refusals import (
     MISSING,
     World,
+    admin,
     rate,
     record,
     refused,
@@ -162,3 +166,21 @@ def test_nobody_but_a_platform_admin_names_another_tenant(
 ) -> None:
     error = refused(world, lambda world: call(world, str(uuid4())))
     assert (error.code.name, error.reason) == ("PERMISSION_DENIED", "TENANT_MISMATCH")
+
+
+def test_global_defaults_belong_to_no_tenant_whichever_is_named(world: World) -> None:
+    tenant_id = str(world.service.tenant_id)
+    sent = Defaults(scope=Defaults.GLOBAL, default_model_id="p/m2")
+    written = world.platform.admin.UpdateDefaults(UpdateDefaultsRequest(tenant_id=tenant_id, defaults=sent))
+    assert (written.scope, written.default_model_id) == (Defaults.GLOBAL, "p/m2")
+    for named in ("", tenant_id):
+        read = GetDefaultsRequest(tenant_id=named, scope=Defaults.GLOBAL)
+        assert world.platform.admin.GetDefaults(read) == written
+    own = world.tenant.admin.GetDefaults(GetDefaultsRequest(scope=Defaults.TENANT))
+    assert own.default_model_id == ""
+    for call in (
+        admin("tenant", "GetDefaults", GetDefaultsRequest(scope=Defaults.GLOBAL)),
+        admin("tenant", "UpdateDefaults", UpdateDefaultsRequest(defaults=sent)),
+    ):
+        error = refused(world, call)
+        assert (error.code.name, error.reason) == ("PERMISSION_DENIED", "ROLE_REQUIRED")
