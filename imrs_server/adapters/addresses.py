@@ -91,16 +91,21 @@ class AddressRules:
             raise AddressForbidden(address=host, detail="it is a loopback name")
         return parts
 
-    def check_api_base(self, api_base: str, models_endpoint: str = "") -> None:
-        """Check a base address and the path that is appended to it. Raises like ``check_url``."""
+    def check_api_base(self, api_base: str, models_endpoint: str = "", *, within: str = "") -> None:
+        """Check a base address and the path that is appended to it. Raises like ``check_url``.
+
+        ``within`` is where the request has both, `provider.`.
+        """
         if "?" in api_base:
-            raise InvalidRequest(Violation("api_base", "must have no query; put it into models_endpoint"))
-        base = self.check_url(api_base, field="api_base")
+            raise InvalidRequest(
+                Violation(f"{within}api_base", "must have no query; put it into models_endpoint")
+            )
+        base = self.check_url(api_base, field=f"{within}api_base")
         if not models_endpoint:
             return
         if not models_endpoint.startswith("/") or models_endpoint.startswith(("//", "/\\")):
-            raise InvalidRequest(Violation("models_endpoint", "must start with exactly one slash"))
-        joined = self.check_url(api_base.rstrip("/") + models_endpoint, field="models_endpoint")
+            raise InvalidRequest(Violation(f"{within}models_endpoint", "must start with exactly one slash"))
+        joined = self.check_url(api_base.rstrip("/") + models_endpoint, field=f"{within}models_endpoint")
         if joined.netloc != base.netloc:
             raise AddressForbidden(address=joined.hostname, detail="models_endpoint changes the host")
 

@@ -163,7 +163,9 @@ class Providers:
         dialect = provider.dialect or dialect_of(provider.provider_type, provider.api_base)
         speaking(dialect)
         endpoint = provider.models_endpoint or models_endpoint_of(dialect, provider.api_base)
-        self._rules.check_api_base(provider.api_base, endpoint)
+        self._rules.check_api_base(provider.api_base, endpoint, within="provider.")
+        if provider.pool_url:
+            self._rules.check_url(provider.pool_url, field="provider.pool_url")
         return replace(
             provider,
             display_name=provider.display_name or provider.provider_id,

@@ -37,6 +37,7 @@ from imrs_client.v1 import (
     UpdateProviderRequest,
 )
 from tests.support.refusals import (
+    API,
     Call,
     World,
     admin,
@@ -101,6 +102,10 @@ INVALID: list[tuple[str, Call, str]] = [
      admin("platform", "GetProvider", GetProviderRequest(provider_id="../sys")), "provider_id"),
     ("an agent without an id", admin("tenant", "CreateAgent", CreateAgentRequest()), "agent.agent_id"),
     ("a provider without an address", provider(""), "provider.api_base"),
+    ("an address that is no URL", provider("models"), "provider.api_base"),
+    ("an address with a query", provider(API + "?a=b"), "provider.api_base"),
+    ("a path with two slashes", provider(models_endpoint="//models"), "provider.models_endpoint"),
+    ("a pool without a scheme", provider(pool_url="pool"), "provider.pool_url"),
     ("a key with a line break", provider(api_key="a\nb"), "provider.api_key"),
     ("a dialect that nobody speaks", provider(dialect="klingon"), "provider.dialect"),
     ("a price with an exponent",

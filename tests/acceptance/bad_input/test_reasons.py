@@ -107,6 +107,8 @@ REFUSED: list[tuple[str, Call, str, str]] = [
     ("a loopback address", provider("https://127.0.0.1/v1"), "INVALID_ARGUMENT", "ADDRESS_FORBIDDEN"),
     ("a loopback name", provider("https://localhost/v1"), "INVALID_ARGUMENT", "ADDRESS_FORBIDDEN"),
     ("a metadata address", provider("https://169.254.169.254/"), "INVALID_ARGUMENT", "ADDRESS_FORBIDDEN"),
+    ("a pool at a private address", provider(pool_url="https://192.168.0.1"),
+     "INVALID_ARGUMENT", "ADDRESS_FORBIDDEN"),
     ("an address in clear text", provider("http://models.example.com/v1"),
      "INVALID_ARGUMENT", "ADDRESS_FORBIDDEN"),
     ("an address with a password", provider("https://a:b@models.example.com/v1"),
