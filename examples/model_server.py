@@ -7,9 +7,17 @@ import sys
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
+MODELS = ("echo-large", "echo-small")
+
 
 class Handler(BaseHTTPRequestHandler):
-    """Answers POST /chat/completions in the shape of the OpenAI API."""
+    """Answers GET /models and POST /chat/completions in the shape of the OpenAI API."""
+
+    def do_GET(self) -> None:
+        if self.path.endswith("/models"):
+            self._answer({"object": "list", "data": [{"id": name, "object": "model"} for name in MODELS]})
+        else:
+            self.send_error(404)
 
     def do_POST(self) -> None:
         if not self.path.endswith("/chat/completions"):

@@ -5,19 +5,15 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
-from contextlib import contextmanager
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from imrs_client.v1 import ListPerformanceRequest, Performance, Provider, UpdateProviderRequest
+from tests.support.model_server import EXAMPLES, model_server
 from tests.support.waiting import eventually
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     from tests.support.dev import Dev
 
-EXAMPLES = Path(__file__).parents[2] / "examples"
 PROMPT = "Write a Python function that parses a date"
 
 
@@ -60,14 +56,3 @@ def agent(dev: Dev, prompt: str) -> subprocess.CompletedProcess[str]:
         text=True,
         check=False,
     )
-
-
-@contextmanager
-def model_server() -> Iterator[str]:
-    command = [sys.executable, str(EXAMPLES / "model_server.py"), "0"]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as server:
-        assert server.stdout is not None
-        try:
-            yield server.stdout.readline().removeprefix("listening on ").strip()
-        finally:
-            server.kill()

@@ -1,0 +1,69 @@
+"""What the README shows is what happens."""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import sys
+from functools import partial
+from itertools import pairwise
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from tests.support.model_server import model_server
+from tests.support.waiting import eventually
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from tests.support.dev import Dev
+
+README = (Path(__file__).parents[2] / "README.md").read_text(encoding="utf-8")
+BLOCKS = re.findall(r"^```(\w*)\n(.*?)^```$", README, re.MULTILINE | re.DOTALL)
+MODEL_SERVER = "http://127.0.0.1:11434"
+DECISION = re.compile(r'"decision_id": "(.*?)"')
+# What is left out, differs each time, or depends on the time.
+VARIABLE = re.compile(r' *\.\.\.|.*"decision_id".*|.*: \d\.\d{9,},')
+
+
+def test_the_session_prints_what_is_shown(dev: Dev, require_program: Callable[[str], Path]) -> None:
+    """Each `sh` block is played, and each line of the block after it appears."""
+    prelude, *_ = re.findall(r"^call\(\) .*$", README, re.MULTILINE)
+    steps = [(said, shown) for (kind, said), (_, shown) in pairwise(BLOCKS) if kind == "sh"][1:]
+    assert len(steps) == 7
+    decision = written = DECISION.findall(README)[0]
+    with model_server() as address:
+
+        def play(script: str) -> str:
+            for old, new in ((written, decision), (MODEL_SERVER, address)):
+                script = script.replace(old, new)
+            whole = f"{prelude.replace('.venv/bin/grpcurl', str(require_program('grpcurl')))}\n{script}"
+            command = ["sh", "-c", whole]
+            done = subprocess.run(
+                command, env=os.environ | dev.variables, capture_output=True, text=True, check=False
+            )
+            return (done.stdout + done.stderr).replace(address, MODEL_SERVER)
+
+        def appears(said: str, shown: str) -> bool:
+            return not missing(shown, play(said))
+
+        for said, shown in steps:
+            if "ExplainRoute" in said:  # the README says: a moment later
+                eventually(partial(appears, said, shown))
+                continue
+            printed = play(said)
+            assert not missing(shown, printed), printed
+            if '"decision_id": "01' in shown:
+                decision = DECISION.findall(printed)[0]
+
+
+def missing(shown: str, printed: str) -> list[str]:
+    """Lines of the README that do not appear."""
+    wanted = [line for line in shown.splitlines() if not VARIABLE.fullmatch(line)]
+    return [line for line in wanted if line not in printed.splitlines()]
+
+
+def test_the_python_example_runs(dev: Dev) -> None:
+    (example,) = [text for kind, text in BLOCKS if kind == "python"]
+    subprocess.run([sys.executable, "-c", example], env=os.environ | dev.variables, check=True)
