@@ -1,0 +1,21 @@
+"""docs/operations.md says what the code says."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+from imrs_server.embedded.openbao import POLICY
+
+ROOT = Path(__file__).parents[2]
+
+
+def test_every_setting_is_in_the_table() -> None:
+    command = [sys.executable, str(ROOT / "tools" / "settings_table.py"), "--check"]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+
+
+def test_the_policy_is_the_one_that_all_tests_run_with() -> None:
+    assert POLICY in (ROOT / "docs" / "operations.md").read_text(encoding="utf-8")
