@@ -22,8 +22,8 @@ FILES: Final = (admin_service_pb2, catalog_service_pb2, route_service_pb2, feedb
 
 # None is for streams that last.
 TIMEOUTS_SECONDS: Final[dict[str, float | None]] = {
-    "Route": 0.2,
-    "DetectTask": 0.2,
+    "Route": 1,
+    "DetectTask": 1,
     "ExplainRoute": 2,
     "BatchRoute": 5,
     "StreamRoutes": None,
