@@ -16,8 +16,10 @@ import pytest
 from imrs_client.health import Health
 from imrs_client.ids import new_id
 from imrs_client.v1 import (
+    ComponentStatus,
     CreateProviderRequest,
     GetProviderRequest,
+    GetStatusRequest,
     ListAgentsRequest,
     ListModelsRequest,
     ListProvidersRequest,
@@ -152,6 +154,24 @@ def test_kill_9_leaves_nothing_running_and_the_next_start_works(folder: Path) ->
         dev.await_ready()
         assert Health(dev.variables["IMRS_GRPC_ADDR"]).is_serving()
         assert dev.signal(signal.SIGINT) == 0
+
+
+def test_variables_of_a_deployment_do_not_lead_it_astray(folder: Path) -> None:
+    elsewhere = {
+        "IMRS_DATABASE_URL": "postgresql://nobody@127.0.0.1:1/nowhere",
+        "IMRS_LISTEN_DATABASE_URL": "postgresql://nobody@127.0.0.1:1/nowhere",
+        "IMRS_VAULT_ADDR": "http://127.0.0.1:1",
+        "IMRS_VAULT_AUTH": "kubernetes",
+        "IMRS_VAULT_MOUNT": "nowhere",
+        "IMRS_VAULT_SECRET_ID_FILE": __file__,
+        "IMRS_JWT_SECRETS": "the secret of a deployment, of 32 bytes or more",
+    }
+    with running(folder, "--no-seed", **elsewhere) as dev:
+        dev.await_ready()
+        with dev.client("PLATFORM_ADMIN") as platform:
+            status = platform.admin.GetStatus(GetStatusRequest())
+    assert status.listener_connected
+    assert (status.database.state, status.vault.state) == (ComponentStatus.State.UP, ComponentStatus.State.UP)
 
 
 @pytest.mark.parametrize("option", ["--port", "--http-port"])

@@ -25,14 +25,17 @@ _numbers = itertools.count()
 
 
 class Dev:
-    """A run on ``folder``, on free ports unless the options say others; its output is kept beside it."""
+    """A run on ``folder``, on free ports unless the options say others; its output is kept beside it.
 
-    def __init__(self, folder: Path, *options: str) -> None:
+    ``variables`` are added to an environment without any of ours.
+    """
+
+    def __init__(self, folder: Path, *options: str, **variables: str) -> None:
         self.folder = folder
         self._number = next(_numbers)
         self._stale = self.file.read_bytes() if self.file.exists() else None
         self._begin = time.monotonic()
-        variables = {name: value for name, value in os.environ.items() if not name.startswith("IMRS_")}
+        others = {name: value for name, value in os.environ.items() if not name.startswith("IMRS_")}
         command = [sys.executable, "-m", "imrs_server", "dev", "--data-dir", str(folder)]
         with self._path("out").open("w") as out, self._path("err").open("w") as err:
             self.process = subprocess.Popen(
@@ -40,7 +43,7 @@ class Dev:
                 stdin=subprocess.DEVNULL,
                 stdout=out,
                 stderr=err,
-                env=variables,
+                env=others | variables,
                 start_new_session=True,
             )
 
@@ -94,9 +97,9 @@ class Dev:
 
 
 @contextmanager
-def running(folder: Path, *options: str) -> Iterator[Dev]:
+def running(folder: Path, *options: str, **variables: str) -> Iterator[Dev]:
     """A run that does not outlive the block."""
-    dev = Dev(folder, *options)
+    dev = Dev(folder, *options, **variables)
     try:
         yield dev
     finally:
