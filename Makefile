@@ -6,7 +6,7 @@ COMPILE := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --gen
 	--no-emit-package imrs-client --no-header --no-annotate
 
 .DEFAULT_GOAL := help
-.PHONY: help run test test-litellm lint format gen gen-check breaking lock bench clean
+.PHONY: help run test test-long test-litellm lint format gen gen-check breaking lock bench clean
 
 help:  ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -15,7 +15,11 @@ run: .venv/run.stamp  ## start everything for development; ARGS="--port 9000" is
 	$(BIN)/imrs dev $(ARGS)
 
 test: .venv/test.stamp  ## run the test suite; ARGS="-k sync" is passed on
-	$(BIN)/pytest -n 2 --dist worksteal $(ARGS)
+	$(BIN)/pytest -n 2 --dist worksteal -m 'not long' $(ARGS)
+
+test-long: .venv/test.stamp  ## run the tests that take long, also on the oldest PostgreSQL
+	$(BIN)/pytest -n 2 --dist worksteal -m long $(ARGS)
+	$(BIN)/pytest -n 2 --dist worksteal --postgres 16 tests/integration $(ARGS)
 
 test-litellm: .venv/test.stamp .venv-litellm/stamp  ## sync from a real LiteLLM proxy (600 MB to install)
 	IMRS_TEST_LITELLM=.venv-litellm/bin/litellm $(BIN)/pytest tests/integration/catalogue/test_litellm.py $(ARGS)

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
+import structlog
 
 from imrs_server.embedded.openbao import OpenBao, RequestError
 from imrs_server.embedded.postgres import Postgres
@@ -37,12 +38,20 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line("markers", "both_postgres: run on the oldest and the newest PostgreSQL")
+    config.addinivalue_line("markers", "long: takes many seconds; runs in `make test-long`")
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     marked = metafunc.definition.get_closest_marker("both_postgres")
     if marked and "postgres_version" in metafunc.fixturenames:
         metafunc.parametrize("postgres_version", VERSIONS, indirect=True, ids="postgres{}".format)
+
+
+@pytest.fixture(autouse=True)
+def unconfigured_logs() -> Iterator[None]:
+    """Take back what a command under test did to the logs of this process."""
+    yield
+    structlog.reset_defaults()
 
 
 @pytest.fixture(scope="session")

@@ -36,7 +36,6 @@ def configure(*, json: bool, level: str = "INFO", stream: TextIO | None = None) 
         ],
         wrapper_class=structlog.make_filtering_bound_logger(getattr(logging, level.upper())),
         logger_factory=structlog.PrintLoggerFactory(output),
-        cache_logger_on_first_use=True,
     )
 
 

@@ -206,6 +206,7 @@ def world(database: str, vault: Vault) -> Iterator[World]:
         yield furnished(service, database)
 
 
+@pytest.mark.long
 def test_no_value_of_any_field_is_a_fault_of_ours(world: World) -> None:
     service = world.service
     everybody = service.token(*Role, tenant_id=service.tenant_id, agent_id="coder")

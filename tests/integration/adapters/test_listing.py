@@ -98,6 +98,7 @@ def test_metadata_is_the_item_as_it_was_sent(provider: FakeProvider) -> None:
     assert models == {item["id"]: item for item in openrouter_items()}
 
 
+@pytest.mark.long
 def test_fifty_thousand_models_are_read_in_bounded_memory(provider: FakeProvider) -> None:
     items = [{**item, "id": f"{n}/{item['id']}"} for n in range(11) for item in openrouter_items()][:50_000]
     provider.body = openrouter_body(items)
