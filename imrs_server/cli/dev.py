@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import signal
-import threading
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from pathlib import Path
@@ -12,6 +10,7 @@ from typing import TYPE_CHECKING
 import click
 
 from imrs_server.cli.dev_environment import Environment
+from imrs_server.cli.ending import Ending
 from imrs_server.cli.environment import AddressTaken, on
 from imrs_server.console.process import Console
 from imrs_server.embedded.openbao import OpenBao
@@ -40,14 +39,11 @@ READY_SECONDS = 60.0
 @click.option("--no-seed", is_flag=True, help="Start without the demo tenant, providers and agents.")
 def command(data_dir: Path, port: int, http_port: int, *, no_seed: bool) -> None:
     """Start PostgreSQL, OpenBao and the server with demo data; Ctrl-C stops everything."""
-    ending = threading.Event()
-    for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, lambda *_: ending.set())
     logs.configure(json=False, level="INFO")
     try:
-        with ExitStack() as stack:
+        with Ending() as ending, ExitStack() as stack:
             for _ in _steps(stack, Environment(data_dir.absolute()), port, http_port, seed=not no_seed):
-                if ending.is_set():
+                if ending.wished:
                     break
             else:
                 ending.wait()

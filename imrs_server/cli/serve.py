@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import signal
-import threading
-
 import click
 import structlog
 
 from imrs_server.cli import environment
+from imrs_server.cli.ending import Ending
 from imrs_server.console.process import Console
 from imrs_server.domain.errors import AddressForbidden, DatabaseUnavailable, InvalidRequest
 from imrs_server.storage import migrate
@@ -38,9 +36,6 @@ def command() -> None:
         raise click.ClickException(str(error)) from None
     except (AddressForbidden, InvalidRequest) as error:
         raise click.ClickException(f"IMRS_JWKS_URL: {error}") from None
-    ending = threading.Event()
-    for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, lambda *_: ending.set())
-    with console, app:  # probes are answered until the last call has ended
+    with Ending() as ending, console, app:  # probes are answered until the last call has ended
         log.info("console.started", address=console.address)
         ending.wait()
