@@ -8,7 +8,7 @@ from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING
 
 from rich.console import Console
-from rich.table import Table
+from rich.table import Column, Table
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -33,7 +33,7 @@ def percentile(values: Sequence[float], percent: int) -> float:
 
 
 def show(rows: Sequence[Row]) -> None:
-    table = Table("name", "value", "unit", "baseline", "ratio", "bound")
+    table = Table(Column("name", no_wrap=True), "value", "unit", "baseline", "ratio", "bound")
     for row in rows:
         table.add_row(
             row.name,
