@@ -103,5 +103,9 @@ def running(folder: Path, *options: str, **variables: str) -> Iterator[Dev]:
     try:
         yield dev
     finally:
-        if dev.process.poll() is None:
-            dev.signal(signal.SIGINT)
+        try:
+            if dev.process.poll() is None:
+                dev.signal(signal.SIGINT)
+        finally:
+            dev.process.kill()
+            dev.process.wait()

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import signal
 import subprocess
 import sys
 from contextlib import contextmanager
@@ -83,6 +82,10 @@ def started(environment: dict[str, str], folder: Path) -> Iterator[Serve]:
     try:
         yield Serve(process, path)
     finally:
-        if process.poll() is None:
-            process.send_signal(signal.SIGTERM)
-            process.wait(STOP_SECONDS)
+        try:
+            if process.poll() is None:
+                process.terminate()
+                process.wait(STOP_SECONDS)
+        finally:
+            process.kill()
+            process.wait()
