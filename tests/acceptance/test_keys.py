@@ -158,10 +158,13 @@ def refused(bot: ImrsClient) -> bool:
 def credentials_ok(service: Service) -> bool:
     """As both methods of the admin show it."""
     admin = service.platform.admin
-    read = admin.GetProvider(GetProviderRequest(provider_id="openrouter")).credentials_ok
+    request = GetProviderRequest(provider_id="openrouter")
+    before = admin.GetProvider(request).credentials_ok
     (listed,) = admin.ListProviders(ListProvidersRequest()).providers
-    assert listed.credentials_ok == read
-    return read
+    after = admin.GetProvider(request).credentials_ok
+    # The view of Vault may turn between two calls.
+    assert listed.credentials_ok in (before, after)
+    return after
 
 
 def test_a_key_deleted_or_put_back_in_vault_itself_is_seen_within_5_s(
