@@ -11,6 +11,7 @@ from uuid import UUID
 from imrs_client.query import Query
 from imrs_client.ranked import Candidate, Reason, RemovedBy
 from imrs_client.tasks import Attachment, Confidence, Detection, Source
+from imrs_server.domain import query_record
 from imrs_server.domain.model import CostTier, PriceState
 from imrs_server.domain.parameters import UNSET, Parameters
 from imrs_server.domain.provider import ProviderType
@@ -75,7 +76,11 @@ class CandidateReport:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Decision:
-    """The answer to a RouteQuery. ``candidates`` is filled by an explanation only."""
+    """The answer to a RouteQuery. ``candidates`` is filled by an explanation only.
+
+    ``query`` and ``agent_class`` are what the table was asked, with what detection added: enough to decide
+    again. ``query`` is None where it was not kept.
+    """
 
     decision_id: UUID
     request_id: str
@@ -93,6 +98,8 @@ class Decision:
     conversation_id: str = ""
     propensity: float | None = None
     candidates: tuple[CandidateReport, ...] = ()
+    query: Query | None = NO_LIMITS
+    agent_class: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -121,9 +128,8 @@ class DecisionRecord:
 
 
 def record(decision: Decision) -> DecisionRecord:
-    """What is kept of a decision; of its task, lists that are not empty go into ``detail``."""
+    """What is kept of a decision: in columns, and in ``detail`` what is seldom asked for."""
     task = decision.task
-    lists = {"required_capabilities": task.required_capabilities, "alternatives": task.alternatives}
     return DecisionRecord(
         decision_id=decision.decision_id,
         tenant_id=decision.tenant_id,
@@ -143,8 +149,37 @@ def record(decision: Decision) -> DecisionRecord:
         propensity=decision.propensity,
         request_id=decision.request_id,
         conversation_id=decision.conversation_id,
-        detail={name: list(values) for name, values in lists.items() if values},
+        detail=_detail(decision),
     )
+
+
+def _detail(decision: Decision) -> dict[str, Any]:
+    """By name, what is not as by default."""
+    task = decision.task
+    found: dict[str, Any] = {
+        "required_capabilities": list(task.required_capabilities),
+        "alternatives": list(task.alternatives),
+        "agent_class": decision.agent_class,
+        "query": _kept_query(decision),
+    }
+    return {name: value for name, value in found.items() if value or value is None}
+
+
+def _kept_query(decision: Decision) -> dict[str, Any] | None:
+    """None for one that is too long to be kept. The conversation has a column of its own."""
+    if decision.query is None or not query_record.is_small(decision.query):
+        return None
+    kept = query_record.to_json(decision.query)
+    kept.pop("conversation_id", None)
+    return kept
+
+
+def asked(detail: dict[str, Any], conversation_id: str) -> Query | None:
+    """The query of a decision from what was kept of it; None where that was not."""
+    kept = detail.get("query", {})
+    if kept is None:
+        return None
+    return query_record.from_json(Query, kept | {"conversation_id": conversation_id})
 
 
 def recall(kept: DecisionRecord) -> Decision:
@@ -171,4 +206,6 @@ def recall(kept: DecisionRecord) -> Decision:
         create_time=kept.create_time,
         conversation_id=kept.conversation_id,
         propensity=kept.propensity,
+        query=asked(kept.detail, kept.conversation_id),
+        agent_class=kept.detail.get("agent_class", ""),
     )

@@ -139,6 +139,8 @@ class Router:
             stale=self._index.stale,
             create_time=create_time,
             conversation_id=request.query.conversation_id,
+            query=case.query,
+            agent_class=request.agent_class,
         )
 
 
