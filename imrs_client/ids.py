@@ -6,9 +6,10 @@ import os
 import threading
 import uuid
 from datetime import UTC, datetime, timedelta
+from hashlib import sha256
 from time import time_ns
 
-__all__ = ["new_id", "time_of"]
+__all__ = ["derived_id", "new_id", "time_of"]
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MILLISECOND = timedelta(milliseconds=1)
@@ -53,6 +54,16 @@ def new_id(now: datetime | None = None) -> uuid.UUID:
         else:
             _last += 1 + (noise & _STEP)
         return _assemble(_last)
+
+
+def derived_id(time: datetime, seed: bytes) -> uuid.UUID:
+    """The UUIDv7 of something that has none: always the same for the same time and seed.
+
+    `time` (timezone-aware, 1970 or later) counts to the millisecond; the other 74 bits are of the SHA-256 of
+    the seed.
+    """
+    milliseconds = (time - _EPOCH) // _MILLISECOND
+    return _assemble(milliseconds << _COUNTER_BITS | int.from_bytes(sha256(seed).digest()[:10]) >> 6)
 
 
 def time_of(value: uuid.UUID | str) -> datetime | None:

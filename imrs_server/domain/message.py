@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any
@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 
 TRUSTED_AGE = timedelta(days=31)
 CLOCK_SKEW = timedelta(minutes=5)
+HISTORY_BEGIN = datetime(2020, 1, 1, tzinfo=UTC)
+"""There are no partitions of an earlier time; what is older is kept by when it was recorded."""
 
 
 class Outcome(StrEnum):
@@ -99,15 +101,20 @@ def check(report: Report, now: datetime) -> None:
         raise InvalidRequest(*violations)
 
 
-def partition_time(id: UUID, now: datetime, *, of_decision: bool) -> datetime:
-    """Which partition holds a message and its votes: the time inside its id, or now.
+def partition_time(
+    id: UUID, now: datetime, *, of_decision: bool, believed: datetime | None = None
+) -> datetime:
+    """Which partition holds a message and its votes: the time inside its id, or of the call, or now.
 
     The time inside a UUIDv7 is believed for the id of one of our decisions, and for any id from TRUSTED_AGE
     ago to CLOCK_SKEW ahead: an id that somebody made up shall not grow partitions of other years.
+    ``believed`` is when the call was made where an admin says so, as an import of history does.
     """
     time = time_of(id)
     if time is not None and (of_decision or now - TRUSTED_AGE <= time <= now + CLOCK_SKEW):
         return time
+    if believed is not None and HISTORY_BEGIN <= believed <= now:
+        return believed
     return now
 
 
@@ -124,13 +131,30 @@ def complete(report: Report, decision: DecisionRecord | None) -> Report:
     )
 
 
-def compose(report: Report, price: Price, *, tenant_id: UUID, of_decision: bool, now: datetime) -> Message:
-    """The message of a complete report; ``of_decision`` where it has the id of its decision."""
+def compose(
+    report: Report,
+    price: Price,
+    *,
+    tenant_id: UUID,
+    of_decision: bool,
+    now: datetime,
+    by_admin: bool = False,
+) -> Message:
+    """The message of a complete report.
+
+    ``of_decision`` where it has the id of its decision; ``by_admin`` where it is an admin's word, whose
+    history is kept by its own time.
+    """
     assert report.message_id is not None
     return Message(
         tenant_id=tenant_id,
         message_id=report.message_id,
-        partition_time=partition_time(report.message_id, now, of_decision=of_decision),
+        partition_time=partition_time(
+            report.message_id,
+            now,
+            of_decision=of_decision,
+            believed=report.create_time if by_admin else None,
+        ),
         agent_id=report.agent_id,
         decision_id=report.decision_id,
         conversation_id=report.conversation_id,

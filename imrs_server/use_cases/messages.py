@@ -106,6 +106,7 @@ class _Recording:
             tenant_id=self._tenant_id,
             of_decision=decision is not None and decision.decision_id == report.message_id,
             now=datetime.now(UTC),
+            by_admin=not self._who.acts_only_as_agent,
         )
         messages.insert(self._tx, message)
         feedback.settle(self._tx, message)

@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta, timezone
 
 import pytest
 
-from imrs_client.ids import new_id, time_of
+from imrs_client.ids import derived_id, new_id, time_of
 
 
 def test_ids_are_version_7_and_rise_strictly_across_threads() -> None:
@@ -61,3 +61,10 @@ def test_a_given_time_comes_back_to_the_millisecond(moment: datetime) -> None:
 )
 def test_what_is_no_dated_uuid7_has_no_time(value: uuid.UUID | str) -> None:
     assert time_of(value) is None
+
+
+def test_a_derived_id_is_the_same_for_the_same_time_and_seed_alone() -> None:
+    time = datetime(2026, 1, 14, 12, 0, 0, 123_000, tzinfo=UTC)
+    made = derived_id(time, b"a")
+    assert (made, time_of(made)) == (derived_id(time, b"a"), time)
+    assert len({made, derived_id(time, b"b"), derived_id(time + timedelta(milliseconds=1), b"a")}) == 3

@@ -41,6 +41,20 @@ def test_an_id_without_a_time_is_kept_by_now() -> None:
     assert partition_time(UUID(int=7), NOW, of_decision=False) == NOW
 
 
+@pytest.mark.parametrize("message_id", [UUID(int=7), new_id(NOW - timedelta(days=400))])
+def test_history_is_kept_by_its_own_time_where_an_admin_tells_it(message_id: UUID) -> None:
+    then = NOW - timedelta(days=400, hours=1)
+    report = complete(Report(message_id=message_id, agent_id="a", model_id="p/m", create_time=then), None)
+    for by_admin, expected in ((True, then), (False, NOW)):
+        message = compose(report, UNPRICED, tenant_id=TENANT, of_decision=False, now=NOW, by_admin=by_admin)
+        assert (message.partition_time, message.create_time) == (expected, then)
+
+
+def test_what_is_older_than_all_partitions_is_kept_by_now() -> None:
+    then = datetime(2019, 12, 31, tzinfo=UTC)
+    assert partition_time(UUID(int=7), NOW, of_decision=False, believed=then) == NOW
+
+
 def test_a_report_is_checked_for_what_no_single_field_shows() -> None:
     with pytest.raises(InvalidRequest) as caught:
         check(Report(prompt_tokens=1, cached_tokens=2, create_time=NOW + timedelta(hours=1)), NOW)
