@@ -37,7 +37,7 @@ GRANTS = {
     "messages": (CHANGE, ALL),
     "model_changes": (ADD, ALL),
     "models": (CHANGE, ALL),
-    "outbox": ("insert", ALL),
+    "outbox": (CHANGE, ALL),
     "preferences": (ALL, ALL),
     "providers": (CHANGE, ALL),
     "rollup_state": ("", ALL),
