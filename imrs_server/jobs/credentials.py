@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import threading
 from itertools import islice
 from typing import TYPE_CHECKING
 
@@ -13,6 +12,7 @@ from imrs_server.domain.credential import CredentialPath
 from imrs_server.domain.errors import DomainError, VaultForbidden
 from imrs_server.domain.provider import State as ProviderState
 from imrs_server.domain.vault_view import Sighting, VaultView
+from imrs_server.jobs.loop import Loop
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -50,16 +50,14 @@ class CredentialWatch:
         self._period_seconds = period_seconds
         self._agent_keys_a_turn = agent_keys_a_turn
         self._next_agent_key = 0
-        self._stopping = threading.Event()
-        self._thread = threading.Thread(target=self._run, name="credentials", daemon=True)
+        self._loop = Loop("credentials", self._next, retry_seconds=period_seconds)
 
     def start(self) -> None:
-        self._thread.start()
+        self._loop.start()
 
     def stop(self) -> None:
         """End the thread and wait for it."""
-        self._stopping.set()
-        self._thread.join()
+        self._loop.stop()
 
     def turn(self) -> bool:
         """Look once; False as long as the index knows of no keys to look for."""
@@ -73,15 +71,8 @@ class CredentialWatch:
         _log_changes(before, after)
         return True
 
-    def _run(self) -> None:
-        wait_seconds = 0.0
-        while not self._stopping.wait(wait_seconds):
-            try:
-                wait_seconds = self._period_seconds if self.turn() else _INDEX_WAIT_SECONDS
-            except Exception:
-                # The thread outlives what nobody foresaw: without it credentials_ok would grow old.
-                log.exception("credentials.failed")
-                wait_seconds = self._period_seconds
+    def _next(self) -> float:
+        return self._period_seconds if self.turn() else _INDEX_WAIT_SECONDS
 
     def _look(self, state: State) -> VaultView:
         # It closes an open circuit too, so that a Vault that is back is seen at once.

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import threading
 from typing import TYPE_CHECKING
 
 import structlog
 
-from imrs_server.domain.errors import DomainError
 from imrs_server.domain.sync import MISSING_GRACE
+from imrs_server.jobs.loop import Loop
 from imrs_server.storage import lifecycle, model_changes, models
 from imrs_server.use_cases import catalogue_feed
 
@@ -41,16 +40,14 @@ class Lifecycle:
         self._database = database
         self._missing_grace = missing_grace
         self._period_seconds = period_seconds
-        self._stopping = threading.Event()
-        self._thread = threading.Thread(target=self._run, name="lifecycle", daemon=True)
+        self._loop = Loop("lifecycle", self._next, retry_seconds=min(RETRY_SECONDS, period_seconds))
 
     def start(self) -> None:
-        self._thread.start()
+        self._loop.start()
 
     def stop(self) -> None:
         """End the thread and wait for it."""
-        self._stopping.set()
-        self._thread.join()
+        self._loop.stop()
 
     def turn(self) -> int:
         """Retire up to 5,000 models; says how many. Raises DatabaseUnavailable."""
@@ -67,16 +64,5 @@ class Lifecycle:
             log.info("models.retired", models=len(retired))
         return len(retired)
 
-    def _run(self) -> None:
-        wait_seconds = 0.0
-        while not self._stopping.wait(wait_seconds):
-            wait_seconds = self._next()
-
     def _next(self) -> float:
-        try:
-            return 0.0 if self.turn() == MAX_RETIRED else self._period_seconds
-        except DomainError as error:
-            log.warning("lifecycle.failed", reason=error.reason, retry_seconds=RETRY_SECONDS)
-        except Exception:  # without the thread, what is gone would be routed to for ever
-            log.exception("lifecycle.failed", retry_seconds=RETRY_SECONDS)
-        return min(RETRY_SECONDS, self._period_seconds)
+        return 0.0 if self.turn() == MAX_RETIRED else self._period_seconds

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import threading
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
 import structlog
 
-from imrs_server.domain.errors import DomainError
+from imrs_server.jobs.loop import Loop
 from imrs_server.storage import agent_keys, changes, exclusive, providers
 
 if TYPE_CHECKING:
@@ -46,16 +45,14 @@ class OrphanSweep:
         self._vault = vault
         self._grace = timedelta(seconds=grace_seconds)
         self._period_seconds = period_seconds
-        self._stopping = threading.Event()
-        self._thread = threading.Thread(target=self._run, name="orphans", daemon=True)
+        self._loop = Loop("orphans", self._next, retry_seconds=RETRY_SECONDS)
 
     def start(self) -> None:
-        self._thread.start()
+        self._loop.start()
 
     def stop(self) -> None:
         """End the thread and wait for it."""
-        self._stopping.set()
-        self._thread.join()
+        self._loop.stop()
 
     def turn(self) -> list[CredentialPath]:
         """Sweep once; the paths that were removed. Raises DatabaseUnavailable and what Vault may raise."""
@@ -88,22 +85,9 @@ class OrphanSweep:
         found = self._vault.look(path)
         return found is not None and datetime.now(UTC) - found.update_time > self._grace
 
-    def _run(self) -> None:
-        wait_seconds = 0.0
-        while not self._stopping.wait(wait_seconds):
-            wait_seconds = self._period_seconds if self._swept() else RETRY_SECONDS
-
-    def _swept(self) -> bool:
-        try:
-            self.turn()
-        except DomainError as error:
-            log.warning("orphans.failed", reason=error.reason, retry_seconds=RETRY_SECONDS)
-            return False
-        except Exception:
-            # The thread outlives what nobody foresaw.
-            log.exception("orphans.failed", retry_seconds=RETRY_SECONDS)
-            return False
-        return True
+    def _next(self) -> float:
+        self.turn()
+        return self._period_seconds
 
 
 def _is_noted(tx: Tx, path: CredentialPath) -> bool:

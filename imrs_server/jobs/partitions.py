@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import threading
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 import structlog
 
+from imrs_server.jobs.loop import Loop
 from imrs_server.storage import partitions
 
 if TYPE_CHECKING:
@@ -31,34 +31,22 @@ class PartitionLoop:
     ) -> None:
         self._database = database
         self._period_seconds = period_seconds
-        self._retry_seconds = retry_seconds
-        self._stopping = threading.Event()
-        self._thread = threading.Thread(target=self._run, name="partitions", daemon=True)
+        self._loop = Loop("partitions", self._turn, retry_seconds=retry_seconds)
 
     @property
     def running(self) -> bool:
-        return self._thread.is_alive()
+        return self._loop.running
 
     def start(self) -> None:
-        self._thread.start()
+        self._loop.start()
 
     def stop(self) -> None:
         """End the thread and wait for it."""
-        self._stopping.set()
-        self._thread.join()
+        self._loop.stop()
 
-    def _run(self) -> None:
-        wait_seconds = 0.0
-        while not self._stopping.wait(wait_seconds):
-            wait_seconds = self._period_seconds if self._turn() else self._retry_seconds
-
-    def _turn(self) -> bool:
-        try:
-            with self._database.system() as tx:
-                made = partitions.ensure(tx, partitions.horizon(datetime.now(UTC)))
-        except Exception:  # the loop outlives whatever a turn runs into; in three months it would matter
-            log.exception("partitions.failed", retry_seconds=self._retry_seconds)
-            return False
+    def _turn(self) -> float:
+        with self._database.system() as tx:
+            made = partitions.ensure(tx, partitions.horizon(datetime.now(UTC)))
         if made:
             log.info("partitions.made", partitions=made)
-        return True
+        return self._period_seconds

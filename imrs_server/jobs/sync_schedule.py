@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import threading
 from contextlib import closing
 from typing import TYPE_CHECKING
 
@@ -10,6 +9,7 @@ import structlog
 
 from imrs_server.domain import principal
 from imrs_server.domain.errors import DomainError
+from imrs_server.jobs.loop import Loop
 from imrs_server.storage import exclusive, providers
 
 if TYPE_CHECKING:
@@ -34,16 +34,14 @@ class SyncSchedule:
         self._database = database
         self._sync = sync
         self._poll_seconds = poll_seconds
-        self._stopping = threading.Event()
-        self._thread = threading.Thread(target=self._run, name="sync-schedule", daemon=True)
+        self._loop = Loop("sync_schedule", self._next, retry_seconds=poll_seconds)
 
     def start(self) -> None:
-        self._thread.start()
+        self._loop.start()
 
     def stop(self) -> None:
         """End the thread and wait for it; a sync that is running ends at its next step, without a trace."""
-        self._stopping.set()
-        self._thread.join()
+        self._loop.stop()
 
     def turn(self) -> int:
         """Sync what is due; says how many providers were tried. Raises DatabaseUnavailable."""
@@ -53,7 +51,7 @@ class SyncSchedule:
             # Again, for another server may just have done it.
             due = self._due() if alone else []
             for provider_id in due:
-                if self._stopping.is_set():
+                if self._loop.stopping:
                     break
                 self._one(provider_id)
         return len(due)
@@ -66,7 +64,7 @@ class SyncSchedule:
         try:
             with closing(self._sync.run(SYSTEM, provider_id)) as steps:
                 for step in steps:
-                    if self._stopping.is_set():
+                    if self._loop.stopping:
                         return
                     if step.result is not None:
                         log.info(
@@ -81,11 +79,6 @@ class SyncSchedule:
         except Exception:  # one provider's trouble is not the others'
             log.exception("sync.failed", provider_id=provider_id)
 
-    def _run(self) -> None:
-        while not self._stopping.wait(self._poll_seconds):
-            try:
-                self.turn()
-            except DomainError as error:
-                log.warning("sync_schedule.failed", reason=error.reason, retry_seconds=self._poll_seconds)
-            except Exception:  # without the thread, catalogues would grow stale in silence
-                log.exception("sync_schedule.failed", retry_seconds=self._poll_seconds)
+    def _next(self) -> float:
+        self.turn()
+        return self._poll_seconds
