@@ -30,6 +30,7 @@ GRANTS = {
     "defaults": (CHANGE, ALL),
     "endpoints": (ALL, ALL),
     "evidence": (READ, ALL),
+    "evidence_tenants": ("", ALL),
     "feedback": (CHANGE, ALL),
     "idempotency_keys": (ALL, ALL),
     "index_revision": ("select update", "select update"),
@@ -38,10 +39,13 @@ GRANTS = {
     "model_changes": (ADD, ALL),
     "models": (CHANGE, ALL),
     "outbox": (CHANGE, ALL),
+    "past_feedback": ("insert", ALL),
+    "past_messages": ("insert", ALL),
     "preferences": (ALL, ALL),
     "providers": (CHANGE, ALL),
     "rollup_state": ("", ALL),
     "schema_migrations": (READ, READ),
+    "task_types": ("", ALL),
     "tenants": (CHANGE, ALL),
 }
 # The feed of changes names tenants, and serves all of them.
