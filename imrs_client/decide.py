@@ -1,7 +1,7 @@
 """THE decision: filters a ranked table for one request and picks. Pure; no clock, no randomness, no I/O.
 
 Route, BatchRoute, ExplainRoute and a client's replica all call :func:`decide`, so equal tables give equal
-answers everywhere.
+answers everywhere. Exploration by chance is a draw from the request, so it gives equal answers too.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ from hashlib import blake2b
 from typing import TYPE_CHECKING
 
 from imrs_client import filters
+from imrs_client.explore import explore
 from imrs_client.ranked import CREDENTIALED, Match, RankedTable, Reason, RemovedBy
 
 if TYPE_CHECKING:
@@ -27,12 +28,17 @@ RATINGS_TO_COMPARE = 10
 
 @dataclass(frozen=True, slots=True)
 class Choice:
-    """Positions in the table: the selected candidate and its fallbacks in order."""
+    """Positions in the table: the selected candidate and its fallbacks in order.
+
+    ``propensity`` is the probability with which chance led to the selected one, None where nothing was left
+    to chance.
+    """
 
     selected: int
     fallbacks: tuple[int, ...]
     reason: Reason
     eligible: int
+    propensity: float | None = None
 
 
 class NothingEligible(Exception):
@@ -49,8 +55,13 @@ def decide(table: RankedTable, query: Query) -> Choice:
     if not match.indexes:
         raise NothingEligible(_removed(table, query))
     selected, reason = _select(table, query, match)
+    propensity = None
+    if reason is Reason.SCORE and table.policy.exploration_rate > 0:
+        best = selected
+        selected, propensity = explore(table, match.indexes, best, query.chance)
+        reason = Reason.SCORE if selected == best else Reason.EXPLORE
     fallbacks = _fallbacks(table, query, match, selected, reason) if query.max_fallbacks else ()
-    return Choice(selected, fallbacks, reason, len(match.indexes))
+    return Choice(selected, fallbacks, reason, len(match.indexes), propensity)
 
 
 def explain(table: RankedTable, query: Query) -> list[Report]:

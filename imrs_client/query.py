@@ -16,7 +16,10 @@ class DataDemand:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Query:
-    """What one request asks of a model. ``allowed_models`` None is no limit, empty allows nothing."""
+    """What one request asks of a model. ``allowed_models`` None is no limit, empty allows nothing.
+
+    ``chance`` is what exploration by chance is drawn from: equal text, equal draw.
+    """
 
     model_type: str = "CHAT"
     capabilities: tuple[str, ...] = ()
@@ -33,3 +36,4 @@ class Query:
     conversation_id: str = ""
     previous_model_id: str = ""
     max_fallbacks: int = 3
+    chance: str = ""

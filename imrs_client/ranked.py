@@ -67,7 +67,8 @@ class Candidate:
     UNAVAILABLE). ``capsule_roles`` None means that the capsule allows the model to everybody, empty to
     nobody. ``cost_usd`` is a blended price per 1M tokens for comparisons, None when it is not known.
     ``rating_mean`` and ``rating_count`` are those of ``level``; ``task_rating_count`` counts what the whole
-    tenant rated for this task, which is what a comparison by cost may trust.
+    tenant rated for this task, which is what a comparison by cost may trust. ``estimate`` is the rating to
+    expect, 0 to 1, and ``deviation`` its standard error.
     """
 
     model_id: str
@@ -96,6 +97,8 @@ class Candidate:
     rating_count: float = 0.0
     task_rating_count: float = 0.0
     level: Level = Level.PRIOR
+    estimate: float = 0.0
+    deviation: float = 0.5
 
     @property
     def score(self) -> float:
@@ -118,6 +121,7 @@ class Policy:
     max_cost_tier: str | None = None
     max_latency_ms: float | None = None
     max_error_rate: float | None = None
+    exploration_rate: float = 0.0
 
 
 PASSES = 1 << 0

@@ -8,8 +8,9 @@ from decimal import Decimal
 from typing import Any
 from uuid import UUID
 
+from imrs_client.decide import NothingEligible, decide
 from imrs_client.query import Query
-from imrs_client.ranked import Candidate, Reason, RemovedBy
+from imrs_client.ranked import Candidate, RankedTable, Reason, RemovedBy
 from imrs_client.tasks import Attachment, Confidence, Detection, Source
 from imrs_server.domain import query_record
 from imrs_server.domain.model import CostTier, PriceState
@@ -79,7 +80,8 @@ class Decision:
     """The answer to a RouteQuery. ``candidates`` is filled by an explanation only.
 
     ``query`` and ``agent_class`` are what the table was asked, with what detection added: enough to decide
-    again. ``query`` is None where it was not kept.
+    again. ``query`` is None where it was not kept. ``shadow`` is the table by the policy that is decided
+    beside; what it says comes to light when the decision is recorded, not while somebody waits.
     """
 
     decision_id: UUID
@@ -100,6 +102,7 @@ class Decision:
     candidates: tuple[CandidateReport, ...] = ()
     query: Query | None = NO_LIMITS
     agent_class: str = ""
+    shadow: RankedTable | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -161,8 +164,20 @@ def _detail(decision: Decision) -> dict[str, Any]:
         "alternatives": list(task.alternatives),
         "agent_class": decision.agent_class,
         "query": _kept_query(decision),
+        "shadow": _shadow(decision),
     }
     return {name: value for name, value in found.items() if value or value is None}
+
+
+def _shadow(decision: Decision) -> dict[str, str]:
+    """What the policy beside would have chosen: empty without one, an empty model_id for nothing eligible."""
+    if decision.shadow is None or decision.query is None:
+        return {}
+    try:
+        choice = decide(decision.shadow, decision.query)
+    except NothingEligible:
+        return {"model_id": ""}
+    return {"model_id": decision.shadow.candidates[choice.selected].model_id}
 
 
 def _kept_query(decision: Decision) -> dict[str, Any] | None:

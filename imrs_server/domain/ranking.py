@@ -9,10 +9,11 @@ from imrs_client.ranked import Candidate, Policy, RankedTable, RemovedBy
 from imrs_server.domain import capsule, scoring
 from imrs_server.domain.agent import Agent, AgentModel
 from imrs_server.domain.credential import CredentialPath
+from imrs_server.domain.evidence import NOTHING
 from imrs_server.domain.model import Lifecycle, Model, PriceState
 from imrs_server.domain.provider import DataPolicy, Provider, State
-from imrs_server.domain.routing import CostPreference, RoutingPolicy
-from imrs_server.domain.scoring import NOTHING, Evidence, Knowledge, Score, Scorer
+from imrs_server.domain.routing import CostPreference, Exploration, RoutingPolicy
+from imrs_server.domain.scoring import Knowledge, Score, Scorer
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -20,6 +21,9 @@ if TYPE_CHECKING:
 
 # A share of errors among fewer calls says nothing.
 CALLS_TO_JUDGE = 10
+
+# How often EPSILON chooses by chance where the policy does not say.
+EXPLORATION_RATE = 0.05
 
 _PRICED = frozenset({PriceState.PRICE_KNOWN, PriceState.PRICE_FREE})
 
@@ -116,7 +120,7 @@ def _table(
             agent,
             offer,
             allowed(offer.model.model_id, offer.model.external_id),
-            knowledge.task_cells.get(offer.model.model_id, NOTHING),
+            knowledge,
             scores[offer.model.model_id],
         )
         for offer in subject.offers
@@ -147,8 +151,12 @@ def ordered(candidates: Iterable[Candidate]) -> list[Candidate]:
     )
 
 
-def _candidate(agent: Agent, offer: Offer, roles: capsule.Roles, known: Evidence, score: Score) -> Candidate:
+def _candidate(
+    agent: Agent, offer: Offer, roles: capsule.Roles, knowledge: Knowledge, score: Score
+) -> Candidate:
     model, own = offer.model, offer.agent_model
+    known = knowledge.task_cells.get(model.model_id, NOTHING)
+    calls = known.calls * knowledge.decay.factor(known.last_time)
     data = offer.provider.data_policy or DataPolicy()
     return Candidate(
         model_id=model.model_id,
@@ -168,7 +176,7 @@ def _candidate(agent: Agent, offer: Offer, roles: capsule.Roles, known: Evidence
         retains_data=data.retains_data,
         credentials_ok=offer.credentials_ok,
         latency_ms=known.latency_ms_sum / known.latency_n if known.latency_n > 0 else None,
-        error_rate=known.errors / known.calls if known.calls >= CALLS_TO_JUDGE else None,
+        error_rate=known.errors / known.calls if calls >= CALLS_TO_JUDGE else None,
         fallback_model_ids=own.fallback_model_ids,
         priority_term=score.priority_term,
         experience_term=score.experience_term,
@@ -177,6 +185,8 @@ def _candidate(agent: Agent, offer: Offer, roles: capsule.Roles, known: Evidence
         rating_count=score.rating_count,
         task_rating_count=score.task_rating_count,
         level=score.level,
+        estimate=score.estimate,
+        deviation=score.deviation,
     )
 
 
@@ -204,4 +214,11 @@ def _policy(policy: RoutingPolicy) -> Policy:
         max_cost_tier=policy.max_cost_tier,
         max_latency_ms=policy.max_latency_ms,
         max_error_rate=policy.max_error_rate,
+        exploration_rate=_rate(policy),
     )
+
+
+def _rate(policy: RoutingPolicy) -> float:
+    if policy.exploration is not Exploration.EPSILON:
+        return 0.0
+    return EXPLORATION_RATE if policy.exploration_rate is None else policy.exploration_rate

@@ -65,6 +65,7 @@ DEFAULT_POLICY = RoutingPolicy(
     exploration=Exploration.UCB,
     cost_preference=CostPreference.CHEAPER_WHEN_SIMILAR,
     similarity_margin=0.02,
+    half_life=timedelta(days=45),
     require_credentials=False,
 )
 

@@ -15,7 +15,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
     from uuid import UUID
 
-    from imrs_server.domain.scoring import Cells, Scorer
+    from imrs_server.domain.evidence import Cells
+    from imrs_server.domain.scoring import Scorer
     from imrs_server.storage.changes import Change
     from imrs_server.storage.database import Tx
     from imrs_server.storage.index import Cell
@@ -179,7 +180,7 @@ def _replaced(before: Mapping[Key, Any], keys: set[Key] | None, read: Mapping[Ke
 def _kept(made: Made, dirt: _Dirt) -> Made:
     """What stays true of what was made. Copied, because readers of the state before still add to theirs."""
     if dirt.providers or dirt.preferences or dirt.defaults or dirt.models.all:
-        return Made(pools={} if dirt.evidence else dict(made.pools))
+        return Made(learned={} if dirt.evidence or dirt.defaults else dict(made.learned))
     if dirt.agents.all or dirt.evidence.all:
         return Made(rules=dict(made.rules))
     tenants: set[UUID] = {key.tenant_id for key in dirt.evidence.some}
@@ -192,6 +193,6 @@ def _kept(made: Made, dirt: _Dirt) -> Made:
             and key.tenant_id not in tenants
             and not (model_ids and tables.names(model_ids))
         },
-        pools={key: each for key, each in list(made.pools.items()) if key[0] not in tenants},
+        learned={key: each for key, each in list(made.learned.items()) if key not in tenants},
         rules=dict(made.rules),
     )

@@ -8,16 +8,19 @@ from uuid import UUID
 
 from imrs_client import tasks
 from imrs_client.tasks import SRS_RULES, Rules
-from imrs_server.domain import scoring
+from imrs_server.domain import evidence, routing, scoring
 from imrs_server.domain.agent import Agent, AgentModel
 from imrs_server.domain.agent_key import AgentKey
 from imrs_server.domain.defaults import Defaults
+from imrs_server.domain.evidence import Cells
 from imrs_server.domain.model import Model
 from imrs_server.domain.preference import Preference
 from imrs_server.domain.provider import Provider
 from imrs_server.domain.ranking import Offer
-from imrs_server.domain.scoring import Cells, Pool, Scorer, Weights
+from imrs_server.domain.routing import DEFAULT_POLICY
+from imrs_server.domain.scoring import Scorer
 from imrs_server.domain.vault_view import NEVER_LOOKED, VaultView
+from imrs_server.index.learned import Learned
 from imrs_server.index.tables import AgentTables, Sources
 from imrs_server.storage.index import Key
 
@@ -39,7 +42,7 @@ class Made:
     """What was made from a state: only ever added to, entry by entry. A lost entry is made again."""
 
     agents: dict[Key, AgentTables] = field(default_factory=dict)
-    pools: dict[tuple[UUID, Weights], Pool] = field(default_factory=dict)
+    learned: dict[UUID, Learned] = field(default_factory=dict)
     rules: dict[UUID, Rules] = field(default_factory=dict)
 
 
@@ -81,7 +84,7 @@ class State:
     def seeing(self, vault: VaultView) -> State:
         """The same revision, with another view of Vault."""
         # Copied, because readers of this state still add to theirs.
-        made = Made(pools=dict(self.made.pools), rules=dict(self.made.rules))
+        made = Made(learned=dict(self.made.learned), rules=dict(self.made.rules))
         return replace(self, vault=vault, made=made)
 
     def _keep(self, key: Key, tables: AgentTables) -> AgentTables:
@@ -92,7 +95,6 @@ class State:
         return tables
 
     def _tables(self, key: Key, enrolled: Enrolled) -> AgentTables:
-        pooled = self.evidence.get(Key(key.tenant_id, ""), {})
         return AgentTables(
             Sources(
                 revision=self.revision,
@@ -101,8 +103,7 @@ class State:
                 levels=self._levels(key.tenant_id),
                 preferences=self.preferences,
                 own=self.evidence.get(key, {}),
-                pooled=pooled,
-                pool=lambda weights: self._pool(key.tenant_id, weights),
+                learned=self._learned(key.tenant_id),
                 scorer=self.scorer,
             )
         )
@@ -125,10 +126,11 @@ class State:
         found = (self.defaults.get(None), self.defaults.get(tenant_id))
         return [each for each in found if each is not None]
 
-    def _pool(self, tenant_id: UUID, weights: Weights) -> Pool:
-        key = (tenant_id, weights)
-        found = self.made.pools.get(key)
+    def _learned(self, tenant_id: UUID) -> Learned:
+        found = self.made.learned.get(tenant_id)
         if found is None:
             pooled = self.evidence.get(Key(tenant_id, ""), {})
-            found = self.made.pools[key] = scoring.pool(pooled, weights)
+            policy = routing.merge(DEFAULT_POLICY, *(each.routing for each in self._levels(tenant_id)))
+            decay = evidence.decay(pooled.values(), policy.half_life)
+            found = self.made.learned[tenant_id] = Learned(pooled, decay)
         return found

@@ -5,7 +5,7 @@ Nothing here takes a lock: what two threads make at once is equal, and one of th
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
@@ -16,10 +16,12 @@ from imrs_server.domain import parameters, ranking, routing, scoring
 from imrs_server.domain.agent import Agent
 from imrs_server.domain.decision import SelectedModel
 from imrs_server.domain.defaults import Defaults
+from imrs_server.domain.evidence import MAX_TASK_TYPES, OTHER_TASKS, Cells, weights
 from imrs_server.domain.preference import OTHER_CLASSES, Preference
 from imrs_server.domain.ranking import Offer, Subject
 from imrs_server.domain.routing import DEFAULT_POLICY
-from imrs_server.domain.scoring import Cells, Knowledge, Pool, Scorer, Weights
+from imrs_server.domain.scoring import Knowledge, Scorer
+from imrs_server.index.learned import NOTHING_LEARNED, Learned
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -37,8 +39,8 @@ MAX_TABLES = 64
 class Sources:
     """What the tables of an agent are made from, at a revision.
 
-    ``levels`` are the defaults, the global ones first; ``own`` and ``pooled`` the evidence of the agent and
-    of its tenant by task type; ``pool`` sums the tenant's evidence up.
+    ``levels`` are the defaults, the global ones first; ``own`` the evidence of the agent by task type, and
+    ``learned`` its tenant's.
     """
 
     revision: int
@@ -47,21 +49,30 @@ class Sources:
     levels: Sequence[Defaults] = ()
     preferences: Mapping[str, Preference] = field(default_factory=dict)
     own: Mapping[str, Cells] = field(default_factory=dict)
-    pooled: Mapping[str, Cells] = field(default_factory=dict)
-    pool: Callable[[Weights], Pool] = lambda _: scoring.NO_POOL
+    learned: Learned = NOTHING_LEARNED
     scorer: Scorer = scoring.score
 
 
 class Table:
-    """A ranked table, and its candidates with what is needed to call them."""
+    """A ranked table, and its candidates with what is needed to call them.
 
-    __slots__ = ("_answers", "_around", "_below", "_offers", "ranked")
+    ``shadow`` is the table by the policy that is decided beside, where there is one.
+    """
+
+    __slots__ = ("_answers", "_around", "_below", "_offers", "ranked", "shadow")
 
     def __init__(
-        self, ranked: RankedTable, offers: Iterable[Offer], *, below: Parameters, around: Parameters
+        self,
+        ranked: RankedTable,
+        offers: Iterable[Offer],
+        *,
+        below: Parameters,
+        around: Parameters,
+        shadow: RankedTable | None = None,
     ) -> None:
         """``below`` are the parameters of the levels under the model's, ``around`` of those over it."""
         self.ranked = ranked
+        self.shadow = shadow
         self._offers = {each.model.model_id: each for each in offers}
         self._below = below
         self._around = around
@@ -131,8 +142,10 @@ class AgentTables:
         the table is a degraded one.
         """
         sources = self._sources
-        # Without evidence all tasks have one table, or invented task types would fill the memory.
-        task_type = task_type if task_type in sources.pooled or task_type in sources.own else ""
+        tasks = sources.learned.tasks
+        if task_type not in tasks:
+            # Without evidence all tasks have one table, or invented task types would fill the memory.
+            task_type = OTHER_TASKS if len(tasks) >= MAX_TASK_TYPES else ""
         agent_class = self.agent.agent_class or agent_class
         if agent_class not in sources.preferences:
             agent_class = OTHER_CLASSES if agent_class else ""
@@ -158,7 +171,11 @@ class AgentTables:
         own = self.agent.parameters
         around = parameters.merge(preference.parameters, own) if preference else own
         ranked = self._rank(subject, task_type, degraded)
-        return Table(ranked, sources.offers, below=self._common, around=around)
+        shadow = None
+        if self._policy.shadow is not None and not ranked.degraded:
+            policy = replace(routing.merge(self._policy, self._policy.shadow), shadow=None)
+            shadow = self._rank(replace(subject, policy=policy), task_type, degraded)
+        return Table(ranked, sources.offers, below=self._common, around=around, shadow=shadow)
 
     def _default_model_id(self) -> str:
         named = (each.default_model_id for each in reversed(self._sources.levels) if each.default_model_id)
@@ -169,11 +186,12 @@ class AgentTables:
         knowledge = Knowledge(
             task_type=task_type,
             agent_cells=sources.own.get(task_type, {}),
-            task_cells=sources.pooled.get(task_type, {}),
+            task_cells=sources.learned.tasks.get(task_type, {}),
+            decay=sources.learned.decay,
         )
         if not degraded:
             try:
-                known = replace(knowledge, pool=sources.pool(scoring.weights(self._policy)))
+                known = replace(knowledge, pool=sources.learned.pool(weights(subject.policy)))
                 return ranking.build(subject, known, sources.scorer)
             except Exception:
                 log.exception(

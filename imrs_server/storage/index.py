@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from imrs_server.domain.agent import Agent, AgentModel
 from imrs_server.domain.agent_key import AgentKey
 from imrs_server.domain.defaults import Defaults
+from imrs_server.domain.evidence import Evidence
 from imrs_server.domain.model import Model
 from imrs_server.domain.preference import Preference
 from imrs_server.domain.provider import Provider
-from imrs_server.domain.scoring import Evidence
 from imrs_server.storage import sql
 from imrs_server.storage.shape import shape
 

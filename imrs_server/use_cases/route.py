@@ -116,12 +116,13 @@ class Router:
 
     def _decide(self, case: _Case, request: RouteQuery) -> Decision:
         table = case.table
+        decision_id = new_id()
+        query = _with_chance(case, request, decision_id)
         try:
-            choice = decide(table.ranked, case.query)
+            choice = decide(table.ranked, query)
         except NothingEligible as nothing:
             removed = {str(name): count for name, count in nothing.removed.items()}
             raise NoEligibleModel(agent_id=case.agent_id, **removed) from None
-        decision_id = new_id()
         create_time = time_of(decision_id)
         assert create_time is not None
         return Decision(
@@ -139,8 +140,10 @@ class Router:
             stale=self._index.stale,
             create_time=create_time,
             conversation_id=request.query.conversation_id,
-            query=case.query,
+            propensity=choice.propensity,
+            query=query,
             agent_class=request.agent_class,
+            shadow=table.shadow,
         )
 
 
@@ -157,6 +160,14 @@ def _detect(state: State, tenant_id: UUID, request: RouteQuery) -> Detection:
 def _with_detected(query: Query, task: Detection) -> Query:
     more = tuple(each for each in task.required_capabilities if each not in query.capabilities)
     return replace(query, capabilities=query.capabilities + more) if more else query
+
+
+def _with_chance(case: _Case, request: RouteQuery, decision_id: UUID) -> Query:
+    """What exploration draws from: equal seeds, and equal request ids, draw alike."""
+    if not case.table.ranked.policy.exploration_rate:
+        return case.query
+    named = request.request_id if request.seed is None else f"seed {request.seed}"
+    return replace(case.query, chance=named or str(decision_id))
 
 
 def _answer(table: Table, position: int, request: RouteQuery) -> SelectedModel:

@@ -12,11 +12,12 @@ import pytest
 from imrs_client.ranked import RemovedBy
 from imrs_server.domain import ranking
 from imrs_server.domain.agent import Agent, AgentModel
+from imrs_server.domain.evidence import Evidence
 from imrs_server.domain.model import CostTier, Lifecycle, PriceState
 from imrs_server.domain.provider import DataPolicy, State
 from imrs_server.domain.ranking import Offer, Subject
 from imrs_server.domain.routing import CostPreference, RoutingPolicy, Scoring
-from imrs_server.domain.scoring import Evidence, Knowledge
+from imrs_server.domain.scoring import Knowledge
 from tests.support.schema import HERE
 from tests.support.state import PROVIDER, model
 

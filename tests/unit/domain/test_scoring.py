@@ -10,11 +10,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from imrs_client.ranked import Level
-from imrs_server.domain.routing import RoutingPolicy, Scoring
-from imrs_server.domain.scoring import Evidence, Knowledge, Score, pool, score, weights
+from imrs_server.domain.evidence import Decay, Evidence, weights
+from imrs_server.domain.routing import Exploration, RoutingPolicy, Scoring
+from imrs_server.domain.scoring import Knowledge, Score, pool, score
 
 SRS = RoutingPolicy(scoring=Scoring.SRS)
-POOLED = RoutingPolicy(scoring=Scoring.POOLED)
+POOLED = RoutingPolicy(scoring=Scoring.POOLED, exploration=Exploration.OFF)
+UCB = RoutingPolicy(exploration=Exploration.UCB)
 UNTOUCHED = RoutingPolicy()
 
 ratings = st.lists(st.floats(0, 1), min_size=1, max_size=30)
@@ -45,7 +47,8 @@ def test_srs_is_the_weighted_sum_of_priority_and_average(
 def test_srs_uses_the_priority_alone_without_a_rating() -> None:
     """FR-06.6. What other agents of the tenant rated makes no difference."""
     others = Knowledge(task_cells={"p/m": explicit(5, 5)})
-    assert score(SRS, others, [("p/m", 80)])["p/m"] == Score(priority_term=0.8)
+    found = score(SRS, others, [("p/m", 80)])["p/m"]
+    assert (total(found), found.level, found.rating_count) == (0.8, Level.PRIOR, 0)
 
 
 @given(st.dictionaries(st.sampled_from("abcdef"), priorities, min_size=2), st.sampled_from([SRS, UNTOUCHED]))
@@ -107,6 +110,80 @@ def test_ratings_of_other_tasks_speak_for_a_model_that_this_task_has_not_seen() 
     assert (found["p/a"].level, found["p/a"].rating_mean) == (Level.MODEL, 0.9)
 
 
+def test_the_bonus_falls_with_decisions_and_those_for_others_count_half_up_to_sixty() -> None:
+    rated = pool({"law": {"p/other": explicit(5, 5), "p/new": explicit(5, 5)}}, weights(UCB))
+
+    def bonus(own: float, tenant: float) -> float:
+        known = Knowledge(
+            agent_cells={"p/new": Evidence(decisions=own)},
+            task_cells={"p/new": Evidence(decisions=tenant)},
+            pool=rated,
+        )
+        return score(UCB, known, [("p/new", 50)])["p/new"].exploration_term
+
+    assert bonus(0, 0) == 0.15
+    assert math.isclose(bonus(3, 10), 0.3 * math.sqrt(0.25 / (3 + 5 + 1)))
+    assert math.isclose(bonus(3, 1000), 0.3 * math.sqrt(0.25 / (3 + 30 + 1)))
+    assert bonus(100, 1000) < bonus(99, 1000)
+
+
+def test_only_ucb_adds_a_bonus() -> None:
+    known = Knowledge(task_cells={"p/m": explicit(5, 5)})
+    for policy in (SRS, POOLED, RoutingPolicy(exploration=Exploration.EPSILON)):
+        assert score(policy, known, [("p/m", 50)])["p/m"].exploration_term == 0
+
+
+@given(
+    st.dictionaries(st.sampled_from("abcdef"), st.tuples(priorities, st.floats(0, 1e6)), min_size=2),
+    st.floats(0.001, 1),
+    st.floats(0, 1),
+)
+def test_until_a_model_is_rated_the_bonus_only_orders_equal_priorities(
+    models: dict[str, tuple[int, float]], w_p: float, w_e: float
+) -> None:
+    """FR-06.6: what was chosen least comes first among equals, and a step of priority weighs more."""
+    cells = {name: Evidence(decisions=decisions) for name, (_, decisions) in models.items()}
+    policy = RoutingPolicy(exploration=Exploration.UCB, priority_weight=w_p, experience_weight=w_e)
+    asked = [(name, priority) for name, (priority, _) in models.items()]
+    found = score(policy, Knowledge(agent_cells=cells), asked)
+    for one, (priority, _) in models.items():
+        for other, (lower, _) in models.items():
+            if priority > lower:
+                assert total(found[one]) > total(found[other])
+
+
+@pytest.mark.parametrize("priority", [(50, 50, 50), (60, 50, 50)])
+def test_a_thousand_decisions_without_a_rating_follow_priority_and_take_turns_among_equals(
+    priority: tuple[int, ...],
+) -> None:
+    """FR-06.6."""
+    models = list(zip("abc", priority, strict=True))
+    chosen = dict.fromkeys("abc", 0)
+    for _ in range(1000):
+        cells = {name: Evidence(decisions=count) for name, count in chosen.items()}
+        found = score(UCB, Knowledge(agent_cells=cells, task_cells=cells), models)
+        chosen[max(found, key=lambda each: total(found[each]))] += 1
+    best = [name for name, each in models if each == max(priority)]
+    assert sum(chosen[name] for name in best) == 1000
+    assert max(chosen[name] for name in best) - min(chosen[name] for name in best) <= 1
+
+
+def test_old_ratings_fade_by_half_in_each_half_life() -> None:
+    old = Evidence(last_time=1000.0, explicit_n=8, explicit_s=8, decisions=8)
+    decay = Decay(time=1000.0 + 3 * 60, half_life_seconds=60)
+    faded = Knowledge(agent_cells={"p/m": old}, task_cells={"p/m": old}, decay=decay)
+    fresh = Evidence(last_time=decay.time, explicit_n=1, explicit_s=1, decisions=1)
+    same = Knowledge(agent_cells={"p/m": fresh}, task_cells={"p/m": fresh}, decay=decay)
+    assert score(UCB, faded, [("p/m", 50)]) == score(UCB, same, [("p/m", 50)])
+
+
+def test_a_deviation_is_that_of_the_ratings_and_of_a_coin_without_any() -> None:
+    mixed = Evidence(explicit_n=100, explicit_s=50, explicit_q=50)
+    found = score(POOLED, Knowledge(agent_cells={"p/m": mixed}, task_cells={"p/m": mixed}), [("p/m", 50)])
+    assert math.isclose(found["p/m"].deviation, math.sqrt(0.25 / (100 + 30)))
+    assert score(POOLED, Knowledge(), [("p/m", 50)])["p/m"].deviation == 0.5
+
+
 @pytest.mark.parametrize(
     ("named", "kind", "weight"),
     [
@@ -121,6 +198,11 @@ def test_ratings_of_other_tasks_speak_for_a_model_that_this_task_has_not_seen() 
         ({"IMPLICIT": 0.5, "COPY": 0.1}, "copy", 0.1),
         ({"CONTINUE": 0.2}, "continue", 0.2),
         ({"SELF_EVAL": 1}, "self", 1.0),
+        ({"EVALUATION": 0.2, "SELF_EVAL": 1}, "self", 0.2),
+        ({"EXPLICIT": 0.5}, "thumbs_up", 0.5),
+        ({"EXPLICIT": 0.5, "THUMBS_DOWN": 2}, "thumbs_down", 2.0),
+        ({"SCORE": 0.7}, "explicit", 0.7),
+        ({"SCORE": 0.7}, "thumbs_up", 1.0),
     ],
 )
 def test_ratings_weigh_by_their_kind(named: dict[str, float], kind: str, weight: float) -> None:

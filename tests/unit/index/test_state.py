@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
+import pytest
 from structlog.testing import capture_logs
 
 from imrs_client.tasks import SRS_RULES, Rules
 from imrs_server.domain.agent import Agent
 from imrs_server.domain.defaults import Defaults, Scope
+from imrs_server.domain.evidence import MAX_TASK_TYPES, OTHER_TASKS, Cells, Evidence
 from imrs_server.domain.parameters import Parameters
 from imrs_server.domain.preference import Preference
 from imrs_server.domain.routing import RoutingPolicy, Scoring
-from imrs_server.domain.scoring import Evidence
 from imrs_server.index import tables
 from imrs_server.storage.index import Key
 from tests.support.schema import ELSEWHERE, HERE
@@ -61,6 +63,40 @@ def test_all_tasks_without_evidence_have_one_table() -> None:
     assert found.table("invented-1") is found.table("invented-2")
     assert found.table("code") is found.table("code")
     assert found.table("code") is not found.table("invented-1")
+
+
+def test_old_evidence_counts_less_by_the_tenants_half_life() -> None:
+    old = Evidence(last_time=0, explicit_n=40, explicit_s=40)
+    new = Evidence(last_time=100 * 86_400, explicit_n=1, explicit_s=1)
+    cells = {Key(HERE, ""): {"code": {"p/low": old}, "law": {"p/high": new}}}
+
+    def term(*levels: Defaults) -> float:
+        known = {each.tenant_id: each for each in levels}
+        found = of(state(*LOW_AND_HIGH, evidence=cells, defaults=known)).table("code").ranked
+        return found.candidates[found.position["p/low"]].experience_term
+
+    never, slowly, soon = (
+        term(defaults(True, routing=RoutingPolicy(half_life=timedelta(days=days)))) for days in (0, 90, 1)
+    )
+    assert never > slowly > term() > soon
+
+
+def test_task_types_beyond_what_a_tenant_may_have_share_what_was_learned_of_the_others() -> None:
+    tasks: dict[str, Cells] = {f"task-{i}": {} for i in range(MAX_TASK_TYPES)}
+    tasks[OTHER_TASKS] = RATED["code"]
+    found = of(state(*LOW_AND_HIGH, evidence={Key(HERE, ""): tasks}))
+    assert order(found.table("one-too-many")) == ["low", "high"]
+    assert order(found.table("task-1")) == ["high", "low"]
+
+
+def test_a_shadow_policy_has_a_table_of_its_own() -> None:
+    policy = RoutingPolicy(scoring=Scoring.SRS, shadow=RoutingPolicy(scoring=Scoring.POOLED))
+    levels = {HERE: defaults(True, routing=policy)}
+    found = of(state(*LOW_AND_HIGH, defaults=levels, evidence={Key(HERE, ""): RATED})).table("code")
+    assert order(found) == ["high", "low"]
+    assert found.shadow is not None
+    assert [each.external_id for each in found.shadow.candidates] == ["low", "high"]
+    assert of(state(*LOW_AND_HIGH)).table("code").shadow is None
 
 
 def test_more_tables_than_fit_start_afresh() -> None:
@@ -166,7 +202,8 @@ def test_an_answer_has_all_that_a_call_needs_and_is_made_once() -> None:
     assert found.answer(0) is answer
     assert (answer.model_id, answer.external_id, answer.provider_id) == ("p/m", "m", "p")
     assert (answer.api_base, answer.api_key_vault_path) == ("https://llm.example/v1", "secret/llm/p")
-    assert (answer.credentials_ok, answer.context_length, answer.score) == (True, 10, 0.5)
+    assert (answer.credentials_ok, answer.context_length) == (True, 10)
+    assert answer.score == pytest.approx(0.5)
 
 
 def test_rules_of_the_tenant_go_over_the_global_ones_and_those_over_the_built_in() -> None:
