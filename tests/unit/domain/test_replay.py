@@ -217,7 +217,7 @@ def test_figures_are_within_their_bounds(
     report = found.report(PRICES, PRICES)
     assert 0 <= report.changed_share <= 1
     assert 0 <= report.coverage <= 1
-    assert report.coverage <= 1 - report.unserved / len(drawn) if drawn else True
+    assert report.coverage * len(drawn) <= len(drawn) - report.unserved + 1e-9
     assert (report.model_estimate is None) == (report.rated == 0)
     assert report.unpriced + report.unserved <= report.replayed == len(drawn)
     if all(retaken.model_id == model_id for model_id, _, _, retaken, _ in drawn):
