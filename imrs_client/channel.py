@@ -55,3 +55,8 @@ def credentials_for(
             raise ValueError("credentials and insecure contradict each other")
         return given
     return None if insecure or stays_here(target) else grpc.ssl_channel_credentials()
+
+
+def trusting(certificates: bytes) -> grpc.ChannelCredentials:
+    """Credentials of a TLS connection to a server whose certificate one of these (PEM) has signed."""
+    return grpc.ssl_channel_credentials(root_certificates=certificates)

@@ -8,7 +8,14 @@ import click
 
 import imrs_server
 
-_COMMANDS = ("dev", "migrate", "serve", "token")
+# Command -> its module; `import` is no name of a module that could be imported.
+_COMMANDS = {
+    "dev": "dev",
+    "import": "import_messages",
+    "migrate": "migrate",
+    "serve": "serve",
+    "token": "token",
+}
 
 
 class _Lazy(click.Group):
@@ -20,7 +27,7 @@ class _Lazy(click.Group):
     def get_command(self, _ctx: click.Context, name: str) -> click.Command | None:
         if name not in _COMMANDS:
             return None
-        command: click.Command = import_module(f"imrs_server.cli.{name}").command
+        command: click.Command = import_module(f"imrs_server.cli.{_COMMANDS[name]}").command
         return command
 
 

@@ -41,9 +41,9 @@ class Ending:
     def wished(self) -> bool:
         return bool(self._wait(0))
 
-    def wait(self) -> None:
-        """Return when it is wished, also when it was before."""
-        self._wait(None)
+    def wait(self, seconds: float | None = None) -> bool:
+        """Return when it is wished, also when it was before, or when the seconds are over; whether it is."""
+        return bool(self._wait(seconds))
 
     def _wait(self, seconds: float | None) -> list[socket.socket]:
         return select.select([self._noted], [], [], seconds)[0]

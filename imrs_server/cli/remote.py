@@ -1,0 +1,75 @@
+"""Commands that speak to a server as any client does: where it is, who calls, and what went wrong."""
+
+from __future__ import annotations
+
+from functools import wraps
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from imrs_client import ImrsClient, ImrsError, Unavailable
+from imrs_client.channel import trusting
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from uuid import UUID
+
+_OPTIONS = (
+    click.option(
+        "--address",
+        envvar=["IMRS_ADDRESS", "IMRS_GRPC_ADDR"],
+        default="127.0.0.1:50051",
+        show_default=True,
+        help="The server, host:port [env: IMRS_ADDRESS, IMRS_GRPC_ADDR].",
+    ),
+    click.option("--token", envvar="IMRS_TOKEN", required=True, help="A token [env: IMRS_TOKEN]."),
+    click.option("--tenant", type=click.UUID, help="The tenant; needed with a platform admin's token."),
+    click.option(
+        "--ca",
+        type=click.Path(path_type=Path, dir_okay=False, exists=True),
+        help="Certificates to trust, PEM, for a server whose authority is your own.",
+    ),
+    click.option(
+        "--insecure", is_flag=True, help="Connect without TLS: whoever listens on the way reads the token."
+    ),
+)
+
+
+def calls(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Give a command the options of a client, and its first parameter, the client.
+
+    What the server refuses becomes a message; a connection that there is not names the address.
+    """
+
+    @wraps(command)
+    def around(
+        *args: Any,
+        address: str,
+        token: str,
+        tenant: UUID | None,
+        ca: Path | None,
+        insecure: bool,
+        **options: Any,
+    ) -> Any:
+        if ca and insecure:
+            raise click.UsageError("--ca and --insecure contradict each other")
+        client = ImrsClient(
+            address,
+            token=token,
+            tenant_id=str(tenant or ""),
+            credentials=trusting(ca.read_bytes()) if ca else None,
+            insecure=insecure,
+        )
+        with client:
+            try:
+                return command(client, *args, **options)
+            except Unavailable as error:
+                where = "" if error.reason else f" (the server at {address})"
+                raise click.ClickException(f"{error}{where}") from None
+            except ImrsError as error:
+                raise click.ClickException(str(error)) from None
+
+    for option in reversed(_OPTIONS):
+        around = option(around)
+    return around
