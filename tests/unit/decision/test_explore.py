@@ -47,7 +47,7 @@ def test_the_share_of_each_is_its_propensity() -> None:
         "p/b": Reason.EXPLORE,
     }
     for model_id, choice in told.items():
-        propensity = choice.propensity
+        propensity = choice.propensity or 0.0
         assert propensity == pytest.approx(RATE / 3 + (1 - RATE) * (model_id == "p/best"))
         spread = (propensity * (1 - propensity) / len(DRAWS)) ** 0.5
         assert abs(shares[model_id] / len(DRAWS) - propensity) < 4 * spread
