@@ -13,7 +13,7 @@ from hashlib import blake2b
 from typing import TYPE_CHECKING
 
 from imrs_client import filters
-from imrs_client.explore import explore
+from imrs_client.explore import Lottery, explore
 from imrs_client.ranked import CREDENTIALED, Match, RankedTable, Reason, RemovedBy
 
 if TYPE_CHECKING:
@@ -30,15 +30,20 @@ RATINGS_TO_COMPARE = 10
 class Choice:
     """Positions in the table: the selected candidate and its fallbacks in order.
 
-    ``propensity`` is the probability with which chance led to the selected one, None where nothing was left
-    to chance.
+    ``lottery`` has the probabilities of all that chance could have led to, and is empty where nothing was
+    left to it.
     """
 
     selected: int
     fallbacks: tuple[int, ...]
     reason: Reason
     eligible: int
-    propensity: float | None = None
+    lottery: Lottery = ()
+
+    @property
+    def propensity(self) -> float | None:
+        """The probability of what was selected; None where nothing was left to chance."""
+        return dict(self.lottery).get(self.selected)
 
 
 class NothingEligible(Exception):
@@ -55,13 +60,13 @@ def decide(table: RankedTable, query: Query) -> Choice:
     if not match.indexes:
         raise NothingEligible(_removed(table, query))
     selected, reason = _select(table, query, match)
-    propensity = None
+    lottery: Lottery = ()
     if reason is Reason.SCORE and table.policy.exploration_rate > 0:
         best = selected
-        selected, propensity = explore(table, match.indexes, best, query.chance)
+        selected, lottery = explore(table, match.indexes, best, query.chance)
         reason = Reason.SCORE if selected == best else Reason.EXPLORE
     fallbacks = _fallbacks(table, query, match, selected, reason) if query.max_fallbacks else ()
-    return Choice(selected, fallbacks, reason, len(match.indexes), propensity)
+    return Choice(selected, fallbacks, reason, len(match.indexes), lottery)
 
 
 def explain(table: RankedTable, query: Query) -> list[Report]:

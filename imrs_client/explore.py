@@ -2,16 +2,19 @@
 
 Only what may well be better is tried, nothing that costs far more, and nothing that is known to be bad. The
 draw is a hash of what the request is known by, so every server, a replica and a replay draw alike, and the
-probability is told, so that the log can answer what another policy would have been worth.
+probabilities are told, so that the log can answer what another policy would have been worth.
 """
 
 from __future__ import annotations
 
 from hashlib import blake2b
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeAlias
 
 if TYPE_CHECKING:
     from imrs_client.ranked import Candidate, RankedTable
+
+Lottery: TypeAlias = "tuple[tuple[int, float], ...]"
+"""Positions in a table, each with the probability of being drawn."""
 
 # Trying a model may cost this many times what the best one costs.
 COST_LIMIT = 3.0
@@ -21,9 +24,9 @@ QUALITY_FLOOR = 0.5
 _DEAREST = "PREMIUM"
 
 
-def explore(table: RankedTable, eligible: tuple[int, ...], best: int, chance: str) -> tuple[int, float]:
+def explore(table: RankedTable, eligible: tuple[int, ...], best: int, chance: str) -> tuple[int, Lottery]:
     """The best candidate or, in ``exploration_rate`` of the draws, any that is worth trying, the best one
-    included; and the probability of what was drawn.
+    included; and the probabilities of all that could have been drawn.
     """
     rate = table.policy.exploration_rate
     known = table.candidates[best]
@@ -32,7 +35,7 @@ def explore(table: RankedTable, eligible: tuple[int, ...], best: int, chance: st
     # Rounding may lead one past the end.
     picked = worth[min(int(drawn / rate * len(worth)), len(worth) - 1)] if drawn < rate else best
     share = rate / len(worth)
-    return picked, 1 - rate + share if picked == best else share
+    return picked, tuple([(i, 1 - rate + share if i == best else share) for i in worth])
 
 
 def uniform(chance: str) -> float:

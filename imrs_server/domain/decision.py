@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from decimal import Decimal
@@ -18,6 +19,9 @@ from imrs_server.domain.parameters import UNSET, Parameters
 from imrs_server.domain.provider import ProviderType
 
 NO_LIMITS = Query()
+
+# A draw from more than these is kept without its probabilities.
+MOST_PROPENSITIES = 100
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -80,8 +84,10 @@ class Decision:
     """The answer to a RouteQuery. ``candidates`` is filled by an explanation only.
 
     ``query`` and ``agent_class`` are what the table was asked, with what detection added: enough to decide
-    again. ``query`` is None where it was not kept. ``shadow`` is the table by the policy that is decided
-    beside; what it says comes to light when the decision is recorded, not while somebody waits.
+    again. ``query`` is None where it was not kept. ``propensities`` has, by model_id, the probabilities of
+    all that chance could have led to, ``propensity`` that of the selected one. ``shadow`` is the table by the
+    policy that is decided beside; what it says comes to light when the decision is recorded, not while
+    somebody waits.
     """
 
     decision_id: UUID
@@ -99,6 +105,7 @@ class Decision:
     create_time: datetime
     conversation_id: str = ""
     propensity: float | None = None
+    propensities: Mapping[str, float] = field(default_factory=dict)
     candidates: tuple[CandidateReport, ...] = ()
     query: Query | None = NO_LIMITS
     agent_class: str = ""
@@ -164,6 +171,7 @@ def _detail(decision: Decision) -> dict[str, Any]:
         "alternatives": list(task.alternatives),
         "agent_class": decision.agent_class,
         "query": _kept_query(decision),
+        "propensities": _kept_propensities(decision),
         "shadow": _shadow(decision),
     }
     return {name: value for name, value in found.items() if value or value is None}
@@ -186,7 +194,14 @@ def _kept_query(decision: Decision) -> dict[str, Any] | None:
         return None
     kept = query_record.to_json(decision.query)
     kept.pop("conversation_id", None)
+    if kept.get("chance") == str(decision.decision_id):
+        del kept["chance"]
     return kept
+
+
+def _kept_propensities(decision: Decision) -> dict[str, float]:
+    """Where there are many, each is next to impossible: they would take much room and tell nothing."""
+    return dict(decision.propensities) if len(decision.propensities) <= MOST_PROPENSITIES else {}
 
 
 def asked(detail: dict[str, Any], conversation_id: str) -> Query | None:
@@ -221,6 +236,7 @@ def recall(kept: DecisionRecord) -> Decision:
         create_time=kept.create_time,
         conversation_id=kept.conversation_id,
         propensity=kept.propensity,
+        propensities=kept.detail.get("propensities", {}),
         query=asked(kept.detail, kept.conversation_id),
         agent_class=kept.detail.get("agent_class", ""),
     )

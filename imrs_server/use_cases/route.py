@@ -29,6 +29,7 @@ from imrs_server.domain.parameters import UNSET
 from imrs_server.index.tables import Table
 
 if TYPE_CHECKING:
+    from imrs_client.explore import Lottery
     from imrs_server.domain.decision import RouteQuery, SelectedModel
     from imrs_server.domain.principal import Principal
     from imrs_server.index.state import State
@@ -141,6 +142,7 @@ class Router:
             create_time=create_time,
             conversation_id=request.query.conversation_id,
             propensity=choice.propensity,
+            propensities=_names(table, choice.lottery),
             query=query,
             agent_class=request.agent_class,
             shadow=table.shadow,
@@ -168,6 +170,10 @@ def _with_chance(case: _Case, request: RouteQuery, decision_id: UUID) -> Query:
         return case.query
     named = request.request_id if request.seed is None else f"seed {request.seed}"
     return replace(case.query, chance=named or str(decision_id))
+
+
+def _names(table: Table, lottery: Lottery) -> dict[str, float]:
+    return {table.ranked.candidates[i].model_id: chance for i, chance in lottery}
 
 
 def _answer(table: Table, position: int, request: RouteQuery) -> SelectedModel:
