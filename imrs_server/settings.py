@@ -114,6 +114,19 @@ class Settings(TokenSettings):
         default=None, description="file of certificates that providers may have beside public ones"
     )
 
+    somabrain_url: str = Field(
+        default="", description="base URL of SomaBrain, which is told of ratings; nothing is where not set"
+    )
+    somabrain_token_file: FilePath | None = Field(
+        default=None, description="file with the bearer token for SomaBrain, read at every call"
+    )
+    somabrain_token: SecretStr | None = Field(
+        default=None, description="that token itself; the file is better, and wins"
+    )
+    somabrain_namespace: str = Field(
+        "imrs", min_length=1, max_length=255, description="namespace of SomaBrain for ratings"
+    )
+
     log_format: Literal["json", "console"] = Field(
         "json", description="one JSON object a line, or for people"
     )
@@ -154,6 +167,14 @@ class Settings(TokenSettings):
             raise ValueError("IMRS_VAULT_SECRET_ID_FILE or IMRS_VAULT_SECRET_ID is needed")
         return self
 
+    @model_validator(mode="after")
+    def _can_tell(self) -> Self:
+        if self.somabrain_url and self.somabrain_token is None and self.somabrain_token_file is None:
+            raise ValueError(
+                "IMRS_SOMABRAIN_TOKEN_FILE or IMRS_SOMABRAIN_TOKEN is needed with IMRS_SOMABRAIN_URL"
+            )
+        return self
+
     @property
     def proxy(self) -> Proxy | None:
         """The way out to providers; None for the straight one."""
@@ -179,6 +200,13 @@ class Settings(TokenSettings):
         if self.vault_secret_id_file is not None:
             return self.vault_secret_id_file.read_text(encoding="utf-8").strip()
         return self.vault_secret_id.get_secret_value() if self.vault_secret_id else ""
+
+    @property
+    def somabrain_proof(self) -> str:
+        """The bearer token for SomaBrain, read anew each time, so that a rotated file counts at once."""
+        if self.somabrain_token_file is not None:
+            return self.somabrain_token_file.read_text(encoding="utf-8").strip()
+        return self.somabrain_token.get_secret_value() if self.somabrain_token else ""
 
     @property
     def page_secret(self) -> bytes:

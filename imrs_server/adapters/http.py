@@ -39,6 +39,7 @@ for _name in ("httpx", "httpcore"):
 
 _ERROR_BODY_BYTES = 64 << 10
 _DOCUMENT_BYTES = 8 << 20
+_RECEIPT_BYTES = 1 << 20
 _NOWHERE = "https://0.0.0.0:1/"
 _UNKNOWN_KEY = b"API_KEY_INVALID"
 _SPENT = (b"enforced_spend_limit_reached", b"insufficient_quota")
@@ -46,11 +47,15 @@ _SPENT = (b"enforced_spend_limit_reached", b"insufficient_quota")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Call:
-    """One request. A body makes it a POST of JSON. The key goes into ``headers``, never into the URL."""
+    """One request. A body makes it a POST of JSON. The key goes into ``headers``, never into the URL.
+
+    Good is an answer with status 200, or any 2xx with ``any_success``.
+    """
 
     url: str
     headers: Mapping[str, str] = field(default_factory=dict, repr=False)
     body: bytes | None = field(default=None, repr=False)
+    any_success: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -104,6 +109,18 @@ class GuardedClient:
         """The whole document of a small answer (1 MiB). Raises AddressForbidden and CallFailed."""
         with self._answer(call, deadline, _DOCUMENT_BYTES) as chunks:
             return json_stream.document(chunks)
+
+    def post(self, call: Call, deadline: Deadline) -> bytes:
+        """Send something that a good status acknowledges. Raises AddressForbidden and CallFailed.
+
+        Returns the answer's body, and none where it is cut off or larger than 1 MiB: what was sent has been
+        taken, and sending it again would not help.
+        """
+        with self._answer(call, deadline, _RECEIPT_BYTES) as chunks:
+            try:
+                return b"".join(chunks)
+            except CallFailed:
+                return b""
 
     @contextmanager
     def items(
@@ -159,7 +176,8 @@ class GuardedClient:
             response = stack.enter_context(
                 client.stream(method, call.url, headers=encoded, content=call.body)
             )
-            _require_success(response)
+            if not (call.any_success and response.is_success):
+                _require_success(response)
         return response
 
     def _client(self, deadline: Deadline, target: SplitResult) -> httpx.Client:

@@ -13,6 +13,7 @@ REVIEWED = {
     "jobs/decision_log.py": "COPY of many tenants' decisions",
     "jobs/lifecycle.py": "retiring a model concerns every tenant's agents",
     "jobs/orphans.py": "keys of every tenant",
+    "jobs/outbox.py": "what is to be told of every tenant's votes",
     "jobs/partitions.py": "partitions belong to no tenant",
     "jobs/rollup.py": "votes of every tenant",
     "storage/database.py": "the pool itself, and lists of a platform admin who names no tenant",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from contextlib import contextmanager
+from functools import partial
 from typing import TYPE_CHECKING
 
 from structlog.testing import capture_logs
@@ -39,6 +40,9 @@ class Turns:
         self._then = then
         self.count = 0
 
+    def reached(self, count: int) -> bool:
+        return self.count == count
+
     def __call__(self) -> float:
         self.count += 1
         doing = self._doings.pop(0) if self._doings else self._then
@@ -57,7 +61,7 @@ def test_a_loop_that_is_woken_does_not_wait() -> None:
     turns = Turns()
     with running(turns) as loop:
         for count in range(1, 4):
-            eventually(lambda count=count: turns.count == count)
+            eventually(partial(turns.reached, count))
             loop.wake()
         eventually(lambda: turns.count == 4)
 
