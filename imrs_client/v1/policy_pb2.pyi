@@ -65,7 +65,9 @@ class RoutingPolicy(_message.Message):
         OFF: RoutingPolicy._Exploration.ValueType  # 2
         """None: answers change with configuration and feedback only."""
         EPSILON: RoutingPolicy._Exploration.ValueType  # 3
-        """A random eligible model in `exploration_rate` of the requests."""
+        """In `exploration_rate` of the requests a random one of the eligible models that may well be better than the
+        best, cost at most three times as much and are not known to be bad. Equal seeds and request ids draw alike.
+        """
 
     class Exploration(_Exploration, metaclass=_ExplorationEnumTypeWrapper):
         """How models with little evidence get their chance."""
@@ -77,7 +79,9 @@ class RoutingPolicy(_message.Message):
     OFF: RoutingPolicy.Exploration.ValueType  # 2
     """None: answers change with configuration and feedback only."""
     EPSILON: RoutingPolicy.Exploration.ValueType  # 3
-    """A random eligible model in `exploration_rate` of the requests."""
+    """In `exploration_rate` of the requests a random one of the eligible models that may well be better than the
+    best, cost at most three times as much and are not known to be bad. Equal seeds and request ids draw alike.
+    """
 
     class _CostPreference:
         ValueType = _typing.NewType("ValueType", _builtins.int)
@@ -167,7 +171,7 @@ class RoutingPolicy(_message.Message):
     exploration: Global___RoutingPolicy.Exploration.ValueType
     """Optional. How models with little evidence get their chance."""
     exploration_rate: _builtins.float
-    """Optional. Share of requests that explore under EPSILON, 0 to 1."""
+    """Optional. Share of requests that explore under EPSILON, 0 to 1; 0.05 where nobody says."""
     cost_preference: Global___RoutingPolicy.CostPreference.ValueType
     """Optional. What decides between models of similar score."""
     similarity_margin: _builtins.float
@@ -184,8 +188,8 @@ class RoutingPolicy(_message.Message):
     """Optional. Models whose share of failed calls is above this are left out; 0 to 1."""
     @_builtins.property
     def half_life(self) -> _duration_pb2.Duration:
-        """Optional. Time after which a rating weighs half, 1 second to 3,660 days; 0 is never. A tenant's policy
-        only.
+        """Optional. Time after which a rating weighs half, 1 second to 3,660 days; 0 is never, 45 days where nobody
+        says. A tenant's policy only.
         """
 
     @_builtins.property

@@ -22,10 +22,10 @@ from imrs_client.ranked import Level
 from imrs_server.domain.evidence import NO_DECAY, NOTHING, Cells, Decay, Weights, weights
 from imrs_server.domain.routing import DEFAULT_POLICY, Exploration, RoutingPolicy, Scoring
 
-# How many ratings one level further up is worth.
-PRIOR_RATINGS = 8.0
-TASK_RATINGS = 10.0
-AGENT_RATINGS = 10.0
+# How many ratings one level further up is worth (docs/decisions/0003-shrinkage.md has what was measured).
+PRIOR_RATINGS = 2.0
+TASK_RATINGS = 30.0
+AGENT_RATINGS = 30.0
 
 # The bonus of a model that was never chosen is BONUS / 2. What other agents of the tenant decide counts half,
 # up to a limit: an agent goes on trying for itself.

@@ -76,7 +76,7 @@ def test_pooled_is_the_formula_step_by_step() -> None:
     )
     found = score(POOLED, known, [("p/a", 40), ("p/b", 90), ("p/c", 70)])
 
-    k, m1, m2 = 8, 10, 10
+    k, m1, m2 = 2, 30, 30
     mean_code, mean_law = (9 + 1 + 1) / (12 + 4 + 2), (2 + 1) / (6 + 2)
     off_a = ((9 - 12 * mean_code) + (2 - 6 * mean_law)) / (18 + 4 * k)
     wp_a = k / (k + 18)
