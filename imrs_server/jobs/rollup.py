@@ -1,19 +1,19 @@
-"""Turns votes into evidence, so that the next decision knows of them."""
+"""Turns votes, calls and decisions into evidence, so that the next decision knows of them."""
 
 from __future__ import annotations
 
-import threading
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 import structlog
 
-from imrs_server.domain.errors import DomainError
 from imrs_server.domain.feedback import PENDING_UNTIL
-from imrs_server.storage import changes, evidence, feedback
-from imrs_server.storage.changes import Change, Kind
+from imrs_server.jobs import counting
+from imrs_server.jobs.loop import Loop
+from imrs_server.storage import evidence, feedback
 
 if TYPE_CHECKING:
+    from imrs_server.jobs.counting import Drift
     from imrs_server.storage.database import Database
 
 log = structlog.get_logger()
@@ -25,7 +25,8 @@ _REST_SECONDS = 0.02
 
 
 class Rollup:
-    """A thread that takes turns: at once when woken, else at every poll for votes that other servers took.
+    """A thread that takes turns: at once when woken, else at every poll, for decisions, and for votes that
+    other servers took.
 
     Every server runs one. A turn is one transaction under an advisory lock, so in the whole database one
     counts at a time, and evidence, how far it reaches and its revision are committed together or not at all.
@@ -35,23 +36,21 @@ class Rollup:
     def __init__(self, database: Database, *, poll_seconds: float = POLL_SECONDS) -> None:
         self._database = database
         self._poll_seconds = poll_seconds
-        self._woken = threading.Event()
-        self._stopping = threading.Event()
-        self._thread = threading.Thread(target=self._run, name="rollup", daemon=True)
+        self._wait_seconds = 0.0
+        # Votes that come one by one are counted by the dozen.
+        self._loop = Loop("rollup", self._next, retry_seconds=RETRY_SECONDS, rest_seconds=_REST_SECONDS)
         self.dropped = 0
 
     def start(self) -> None:
-        self._thread.start()
+        self._loop.start()
 
     def stop(self) -> None:
         """End the thread and wait for it."""
-        self._stopping.set()
-        self._woken.set()
-        self._thread.join()
+        self._loop.stop()
 
     def wake(self) -> None:
         """There are votes to count. Takes no lock that is held over I/O."""
-        self._woken.set()
+        self._loop.wake()
 
     def turn(self) -> bool:
         """Count what was committed since the last turn; says whether there is more to count soon.
@@ -63,42 +62,25 @@ class Rollup:
                 return True
             feedback.settle_decided(tx)
             dropped = feedback.drop_pending(tx, datetime.now(UTC) - PENDING_UNTIL)
-            window = evidence.window(tx)
-            if window.from_scratch:
-                evidence.clear(tx)
-            moved = evidence.recompute(tx, window)
-            if window.from_scratch:
-                moved = [Change(Kind.EVIDENCE)]
-            if moved:
-                evidence.advance(tx, window)
-                changes.announce(tx, *moved)
+            window = counting.take_turn(tx)
         if dropped:
             self.dropped += dropped
             log.warning("feedback.dropped", votes=dropped, detail="no message came within an hour")
         return window.more
 
-    def _run(self) -> None:
-        wait_seconds = 0.0
-        while True:
-            self._woken.wait(wait_seconds)
-            if self._stopping.is_set():
-                return
-            self._woken.clear()
-            wait_seconds = self._next(wait_seconds)
-            # Votes that come one by one are counted by the dozen.
-            self._stopping.wait(_REST_SECONDS)
+    def rebuild(self) -> Drift:
+        """Count everything anew from the rows that are kept; says how far the evidence had drifted from them.
 
-    def _next(self, waited_seconds: float) -> float:
-        try:
-            more = self.turn()
-        except DomainError as error:
-            log.warning("rollup.failed", reason=error.reason, retry_seconds=RETRY_SECONDS)
-            return RETRY_SECONDS
-        except Exception:
-            # The thread outlives what nobody foresaw: without it nothing is learned any more.
-            log.exception("rollup.failed", retry_seconds=RETRY_SECONDS)
-            return RETRY_SECONDS
-        if not more:
-            return self._poll_seconds
-        # Somebody else's transaction stands in the way, or somebody else counts: look again, ever less often.
-        return min(max(SOON_SECONDS, 2 * waited_seconds), self._poll_seconds)
+        Raises DatabaseUnavailable, also where another server goes on counting for seconds.
+        """
+        with self._database.system() as tx:
+            evidence.lead_at_last(tx)
+            return counting.rebuild(tx)
+
+    def _next(self) -> float:
+        if self.turn():
+            # Another's transaction stands in the way, or another counts: look again, ever less often.
+            self._wait_seconds = min(max(SOON_SECONDS, 2 * self._wait_seconds), self._poll_seconds)
+            return self._wait_seconds
+        self._wait_seconds = 0.0
+        return self._poll_seconds

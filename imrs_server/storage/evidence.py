@@ -1,36 +1,70 @@
-"""The table ``evidence``: sums over votes, recomputed from them for whatever changed.
+"""The table ``evidence``: decayed sums, to which each turn adds what came and from which it takes what went.
 
-A vote is read once the transaction that wrote it, and every one before it, has ended: votes carry their
-transaction's id, and a turn reads those from where the turn before stopped up to the oldest transaction that
-still runs. Neither times nor sequence numbers would do, because neither follows commits.
+What counts is versions of rows. A version is born in the transaction that wrote it, and dies in the one that
+changed or deleted the row; triggers keep the dead ones until they are counted. A turn reads a window of
+transaction ids, all of which have ended: it adds what was born in it and subtracts what died in it. Neither
+times nor sequence numbers would do, because neither follows commits.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import timedelta
+from typing import TYPE_CHECKING, Any, cast
+from uuid import UUID
 
+from imrs_server.domain.evidence import MAX_TASK_TYPES, OTHER_TASKS
+from imrs_server.domain.routing import DEFAULT_POLICY, RoutingPolicy, merge
 from imrs_server.storage import sql
 from imrs_server.storage.changes import Change, Kind
+from imrs_server.storage.shape import shape
 
 if TYPE_CHECKING:
+    from collections.abc import Collection
+
     from imrs_server.storage.database import Tx
+    from imrs_server.storage.sql import Row
 
 Q = sql.load(__file__)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Window:
-    """Transaction ids from ``start`` to before ``end``; ``more`` says that votes wait behind the end."""
+    """Transaction ids from ``start`` to before ``end``; ``more`` says that votes wait behind the end.
+
+    ``from_scratch``: nothing was counted yet in this database, or in what it was restored from.
+    """
 
     start: str
     end: str
-    more: bool
+    more: bool = False
+    from_scratch: bool = False
 
     @property
-    def from_scratch(self) -> bool:
-        """Whether nothing was counted yet in this database, or in what it was restored from."""
-        return self.start == "0"
+    def width(self) -> int:
+        """How many transactions it spans."""
+        return int(self.end) - int(self.start)
+
+    @property
+    def whole(self) -> Window:
+        """All there ever was, up to the same end."""
+        return Window(start="0", end=self.end)
+
+
+@dataclass(frozen=True, slots=True)
+class HalfLives:
+    """How fast evidence is to decay, in seconds, 0 for not at all: tenants' own, and everybody else's."""
+
+    default_seconds: float = 0.0
+    own_seconds: Mapping[UUID, float] = field(default_factory=dict)
+
+    def parameters(self) -> dict[str, Any]:
+        return {
+            "tenant_ids": list(self.own_seconds),
+            "half_lives": list(self.own_seconds.values()),
+            "half_life": self.default_seconds,
+        }
 
 
 def lead(tx: Tx) -> bool:
@@ -38,33 +72,116 @@ def lead(tx: Tx) -> bool:
     return bool(Q.lead.value(tx))
 
 
+def lead_at_last(tx: Tx) -> None:
+    """Wait until this transaction is the one that may count."""
+    Q.lead_at_last.run(tx)
+
+
 def window(tx: Tx) -> Window:
     """What has been committed since the last turn."""
-    found = Q.window.one(tx, lambda row: Window(start=row["start"], end=row["end"], more=row["more"]))
+    found = Q.window.one(tx, lambda row: Window(**row))
     assert found is not None
     return found
-
-
-def clear(tx: Tx) -> None:
-    """Forget everything that was counted."""
-    Q.clear.run(tx)
-
-
-def recompute(tx: Tx, since: Window) -> list[Change]:
-    """Count anew every cell (tenant, agent, task, model), and its pooled cell of the tenant, that has votes
-    in the window; returns the agents concerned as lines of the change feed.
-
-    ``raw_n`` and ``raw_s`` count each message once, by the vote that speaks for it. The other sums count
-    every vote, each in the one column of its kind: a signal's own where it has one.
-    """
-    return Q.recompute.all(
-        tx,
-        lambda row: Change(Kind.EVIDENCE, row["agent_id"], row["tenant_id"]),
-        start=since.start,
-        end=since.end,
-    )
 
 
 def advance(tx: Tx, until: Window) -> None:
     """Note that everything before the end of the window is counted."""
     Q.advance.run(tx, xid=until.end)
+
+
+def renumber(tx: Tx) -> None:
+    """Let rows restored from a server that had got further be older than all that this one writes.
+
+    Else they would be counted once more when this server's transaction ids reach theirs.
+    """
+    Q.renumber.run(tx)
+
+
+def take_time(tx: Tx) -> None:
+    """Let what follows in this transaction take as long as it takes: it may read every row."""
+    Q.take_time.run(tx)
+
+
+def half_lives(tx: Tx) -> HalfLives:
+    """The half-lives that are configured now."""
+    found: dict[UUID | None, RoutingPolicy] = dict(Q.half_lives.all(tx, _policy))
+    everybody = merge(DEFAULT_POLICY, found.pop(None, RoutingPolicy())).half_life
+    return HalfLives(
+        (everybody or timedelta()).total_seconds(),
+        {
+            cast("UUID", tenant_id): policy.half_life.total_seconds()
+            for tenant_id, policy in found.items()
+            if policy.half_life is not None
+        },
+    )
+
+
+def outdated(tx: Tx, lives: HalfLives) -> list[UUID]:
+    """Tenants whose evidence was counted with another half-life."""
+    return Q.outdated.all(tx, lambda row: cast("UUID", row["tenant_id"]), **lives.parameters())
+
+
+def clear(tx: Tx, tenant_ids: Collection[UUID] | None = None) -> list[Change]:
+    """Forget everything that was counted, of some tenants or of all; returns whose it was.
+
+    Which task types have evidence of their own is not forgotten: it follows from what came first, and that
+    may not be there any more.
+    """
+    return Q.clear.all(tx, _agent, tenant_ids=None if tenant_ids is None else list(tenant_ids))
+
+
+def count(
+    tx: Tx,
+    window: Window,
+    lives: HalfLives,
+    *,
+    only: Collection[UUID] | None = None,
+    but: Collection[UUID] = (),
+) -> list[Change]:
+    """Count a window into every cell (tenant, agent, task, model) and its pooled cell of the tenant; of some
+    tenants only, or of all but some. Returns the agents concerned as lines of the change feed.
+
+    A sum at time T is made of its parts at times t by 2^-((T - t) / half-life); parts are added in any order
+    and any number of turns (Cormode and others, Forward decay, 2009). ``raw_n`` and ``raw_s`` do not decay,
+    and count each message once, by the vote that speaks for it. The other sums count every vote that counts,
+    each in the columns of its kind: a signal's own where it has some.
+    """
+    return Q.count.all(
+        tx,
+        _agent,
+        start=window.start,
+        end=window.end,
+        only=None if only is None else list(only),
+        but=list(but),
+        max_task_types=MAX_TASK_TYPES,
+        other=OTHER_TASKS,
+        **lives.parameters(),
+    )
+
+
+def forget(tx: Tx, until: Window) -> None:
+    """Delete dead versions that a window has counted."""
+    Q.forget.run(tx, end=until.end)
+
+
+def set_aside(tx: Tx) -> None:
+    """Keep the evidence as it is, to be compared with, until the transaction ends."""
+    Q.set_aside.run(tx)
+
+
+def cells(tx: Tx) -> int:
+    """How many there are, pooled ones included."""
+    return cast("int", Q.cells.value(tx))
+
+
+def drifted(tx: Tx) -> int:
+    """How many cells differ from what was set aside, in any sum by more than a billionth of it, or of 1."""
+    return cast("int", Q.drifted.value(tx))
+
+
+def _policy(row: Row) -> tuple[UUID | None, RoutingPolicy]:
+    return row["tenant_id"], shape(RoutingPolicy)(row["routing"])
+
+
+def _agent(row: Row) -> Change:
+    return Change(Kind.EVIDENCE, row["agent_id"], row["tenant_id"])

@@ -54,7 +54,8 @@ where %(tenant_ids)s::uuid[] is null or tenant_id is null or tenant_id = any(%(t
 
 -- name: evidence
 select
-    tenant_id, agent_id, task_type, model_id, raw_n, raw_s, explicit_n, explicit_s, explicit_q, self_n, self_s, self_q,
+    tenant_id, agent_id, task_type, model_id, extract(epoch from last_time)::double precision as last_time, raw_n, raw_s,
+    explicit_n, explicit_s, explicit_q, thumbs_up_n, thumbs_up_s, thumbs_down_n, thumbs_down_s, self_n, self_s, self_q,
     implicit_n, implicit_s, implicit_q, regenerate_n, regenerate_s, copy_n, copy_s, continue_n, continue_s, abandon_n,
     abandon_s, decisions, calls, errors, latency_n, latency_ms_sum
 from evidence

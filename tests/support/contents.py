@@ -18,12 +18,17 @@ _ROWS = "select count(*), coalesce(md5(string_agg(t::text, '|' order by t::text)
 
 _COUNTED = """
     select from rollup_state
-    where name = 'feedback' and not exists (select from feedback where feedback.xid >= rollup_state.xid)
+    where name = 'evidence'
+      and not exists (
+        select from feedback where feedback.xid >= rollup_state.xid and not pending and revoke_time is null
+      )
+      and not exists (select from messages where messages.xid >= rollup_state.xid)
+      and not exists (select from decisions where decisions.xid >= rollup_state.xid)
 """
 
 
 def counted(dsn: str) -> None:
-    """Wait until the roll-up has counted every vote there is: until then it writes by itself."""
+    """Wait until the roll-up has counted all there is: until then it writes by itself."""
     with psycopg.connect(dsn, autocommit=True) as connection:
         eventually(lambda: connection.execute(_COUNTED).fetchone() is not None)
 
