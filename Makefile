@@ -6,10 +6,10 @@ COMPILE := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --gen
 	--no-emit-package imrs-client --no-header --no-annotate
 
 .DEFAULT_GOAL := help
-.PHONY: help run test test-long test-litellm lint format gen gen-check breaking lock bench clean
+.PHONY: help run test test-long test-litellm lint format gen gen-check breaking lock bench bench-quality clean
 
 help:  ## list the targets
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 run: .venv/run.stamp  ## start everything for development; ARGS="--port 9000" is passed on
 	$(BIN)/imrs dev $(ARGS)
@@ -53,11 +53,16 @@ lock: | .venv/bin/pip  ## renew requirements/*.txt
 	$(COMPILE) --group build -o requirements/build.txt
 	$(COMPILE) pyproject.toml --extra dev --extra curated --group build -o requirements/run.txt
 	$(COMPILE) pyproject.toml --extra dev --extra curated --group build --group test --group lint -c requirements/run.txt -o requirements/test.txt
+	$(COMPILE) --group bench -c requirements/test.txt -o requirements/bench.txt
 	$(COMPILE) --group gen -o requirements/gen.txt
 	$(COMPILE) --group litellm -o requirements/litellm.txt
 
 bench: .venv/test.stamp  ## measure; ONLY=name,name runs a part
 	$(BIN)/python -m benchmarks $(if $(ONLY),--only $(ONLY))
+
+bench-quality: .venv/bench.stamp  ## measure how well routing learns; TABLE=file.csv.gz SEEDS=8 REQUESTS=3000 ONLY=pooled,srs
+	$(BIN)/python -m benchmarks.quality $(TABLE) $(if $(SEEDS),--seeds $(SEEDS)) \
+		$(if $(REQUESTS),--requests $(REQUESTS)) $(if $(ONLY),--only "$(ONLY)")
 
 clean:  ## remove environments and what tools left behind; data in .imrs/ stays
 	rm -rf .venv .venv-gen .venv-litellm build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
@@ -75,6 +80,10 @@ clean:  ## remove environments and what tools left behind; data in .imrs/ stays
 
 .venv/test.stamp: .venv/run.stamp requirements/test.txt
 	$(INSTALL) -r requirements/test.txt
+	touch $@
+
+.venv/bench.stamp: .venv/test.stamp requirements/bench.txt
+	$(INSTALL) -r requirements/bench.txt
 	touch $@
 
 .venv-litellm/stamp: requirements/litellm.txt
