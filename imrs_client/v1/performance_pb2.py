@@ -25,7 +25,7 @@ _sym_db = _symbol_database.Default()
 from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x19imrs/v1/performance.proto\x12\x07imrs.v1\x1a\x1fgoogle/protobuf/timestamp.proto\"\x9c\x03\n\x0bPerformance\x12\x10\n\x08model_id\x18\x01 \x01(\t\x12\x10\n\x08\x61gent_id\x18\x02 \x01(\t\x12\x11\n\ttask_type\x18\x03 \x01(\t\x12\x12\n\navg_rating\x18\x04 \x01(\x01\x12\x14\n\x0crating_count\x18\x05 \x01(\x03\x12\x13\n\x0busage_count\x18\x06 \x01(\x03\x12\x16\n\x0e\x61vg_latency_ms\x18\x07 \x01(\x01\x12\x16\n\x0ep95_latency_ms\x18\x08 \x01(\x01\x12\r\n\x05score\x18\t \x01(\x01\x12\r\n\x05lower\x18\n \x01(\x01\x12\r\n\x05upper\x18\x0b \x01(\x01\x12)\n\x05trend\x18\x0c \x03(\x0b\x32\x1a.imrs.v1.Performance.Point\x1a\x8e\x01\n\x05Point\x12.\n\nstart_time\x18\x01 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x12\n\navg_rating\x18\x02 \x01(\x01\x12\x14\n\x0crating_count\x18\x03 \x01(\x03\x12\x13\n\x0busage_count\x18\x04 \x01(\x03\x12\x16\n\x0e\x61vg_latency_ms\x18\x05 \x01(\x01\x42(\n\x0b\x64\x65v.imrs.v1P\x01Z\x17imrs.dev/imrs/v1;imrsv1b\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x19imrs/v1/performance.proto\x12\x07imrs.v1\x1a\x1fgoogle/protobuf/timestamp.proto\"\x87\x04\n\x0bPerformance\x12\x10\n\x08model_id\x18\x01 \x01(\t\x12\x10\n\x08\x61gent_id\x18\x02 \x01(\t\x12\x11\n\ttask_type\x18\x03 \x01(\t\x12\x12\n\navg_rating\x18\x04 \x01(\x01\x12\x14\n\x0crating_count\x18\x05 \x01(\x03\x12\x13\n\x0busage_count\x18\x06 \x01(\x03\x12\x16\n\x0e\x61vg_latency_ms\x18\x07 \x01(\x01\x12\x16\n\x0ep95_latency_ms\x18\x08 \x01(\x01\x12\r\n\x05score\x18\t \x01(\x01\x12\r\n\x05lower\x18\n \x01(\x01\x12\r\n\x05upper\x18\x0b \x01(\x01\x12)\n\x05trend\x18\x0c \x03(\x0b\x32\x1a.imrs.v1.Performance.Point\x12\x14\n\x0cshadow_count\x18\r \x01(\x03\x12\x1b\n\x13shadow_agreed_count\x18\x0e \x01(\x03\x12\x1b\n\x13shadow_rating_count\x18\x0f \x01(\x03\x12\x19\n\x11shadow_avg_rating\x18\x10 \x01(\x01\x1a\x8e\x01\n\x05Point\x12.\n\nstart_time\x18\x01 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x12\n\navg_rating\x18\x02 \x01(\x01\x12\x14\n\x0crating_count\x18\x03 \x01(\x03\x12\x13\n\x0busage_count\x18\x04 \x01(\x03\x12\x16\n\x0e\x61vg_latency_ms\x18\x05 \x01(\x01\x42(\n\x0b\x64\x65v.imrs.v1P\x01Z\x17imrs.dev/imrs/v1;imrsv1b\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -34,7 +34,7 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['DESCRIPTOR']._loaded_options = None
   _globals['DESCRIPTOR']._serialized_options = b'\n\013dev.imrs.v1P\001Z\027imrs.dev/imrs/v1;imrsv1'
   _globals['_PERFORMANCE']._serialized_start=72
-  _globals['_PERFORMANCE']._serialized_end=484
-  _globals['_PERFORMANCE_POINT']._serialized_start=342
-  _globals['_PERFORMANCE_POINT']._serialized_end=484
+  _globals['_PERFORMANCE']._serialized_end=591
+  _globals['_PERFORMANCE_POINT']._serialized_start=449
+  _globals['_PERFORMANCE_POINT']._serialized_end=591
 # @@protoc_insertion_point(module_scope)

@@ -21,13 +21,13 @@ DESCRIPTOR: _descriptor.FileDescriptor
 
 @_typing.final
 class Performance(_message.Message):
-    """How a model does on a task."""
+    """How a model does, in a range of time."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
     @_typing.final
     class Point(_message.Message):
-        """One day."""
+        """One day on which it was called or rated."""
 
         DESCRIPTOR: _descriptor.Descriptor
 
@@ -37,13 +37,13 @@ class Performance(_message.Message):
         USAGE_COUNT_FIELD_NUMBER: _builtins.int
         AVG_LATENCY_MS_FIELD_NUMBER: _builtins.int
         avg_rating: _builtins.float
-        """Output only. Mean rating, 0 to 1; 0 where there is none."""
+        """Output only. Mean rating, 0 to 1; 0 where `rating_count` is 0."""
         rating_count: _builtins.int
-        """Output only. Ratings."""
+        """Output only. Rated answers of that day, whenever they were rated."""
         usage_count: _builtins.int
         """Output only. Calls."""
         avg_latency_ms: _builtins.float
-        """Output only. Mean latency in milliseconds."""
+        """Output only. Mean latency in milliseconds, over calls that tell it; 0 where none does."""
         @_builtins.property
         def start_time(self) -> _timestamp_pb2.Timestamp:
             """Output only. Midnight, UTC, at the begin of the day."""
@@ -75,6 +75,10 @@ class Performance(_message.Message):
     LOWER_FIELD_NUMBER: _builtins.int
     UPPER_FIELD_NUMBER: _builtins.int
     TREND_FIELD_NUMBER: _builtins.int
+    SHADOW_COUNT_FIELD_NUMBER: _builtins.int
+    SHADOW_AGREED_COUNT_FIELD_NUMBER: _builtins.int
+    SHADOW_RATING_COUNT_FIELD_NUMBER: _builtins.int
+    SHADOW_AVG_RATING_FIELD_NUMBER: _builtins.int
     model_id: _builtins.str
     """Output only. The model."""
     agent_id: _builtins.str
@@ -82,24 +86,34 @@ class Performance(_message.Message):
     task_type: _builtins.str
     """Output only. The task type; empty where tasks were not told apart."""
     avg_rating: _builtins.float
-    """Output only. Mean rating, 0 to 1; 0 where `rating_count` is 0."""
+    """Output only. Mean rating, 0 to 1; 0 where `rating_count` is 0. An answer that several votes rate counts once,
+    by its last explicit vote, else its last.
+    """
     rating_count: _builtins.int
-    """Output only. Ratings."""
+    """Output only. Rated answers, also of decisions whose call was never recorded."""
     usage_count: _builtins.int
     """Output only. Calls."""
     avg_latency_ms: _builtins.float
-    """Output only. Mean latency in milliseconds."""
+    """Output only. Mean latency in milliseconds, over calls that tell it; 0 where none does."""
     p95_latency_ms: _builtins.float
-    """Output only. 95th percentile of the latency in milliseconds."""
+    """Output only. 95th percentile of the latency in milliseconds, over calls that tell it; 0 where none does."""
     score: _builtins.float
-    """Output only. The score that ranks it now."""
+    """Output only. Centre of the interval, 0 to 1: the mean rating drawn towards 0.5, as if by 4 further ratings."""
     lower: _builtins.float
-    """Output only. Lower end of the 95 % interval of the rating."""
+    """Output only. Lower end of the 95 % interval of the mean rating (Wilson), 0 to 1."""
     upper: _builtins.float
-    """Output only. Upper end of the 95 % interval of the rating."""
+    """Output only. Upper end of the 95 % interval of the mean rating (Wilson), 0 to 1."""
+    shadow_count: _builtins.int
+    """Output only. Decisions for which the shadow policy would have chosen this model (RoutingPolicy.shadow)."""
+    shadow_agreed_count: _builtins.int
+    """Output only. Those of them for which it was really chosen."""
+    shadow_rating_count: _builtins.int
+    """Output only. Those of the latter whose answer was rated."""
+    shadow_avg_rating: _builtins.float
+    """Output only. Their mean rating, 0 to 1; 0 where `shadow_rating_count` is 0. To be held against `avg_rating`."""
     @_builtins.property
     def trend(self) -> _containers.RepeatedCompositeFieldContainer[Global___Performance.Point]:
-        """Output only. Day by day, the oldest first."""
+        """Output only. Day by day, the oldest first; days without a call or rating are left out."""
 
     def __init__(
         self,
@@ -116,10 +130,14 @@ class Performance(_message.Message):
         lower: _builtins.float = ...,
         upper: _builtins.float = ...,
         trend: _abc.Iterable[Global___Performance.Point] | None = ...,
+        shadow_count: _builtins.int = ...,
+        shadow_agreed_count: _builtins.int = ...,
+        shadow_rating_count: _builtins.int = ...,
+        shadow_avg_rating: _builtins.float = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["agent_id", b"agent_id", "avg_latency_ms", b"avg_latency_ms", "avg_rating", b"avg_rating", "lower", b"lower", "model_id", b"model_id", "p95_latency_ms", b"p95_latency_ms", "rating_count", b"rating_count", "score", b"score", "task_type", b"task_type", "trend", b"trend", "upper", b"upper", "usage_count", b"usage_count"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["agent_id", b"agent_id", "avg_latency_ms", b"avg_latency_ms", "avg_rating", b"avg_rating", "lower", b"lower", "model_id", b"model_id", "p95_latency_ms", b"p95_latency_ms", "rating_count", b"rating_count", "score", b"score", "shadow_agreed_count", b"shadow_agreed_count", "shadow_avg_rating", b"shadow_avg_rating", "shadow_count", b"shadow_count", "shadow_rating_count", b"shadow_rating_count", "task_type", b"task_type", "trend", b"trend", "upper", b"upper", "usage_count", b"usage_count"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -1,4 +1,4 @@
-"""How models do, added up from ``messages``."""
+"""How models do, added up from ``messages``, from votes on what nobody reported, and from ``decisions``."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ def list_page(
 def trends(
     tx: Tx, tenant_id: UUID | None, wanted: PerformanceFilter, model_ids: Sequence[str]
 ) -> Mapping[str, Sequence[Point]]:
-    """The days on which each of these models was called, the oldest first."""
+    """The days on which each of these models was called or rated, the oldest first."""
     rows = Q.trend.all(
         tx,
         lambda row: (row["model_id"], shape(Point)(row)),

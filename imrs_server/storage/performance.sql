@@ -1,4 +1,56 @@
 -- name: list
+with facts as not materialized (
+    select model_id, coalesce(decision_id, message_id) as decision_id, rating, latency_ms, true as called
+    from messages
+    where (%(tenant_id)s::uuid is null or tenant_id = %(tenant_id)s)
+      and (%(agent_id)s = '' or agent_id = %(agent_id)s)
+      and (%(task_type)s = '' or task_type = %(task_type)s)
+      and (%(model_id)s = '' or model_id = %(model_id)s)
+      and (%(start_time)s::timestamptz is null or create_time >= %(start_time)s)
+      and (%(end_time)s::timestamptz is null or create_time < %(end_time)s)
+    union all
+    -- Votes on what was decided and never reported; they are kept by the time of the decision.
+    select model_id, message_id, rating, 0, false
+    from feedback
+    where speaks and not pending and revoke_time is null
+      and (%(tenant_id)s::uuid is null or tenant_id = %(tenant_id)s)
+      and (%(agent_id)s = '' or agent_id = %(agent_id)s)
+      and (%(task_type)s = '' or task_type = %(task_type)s)
+      and (%(model_id)s = '' or model_id = %(model_id)s)
+      and (%(start_time)s::timestamptz is null or partition_time >= %(start_time)s)
+      and (%(end_time)s::timestamptz is null or partition_time < %(end_time)s)
+      and not exists (
+          select from messages
+          where messages.tenant_id = feedback.tenant_id
+            and messages.message_id = feedback.message_id
+            and messages.partition_time = feedback.partition_time
+      )
+),
+shadows as (
+    select
+        shadow.model_id,
+        count(*) as shadow_count,
+        count(*) filter (where shadow.model_id = decisions.model_id) as shadow_agreed_count,
+        count(rated.rating) as shadow_rating_count,
+        coalesce(avg(rated.rating), 0) as shadow_avg_rating
+    from decisions
+    cross join lateral (select detail #>> '{shadow,model_id}' as model_id) as shadow
+    left join (
+        select decision_id, model_id, avg(rating) as rating from facts where rating is not null group by 1, 2
+    ) as rated
+        on rated.decision_id = decisions.decision_id
+        and rated.model_id = decisions.model_id
+        and rated.model_id = shadow.model_id
+    where decisions.detail ? 'shadow'
+      and shadow.model_id <> ''
+      and (%(tenant_id)s::uuid is null or decisions.tenant_id = %(tenant_id)s)
+      and (%(agent_id)s = '' or decisions.agent_id = %(agent_id)s)
+      and (%(task_type)s = '' or decisions.task_type = %(task_type)s)
+      and (%(model_id)s = '' or shadow.model_id = %(model_id)s)
+      and (%(start_time)s::timestamptz is null or decisions.create_time >= %(start_time)s)
+      and (%(end_time)s::timestamptz is null or decisions.create_time < %(end_time)s)
+    group by shadow.model_id
+)
 select *, greatest(score - margin, 0) as lower, least(score + margin, 1) as upper
 from (
     select
@@ -11,39 +63,67 @@ from (
             model_id,
             %(agent_id)s::text as agent_id,
             %(task_type)s::text as task_type,
-            coalesce(avg(rating), 0) as avg_rating,
-            count(rating)::double precision as rating_count,
-            count(*) as usage_count,
-            coalesce(avg(latency_ms) filter (where latency_ms > 0), 0)::double precision as avg_latency_ms,
-            coalesce(percentile_cont(0.95) within group (order by latency_ms) filter (where latency_ms > 0), 0)
-                as p95_latency_ms
-        from messages
-        where (%(tenant_id)s::uuid is null or tenant_id = %(tenant_id)s)
-          and (%(agent_id)s = '' or agent_id = %(agent_id)s)
-          and (%(task_type)s = '' or task_type = %(task_type)s)
-          and (%(model_id)s = '' or model_id = %(model_id)s)
-          and (%(start_time)s::timestamptz is null or create_time >= %(start_time)s)
-          and (%(end_time)s::timestamptz is null or create_time < %(end_time)s)
-        group by model_id
+            coalesce(avg_rating, 0) as avg_rating,
+            coalesce(rating_count, 0)::double precision as rating_count,
+            coalesce(usage_count, 0) as usage_count,
+            coalesce(avg_latency_ms, 0)::double precision as avg_latency_ms,
+            coalesce(p95_latency_ms, 0) as p95_latency_ms,
+            coalesce(shadow_count, 0) as shadow_count,
+            coalesce(shadow_agreed_count, 0) as shadow_agreed_count,
+            coalesce(shadow_rating_count, 0) as shadow_rating_count,
+            coalesce(shadow_avg_rating, 0) as shadow_avg_rating
+        from (
+            select
+                model_id,
+                avg(rating) as avg_rating,
+                count(rating) as rating_count,
+                count(*) filter (where called) as usage_count,
+                avg(latency_ms) filter (where latency_ms > 0) as avg_latency_ms,
+                percentile_cont(0.95) within group (order by latency_ms) filter (where latency_ms > 0)
+                    as p95_latency_ms
+            from facts
+            group by model_id
+        ) as served
+        full join shadows using (model_id)
     ) as sums, cast(1.959963984540054 as double precision) as z
 ) as scored
 where true
   /* page */
 
 -- name: trend
+with facts as (
+    select model_id, create_time as time, rating, latency_ms, true as called
+    from messages
+    where (%(tenant_id)s::uuid is null or tenant_id = %(tenant_id)s)
+      and (%(agent_id)s = '' or agent_id = %(agent_id)s)
+      and (%(task_type)s = '' or task_type = %(task_type)s)
+      and model_id = any(%(model_ids)s)
+      and (%(start_time)s::timestamptz is null or create_time >= %(start_time)s)
+      and (%(end_time)s::timestamptz is null or create_time < %(end_time)s)
+    union all
+    select model_id, partition_time, rating, 0, false
+    from feedback
+    where speaks and not pending and revoke_time is null
+      and (%(tenant_id)s::uuid is null or tenant_id = %(tenant_id)s)
+      and (%(agent_id)s = '' or agent_id = %(agent_id)s)
+      and (%(task_type)s = '' or task_type = %(task_type)s)
+      and model_id = any(%(model_ids)s)
+      and (%(start_time)s::timestamptz is null or partition_time >= %(start_time)s)
+      and (%(end_time)s::timestamptz is null or partition_time < %(end_time)s)
+      and not exists (
+          select from messages
+          where messages.tenant_id = feedback.tenant_id
+            and messages.message_id = feedback.message_id
+            and messages.partition_time = feedback.partition_time
+      )
+)
 select
     model_id,
-    date_trunc('day', create_time, 'UTC') as start_time,
+    date_trunc('day', time, 'UTC') as start_time,
     coalesce(avg(rating), 0) as avg_rating,
     count(rating) as rating_count,
-    count(*) as usage_count,
+    count(*) filter (where called) as usage_count,
     coalesce(avg(latency_ms) filter (where latency_ms > 0), 0)::double precision as avg_latency_ms
-from messages
-where (%(tenant_id)s::uuid is null or tenant_id = %(tenant_id)s)
-  and (%(agent_id)s = '' or agent_id = %(agent_id)s)
-  and (%(task_type)s = '' or task_type = %(task_type)s)
-  and model_id = any(%(model_ids)s)
-  and (%(start_time)s::timestamptz is null or create_time >= %(start_time)s)
-  and (%(end_time)s::timestamptz is null or create_time < %(end_time)s)
-group by model_id, date_trunc('day', create_time, 'UTC')
+from facts
+group by model_id, date_trunc('day', time, 'UTC')
 order by model_id, start_time

@@ -28,8 +28,9 @@ class PerformanceReport:
     ) -> Page[Performance]:
         """One row a model, the best score first; of the tenant, or of all for a platform admin without one.
 
-        Rows tell agents or tasks apart only where the filter names one: without it they are pooled. Votes on
-        a decision whose message was never recorded are not in it.
+        Rows tell agents or tasks apart only where the filter names one: without it they are pooled. A vote
+        counts on the day of its call, or of the decision whose call was never recorded. A model that only the
+        shadow policy would have chosen has a row without calls.
         """
         who.require(Role.TENANT_ADMIN, Role.PLATFORM_ADMIN)
         scope = who.scope(tenant_id)

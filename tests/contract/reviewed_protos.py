@@ -151,7 +151,8 @@ FIELDS = {
         unpriced_calls avg_latency_ms p95_latency_ms""",
     "TokenUsage": "prompt_tokens completion_tokens cached_tokens estimated",
     "Performance": """model_id agent_id task_type avg_rating rating_count usage_count avg_latency_ms
-        p95_latency_ms score lower upper trend""",
+        p95_latency_ms score lower upper trend shadow_count shadow_agreed_count shadow_rating_count
+        shadow_avg_rating""",
     "ItemError": "code reason message metadata",
     "SyncProgress": "stage models_discovered models_processed result",
     "SyncResult": """provider_id models_discovered models_added models_updated models_unchanged models_missing

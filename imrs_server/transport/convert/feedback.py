@@ -80,6 +80,10 @@ def to_performance(performance: Performance) -> pb.Performance:
         score=performance.score,
         lower=performance.lower,
         upper=performance.upper,
+        shadow_count=performance.shadow_count,
+        shadow_agreed_count=performance.shadow_agreed_count,
+        shadow_rating_count=performance.shadow_rating_count,
+        shadow_avg_rating=performance.shadow_avg_rating,
         trend=[_to_point(each) for each in performance.trend],
     )
 

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
+from psycopg.types.json import Jsonb
 
+from imrs_client.ids import new_id
 from imrs_server.domain.errors import InvalidRequest, RoleRequired, TenantMismatch
 from imrs_server.domain.listing import PageRequest
 from imrs_server.domain.performance import Performance, PerformanceFilter
@@ -111,3 +113,52 @@ def test_a_tenant_sees_its_own_and_a_platform_admin_all(world: World) -> None:
         rows(world, STRANGER, HERE)
     with pytest.raises(RoleRequired):
         rows(world, agent("a"))
+
+
+def test_a_vote_on_a_decision_that_nobody_reported_counts_on_its_day(world: World) -> None:
+    yesterday = datetime.now(UTC) - timedelta(days=1)
+    world.query("select ensure_partition('decisions', %s)", yesterday)
+    told, untold = (world.decide(time=yesterday, model_id="p/m", task_type="code") for _ in "ab")
+    for decision_id, rating in ((told, 1.0), (untold, 0.0)):
+        world.vote(decision_id, rating=rating)
+    world.record(decision_id=told, create_time=yesterday, latency_ms=100)
+
+    [row] = rows(world)
+
+    assert (row.usage_count, row.rating_count, row.avg_rating, row.avg_latency_ms) == (1, 2, 0.5, 100)
+    [point] = row.trend
+    assert (point.start_time.date(), point.usage_count, point.rating_count) == (yesterday.date(), 1, 2)
+    assert rows(world, task_type="math") == rows(world, start_time=yesterday + timedelta(hours=1)) == []
+
+
+def test_what_the_shadow_policy_would_have_chosen_is_told_beside_what_was_chosen(world: World) -> None:
+    def decided(shadow: str, *, rating: float | None = None, recorded: bool = False, **columns: Any) -> None:
+        detail = Jsonb({"shadow": {"model_id": shadow}})
+        decision_id = world.decide(model_id="p/m", task_type="code", detail=detail, **columns)
+        rated = decision_id
+        if recorded:
+            rated = world.record(message_id=new_id(), decision_id=decision_id).message_id
+        if rating is not None:
+            world.vote(rated, rating=rating)
+
+    decided("p/m", rating=1.0)
+    decided("p/m", rating=0.5, recorded=True)
+    decided("p/m")
+    decided("p/n", rating=0.0)
+    decided("p/n")
+    decided("")
+    world.decide(model_id="p/m", task_type="code")
+    world.query("select ensure_partition('decisions', %s)", NOON)
+    decided("p/n", time=NOON)
+
+    found = {each.model_id: each for each in rows(world, start_time=NOON + timedelta(days=1))}
+
+    same, other = found["p/m"], found["p/n"]
+    counts = (same.shadow_count, same.shadow_agreed_count, same.shadow_rating_count, same.shadow_avg_rating)
+    assert counts == (3, 3, 2, 0.75)
+    assert (same.usage_count, same.rating_count, same.avg_rating) == (1, 3, 0.5)
+    counts = (other.shadow_count, other.shadow_agreed_count, other.shadow_rating_count, other.usage_count)
+    assert counts == (2, 0, 0, 0)
+    assert [each.shadow_count for each in rows(world, model_id="p/n")] == [3]
+    assert [each.shadow_count for each in rows(world, task_type="math")] == []
+    assert {each.model_id for each in rows(world, PLATFORM)} == {"p/m", "p/n"}
