@@ -12,6 +12,7 @@ from imrs_server.adapters import jwks
 from imrs_server.adapters.addresses import AddressRules
 from imrs_server.adapters.http import GuardedClient, Timing
 from imrs_server.adapters.jwks import Jwks
+from imrs_server.adapters.somabrain import SomaBrain
 from imrs_server.adapters.vault import Vault, VaultAuth
 from imrs_server.domain import scoring
 from imrs_server.index.refresher import Refresher
@@ -20,6 +21,7 @@ from imrs_server.jobs.credentials import CredentialWatch
 from imrs_server.jobs.decision_log import DecisionLog
 from imrs_server.jobs.lifecycle import Lifecycle
 from imrs_server.jobs.orphans import OrphanSweep
+from imrs_server.jobs.outbox import OutboxDelivery
 from imrs_server.jobs.partitions import PartitionLoop
 from imrs_server.jobs.rollup import Rollup
 from imrs_server.jobs.sync_schedule import SyncSchedule
@@ -97,13 +99,28 @@ def vault(settings: Settings) -> Vault:
     )
 
 
-def provider_client(settings: Settings, rules: AddressRules, *, tries: int = 3) -> GuardedClient:
-    """What calls providers."""
+def provider_client(
+    settings: Settings, rules: AddressRules, *, tries: int = 3, read_seconds: float = 5.0
+) -> GuardedClient:
+    """What calls providers, and others by the same rules."""
     return GuardedClient(
         rules,
-        timing=Timing(tries=tries),
+        timing=Timing(tries=tries, read_seconds=read_seconds),
         ca_bundle=str(settings.provider_ca_bundle) if settings.provider_ca_bundle else None,
         proxy=settings.proxy,
+    )
+
+
+def somabrain(settings: Settings, rules: AddressRules) -> SomaBrain | None:
+    """Who is told of ratings, where one is configured. Raises AddressForbidden and InvalidRequest."""
+    if not settings.somabrain_url:
+        return None
+    return SomaBrain(
+        # The outbox repeats what failed.
+        provider_client(settings, rules, tries=1, read_seconds=10.0),
+        settings.somabrain_url,
+        token=lambda: settings.somabrain_proof,
+        namespace=settings.somabrain_namespace,
     )
 
 
@@ -132,6 +149,8 @@ class App:
         self.decisions = DecisionLog(self.database)
         self._rollup = Rollup(self.database)
         self._partitions = PartitionLoop(self.database)
+        memory = somabrain(settings, rules)
+        self._outbox = OutboxDelivery(self.database, memory) if memory else None
 
         keys = key_set(settings, rules)
         self._verifier = Verifier(
@@ -148,6 +167,7 @@ class App:
             self._partitions,
             self.decisions,
             self._rollup,
+            *((self._outbox,) if self._outbox else ()),
             CredentialWatch(self.vault, self.index),
             OrphanSweep(self.database, self.vault),
         )
@@ -167,7 +187,7 @@ class App:
         self.agents = Agents(self.database)
         self.router = Router(self.index, self.decisions.offer)
         self.agent_models = AgentModels(self.database, Effects(self.index))
-        flush, wake = self.decisions.flush, self._rollup.wake
+        flush, wake = self.decisions.flush, self._votes_came
         self.messages = Messages(self.database, flush_decisions=flush, wake_rollup=wake)
         self.feedback = FeedbackDesk(self.database, flush_decisions=flush, wake_rollup=wake)
 
@@ -212,6 +232,11 @@ class App:
             },
             with_reflection=settings.reflection,
         )
+
+    def _votes_came(self) -> None:
+        self._rollup.wake()
+        if self._outbox is not None:
+            self._outbox.wake()
 
     def __enter__(self) -> Self:
         self.database.open()
