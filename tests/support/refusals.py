@@ -57,8 +57,9 @@ class World:
 
     @property
     def stored(self) -> dict[str, tuple[int, str]]:
-        """What is stored, with the decisions that were still on their way."""
+        """What is stored, with the decisions that were still on their way, counted."""
         self.service.app.decisions.flush()
+        counted(self.dsn)
         return contents(self.dsn)
 
 
