@@ -26,6 +26,7 @@ from imrs_server.jobs.partitions import PartitionLoop
 from imrs_server.jobs.rollup import Rollup
 from imrs_server.jobs.sync_schedule import SyncSchedule
 from imrs_server.storage.database import Database
+from imrs_server.storage.group_commit import MOST
 from imrs_server.transport.paging import Pager
 from imrs_server.transport.server import Server
 from imrs_server.transport.servicers.admin import AdminServicer
@@ -135,10 +136,13 @@ class _Part(Protocol):
 class App:
     """One server process. Entering starts everything without waiting for the database; leaving drains.
 
-    ``scorer`` turns evidence into scores. Raises OSError where the address is taken.
+    ``scorer`` turns evidence into scores; ``most_votes_at_once`` is how many votes one commit takes at most.
+    Raises OSError where the address is taken.
     """
 
-    def __init__(self, settings: Settings, *, scorer: Scorer = scoring.score) -> None:
+    def __init__(
+        self, settings: Settings, *, scorer: Scorer = scoring.score, most_votes_at_once: int = MOST
+    ) -> None:
         dsn = settings.database_url.get_secret_value()
         direct = settings.listen_database_url
         rules = AddressRules(allowed=settings.provider_allow)
@@ -189,7 +193,10 @@ class App:
         self.agent_models = AgentModels(self.database, Effects(self.index))
         flush, wake = self.decisions.flush, self._votes_came
         self.messages = Messages(self.database, flush_decisions=flush, wake_rollup=wake)
-        self.feedback = FeedbackDesk(self.database, flush_decisions=flush, wake_rollup=wake)
+        self.feedback = FeedbackDesk(
+            self.database, flush_decisions=flush, wake_rollup=wake, most_at_once=most_votes_at_once
+        )
+        self._parts += (self.feedback,)
 
         self._ready = threading.Event()
         self._stopping = threading.Event()

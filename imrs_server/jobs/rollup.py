@@ -11,6 +11,7 @@ from imrs_server.domain.feedback import PENDING_UNTIL
 from imrs_server.jobs import counting
 from imrs_server.jobs.loop import Loop
 from imrs_server.storage import evidence, feedback
+from imrs_server.use_cases import settling
 
 if TYPE_CHECKING:
     from imrs_server.jobs.counting import Drift
@@ -60,7 +61,7 @@ class Rollup:
         with self._database.system() as tx:
             if not evidence.lead(tx):
                 return True
-            feedback.settle_decided(tx)
+            settling.settle_decided(tx, with_memory=False)
             dropped = feedback.drop_pending(tx, datetime.now(UTC) - PENDING_UNTIL)
             window = counting.take_turn(tx)
         if dropped:

@@ -74,13 +74,14 @@ class Database:
             yield tx
 
     @contextmanager
-    def system(self) -> Iterator[Tx]:
+    def system(self, *, timeout_seconds: float | None = None) -> Iterator[Tx]:
         """A transaction that sees the rows of every tenant.
 
-        Only for what serves many tenants at once: the index, the decision log, background jobs, and lists
-        of a platform admin who names no tenant. Raises DatabaseUnavailable.
+        Only for what serves many tenants at once: the index, the decision log, group commit, background jobs,
+        and lists of a platform admin who names no tenant. ``timeout_seconds`` is how long to wait for a
+        connection, where not as long as usual. Raises DatabaseUnavailable.
         """
-        with _transaction(self._system) as tx:
+        with _transaction(self._system, timeout_seconds) as tx:
             yield tx
 
     @contextmanager
@@ -108,9 +109,9 @@ def _pool(dsn: str, role: str, size: int) -> ConnectionPool[Tx]:
 
 
 @contextmanager
-def _transaction(pool: ConnectionPool[Tx]) -> Iterator[Tx]:
+def _transaction(pool: ConnectionPool[Tx], timeout_seconds: float | None = None) -> Iterator[Tx]:
     try:
-        with pool.connection() as connection, connection.transaction():
+        with pool.connection(timeout_seconds) as connection, connection.transaction():
             yield connection
     except PoolTimeout as error:
         raise DatabaseUnavailable from error

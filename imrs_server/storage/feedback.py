@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, cast
+from dataclasses import dataclass
+from datetime import datetime
+from typing import TYPE_CHECKING, Any
 
+from imrs_client.ids import time_of
 from imrs_server.domain.feedback import Feedback, FeedbackFilter
+from imrs_server.domain.votes import Vote
 from imrs_server.storage import sql
 from imrs_server.storage.listing import Listing
-from imrs_server.storage.partitions import Table, needing
 from imrs_server.storage.shape import shape
 
 if TYPE_CHECKING:
-    from datetime import datetime
+    from collections.abc import Callable, Iterable, Sequence
     from uuid import UUID
 
     from imrs_server.domain.listing import Page, PageRequest
@@ -30,42 +33,49 @@ _LISTING = Listing(
 )
 
 
-def put(tx: Tx, tenant_id: UUID, vote: Feedback, partition_time: datetime) -> Feedback:
-    """Store a vote on a locked message, over an earlier one of the same user and kind.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Target:
+    """What a vote is on: a message, else a decision, else nothing that is known.
 
-    Returns the vote that counts: one that was given earlier than the stored one changes nothing. A vote
-    keeps the feedback_id that it first got. Raises MissingPartition.
+    ``agent_id`` is empty for nothing, ``partition_time`` None for what is not a message; ``shown`` is the
+    rating, the type and the time that the message shows. ``now`` is the database's clock, ``revision`` the
+    newest.
     """
-    with needing(Table.FEEDBACK, partition_time):
-        found = Q.put.one(
-            tx,
-            shape(Feedback),
-            tenant_id=tenant_id,
-            partition_time=partition_time,
-            feedback_id=vote.feedback_id,
-            message_id=vote.message_id,
-            agent_id=vote.agent_id,
-            model_id=vote.model_id,
-            task_type=vote.task_type,
-            rating=vote.rating,
-            feedback_type=vote.feedback_type,
-            signal=vote.signal,
-            user_id=vote.user_id,
-            comment=vote.comment,
-            pending=vote.pending,
-            event_time=vote.create_time,
-        )
-    stored = found or Q.vote.one(
+
+    agent_id: str
+    model_id: str
+    task_type: str
+    partition_time: datetime | None
+    shown: tuple[float | None, str | None, datetime | None]
+    signal_ratings: dict[str, float]
+    now: datetime
+    revision: int
+
+
+def targets(tx: Tx, votes: Sequence[tuple[UUID, UUID]]) -> Callable[[], list[Target]]:
+    """What votes are on, in order, each by its tenant and the id of a message or a decision."""
+    return Q.targets.ask(tx, _target, **_keys(votes), times=[time_of(message_id) for _, message_id in votes])
+
+
+def on(tx: Tx, messages: Iterable[tuple[UUID, UUID]]) -> Callable[[], list[Vote]]:
+    """Every vote on some messages, each named by its tenant and id."""
+    return Q.votes.ask(tx, _vote, **_keys(messages))
+
+
+def insert(tx: Tx, votes: Sequence[Vote]) -> None:
+    """Store votes on locked messages."""
+    Q.insert.run(
         tx,
-        shape(Feedback),
-        tenant_id=tenant_id,
-        message_id=vote.message_id,
-        user_id=vote.user_id,
-        feedback_type=vote.feedback_type,
-        partition_time=partition_time,
+        **_columns(votes),
+        message_id=[each.cast.message_id for each in votes],
+        feedback_type=[each.cast.feedback_type for each in votes],
+        user_id=[each.cast.user_id for each in votes],
     )
-    assert stored is not None
-    return stored
+
+
+def update(tx: Tx, votes: Sequence[Vote]) -> None:
+    """Store what became of votes on locked messages; message, user and type stay."""
+    Q.update.run(tx, **_columns(votes), revoke_time=[each.cast.revoke_time for each in votes])
 
 
 def get(tx: Tx, tenant_id: UUID, feedback_id: UUID) -> Feedback | None:
@@ -77,12 +87,13 @@ def revoke(tx: Tx, tenant_id: UUID, feedback_id: UUID) -> Feedback | None:
     return Q.revoke.one(tx, shape(Feedback), tenant_id=tenant_id, feedback_id=feedback_id)
 
 
-def settle(tx: Tx, message: Message) -> int:
+def settle(tx: Tx, message: Message) -> list[Feedback]:
     """Give the votes on a locked message what it says of itself: those that waited for it, and those that
-    counted for its decision until now. Votes of another agent go on waiting. Returns how many changed.
+    counted for its decision until now. Votes of another agent go on waiting. Returns those that changed.
     """
-    return Q.settle.run(
+    return Q.settle.all(
         tx,
+        shape(Feedback),
         tenant_id=message.tenant_id,
         message_id=message.message_id,
         agent_id=message.agent_id,
@@ -91,19 +102,19 @@ def settle(tx: Tx, message: Message) -> int:
     )
 
 
-def settle_decided(tx: Tx) -> int:
-    """Let votes of all tenants count whose decision has landed since they came. Returns how many."""
-    return Q.settle_decided.run(tx)
+def decided(tx: Tx) -> list[tuple[UUID, UUID]]:
+    """Tenant and id of the decisions, of all tenants, that have landed since votes on them came."""
+    return Q.decided.all(tx, lambda row: (row["tenant_id"], row["message_id"]))
+
+
+def settle_decided(tx: Tx, decisions: Sequence[tuple[UUID, UUID]]) -> list[Vote]:
+    """Let the votes that waited for locked decisions count for what was decided. Returns them."""
+    return Q.settle_decided.all(tx, _vote, **_keys(decisions))
 
 
 def drop_pending(tx: Tx, before: datetime) -> int:
     """Forget votes of all tenants that came before then and still wait. Returns how many."""
     return Q.drop_pending.run(tx, before=before)
-
-
-def signal_ratings(tx: Tx, tenant_id: UUID, agent_id: str) -> dict[str, float]:
-    """Ratings that signals carry where they are configured: for everybody, the tenant, the agent."""
-    return cast("dict[str, float]", Q.signal_ratings.value(tx, tenant_id=tenant_id, agent_id=agent_id))
 
 
 def list_page(
@@ -126,3 +137,52 @@ def list_page(
         start_time=wanted.start_time,
         end_time=wanted.end_time,
     )
+
+
+def _target(row: sql.Row) -> Target:
+    ratings: dict[str, float] = {}
+    for level in ("global_ratings", "tenant_ratings", "agent_ratings"):
+        ratings |= row[level] or {}
+    return Target(
+        agent_id=row["agent_id"] or "",
+        model_id=row["model_id"] or "",
+        task_type=row["task_type"] or "",
+        partition_time=row["partition_time"],
+        shown=(row["rating"], row["feedback_type"], row["feedback_time"]),
+        signal_ratings=ratings,
+        now=row["now"],
+        revision=row["revision"],
+    )
+
+
+def _vote(row: sql.Row) -> Vote:
+    return Vote(
+        tenant_id=row["tenant_id"],
+        partition_time=row["partition_time"],
+        cast=shape(Feedback)(row),
+        counts=row["counts"],
+        speaks=row["speaks"],
+    )
+
+
+def _keys(messages: Iterable[tuple[UUID, UUID]]) -> dict[str, list[UUID]]:
+    pairs = list(messages)
+    return {"tenant_ids": [each[0] for each in pairs], "message_ids": [each[1] for each in pairs]}
+
+
+def _columns(votes: Sequence[Vote]) -> dict[str, list[Any]]:
+    return {
+        "tenant_id": [each.tenant_id for each in votes],
+        "partition_time": [each.partition_time for each in votes],
+        "counts": [each.counts for each in votes],
+        "speaks": [each.speaks for each in votes],
+        "feedback_id": [each.cast.feedback_id for each in votes],
+        "agent_id": [each.cast.agent_id for each in votes],
+        "model_id": [each.cast.model_id for each in votes],
+        "task_type": [each.cast.task_type for each in votes],
+        "rating": [each.cast.rating for each in votes],
+        "signal": [each.cast.signal for each in votes],
+        "comment": [each.cast.comment for each in votes],
+        "pending": [each.cast.pending for each in votes],
+        "event_time": [each.cast.create_time for each in votes],
+    }

@@ -13,8 +13,11 @@ from imrs_server.storage.partitions import Table, needing
 from imrs_server.storage.shape import shape
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+    from datetime import datetime
     from uuid import UUID
 
+    from imrs_server.domain.votes import Vote
     from imrs_server.storage.database import Tx
 
 Q = sql.load(__file__)
@@ -27,6 +30,16 @@ def lock(tx: Tx, tenant_id: UUID, message_id: UUID) -> None:
     for its message from being overlooked.
     """
     Q.lock.run(tx, tenant_id=str(tenant_id), message_id=str(message_id))
+
+
+def try_lock(tx: Tx, messages: Sequence[tuple[UUID, UUID]]) -> Callable[[], list[bool]]:
+    """Lock messages, by tenant and id, without waiting; answers for each whether it is locked now."""
+    return Q.try_lock.ask(
+        tx,
+        lambda row: bool(row["locked"]),
+        tenant_ids=[str(tenant_id) for tenant_id, _ in messages],
+        message_ids=[str(message_id) for _, message_id in messages],
+    )
 
 
 def get(tx: Tx, tenant_id: UUID, message_id: UUID) -> Message | None:
@@ -52,7 +65,7 @@ def update(tx: Tx, message: Message) -> None:
 
 
 def show_rating(tx: Tx, message: Message) -> Message:
-    """Let the vote that counts speak for the message: the last explicit one, else the last."""
+    """Let the vote that speaks for the message be its rating."""
     found = Q.show_rating.one(
         tx,
         shape(Message),
@@ -62,6 +75,19 @@ def show_rating(tx: Tx, message: Message) -> Message:
     )
     assert found is not None
     return found
+
+
+def show_ratings(tx: Tx, shown: Sequence[tuple[datetime, Vote]]) -> None:
+    """Let votes be the ratings of their locked messages, each beside its message's partition_time."""
+    Q.show_ratings.run(
+        tx,
+        tenant_id=[each.tenant_id for _, each in shown],
+        message_id=[each.cast.message_id for _, each in shown],
+        partition_time=[partition_time for partition_time, _ in shown],
+        rating=[each.cast.rating for _, each in shown],
+        feedback_type=[each.cast.feedback_type for _, each in shown],
+        feedback_time=[each.cast.create_time for _, each in shown],
+    )
 
 
 def price(tx: Tx, tenant_id: UUID, agent_id: str, model_id: str) -> Price | None:

@@ -23,18 +23,34 @@ set decision_id = %(decision_id)s, conversation_id = %(conversation_id)s, tools_
     metadata = %(metadata)s, xid = pg_current_xact_id()
 where tenant_id = %(tenant_id)s and message_id = %(message_id)s and partition_time = %(partition_time)s
 
+-- name: try_lock
+select pg_try_advisory_xact_lock(hashtextextended('imrs.message.' || tenant_id || '/' || message_id, 0)) as locked
+from unnest(%(tenant_ids)s::text[], %(message_ids)s::text[]) with ordinality as wanted (tenant_id, message_id, n)
+order by n
+
 -- name: show_rating
 with shown as (
     select rating, feedback_type, event_time
     from feedback
-    where tenant_id = %(tenant_id)s and message_id = %(message_id)s and not pending and revoke_time is null
-    order by feedback_type = 'EXPLICIT' desc, event_time desc, feedback_id desc
+    where tenant_id = %(tenant_id)s and message_id = %(message_id)s
+      and speaks and not pending and revoke_time is null
     limit 1
 )
 update messages
 set (rating, feedback_type, feedback_time) = (select rating, feedback_type, event_time from shown)
 where tenant_id = %(tenant_id)s and message_id = %(message_id)s and partition_time = %(partition_time)s
 returning *
+
+-- name: show_ratings
+update messages
+set rating = shown.rating, feedback_type = shown.feedback_type, feedback_time = shown.feedback_time
+from unnest(
+    %(tenant_id)s::uuid[], %(message_id)s::uuid[], %(partition_time)s::timestamptz[], %(rating)s::double precision[],
+    %(feedback_type)s::text[], %(feedback_time)s::timestamptz[]
+) as shown (tenant_id, message_id, partition_time, rating, feedback_type, feedback_time)
+where messages.tenant_id = shown.tenant_id
+  and messages.message_id = shown.message_id
+  and messages.partition_time = shown.partition_time
 
 -- name: price
 select

@@ -32,6 +32,11 @@ class Query:
     def all(self, tx: Tx, shape: Callable[[Row], T], /, **parameters: Any) -> list[T]:
         return [shape(row) for row in tx.execute(self.text, parameters)]
 
+    def ask(self, tx: Tx, shape: Callable[[Row], T], /, **parameters: Any) -> Callable[[], list[T]]:
+        """Send it; the answer reads the rows. In ``tx.pipeline()`` several go there and back in one."""
+        cursor = tx.execute(self.text, parameters)
+        return lambda: [shape(row) for row in cursor]
+
     def value(self, tx: Tx, /, **parameters: Any) -> Any:
         """The only column of the first row, or None."""
         row = tx.execute(self.text, parameters).fetchone()

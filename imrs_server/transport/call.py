@@ -15,6 +15,10 @@ T = TypeVar("T")
 
 REVISION = "imrs-revision"
 
+# The rest is for the answer to arrive in.
+_PATIENCE_SHARE = 0.9
+_PATIENCE_SECONDS = 10.0
+
 principal: ContextVar[Principal] = ContextVar("principal")
 
 
@@ -27,3 +31,11 @@ def committed(context: grpc.ServicerContext, written: Written[T]) -> T:
     """The value of a write, its revision put into the trailing metadata."""
     context.set_trailing_metadata(((REVISION, str(written.revision)),))
     return written.value
+
+
+def patience_seconds(context: grpc.ServicerContext) -> float:
+    """How long to work on an answer that somebody still waits for."""
+    remaining_seconds = context.time_remaining()
+    if remaining_seconds is None:
+        return _PATIENCE_SECONDS
+    return min(_PATIENCE_SECONDS, _PATIENCE_SHARE * remaining_seconds)

@@ -19,8 +19,8 @@ from imrs_server.domain.message import Message, Report
 from imrs_server.domain.pricing import UNPRICED
 from imrs_server.domain.principal import Role
 from imrs_server.domain.written import Written
-from imrs_server.storage import changes, decisions, feedback, idempotency, messages, partitions
-from imrs_server.use_cases import known
+from imrs_server.storage import changes, decisions, idempotency, messages, partitions
+from imrs_server.use_cases import known, settling
 from imrs_server.use_cases.landing import NotLanded, landing
 
 if TYPE_CHECKING:
@@ -34,7 +34,10 @@ if TYPE_CHECKING:
 
 
 class Messages:
-    """``flush_decisions`` writes what the decision log holds back, ``wake_rollup`` tells that votes came."""
+    """``flush_decisions`` writes what the decision log holds back, ``wake_rollup`` tells that votes came.
+
+    ``with_memory`` has a memory store told of votes that get their message.
+    """
 
     def __init__(
         self,
@@ -42,8 +45,10 @@ class Messages:
         *,
         flush_decisions: Callable[[], object],
         wake_rollup: Callable[[], None],
+        with_memory: bool = False,
     ) -> None:
         self._database = database
+        self._with_memory = with_memory
         self._flush_decisions = flush_decisions
         self._wake_rollup = wake_rollup
 
@@ -70,7 +75,8 @@ class Messages:
                 first = idempotency.first_answer(tx, tenant, key, Message)
                 if first is not None:
                     return first
-                message = _Recording(tx, who, tenant, landed=landed).record(report)
+                recording = _Recording(tx, who, tenant, landed=landed, with_memory=self._with_memory)
+                message = recording.record(report)
                 return idempotency.keep(tx, tenant, key, Written(message, changes.current(tx).rev))
 
         written = partitions.healing(self._database, lambda: landing(work, self._flush_decisions))
@@ -82,8 +88,9 @@ class Messages:
 class _Recording:
     """One report in its transaction."""
 
-    def __init__(self, tx: Tx, who: Principal, tenant_id: UUID, *, landed: bool) -> None:
+    def __init__(self, tx: Tx, who: Principal, tenant_id: UUID, *, landed: bool, with_memory: bool) -> None:
         self._tx, self._who, self._tenant_id, self._landed = tx, who, tenant_id, landed
+        self._with_memory = with_memory
 
     def record(self, report: Report) -> Message:
         assert report.message_id is not None
@@ -109,8 +116,7 @@ class _Recording:
             by_admin=not self._who.acts_only_as_agent,
         )
         messages.insert(self._tx, message)
-        feedback.settle(self._tx, message)
-        return messages.show_rating(self._tx, message)
+        return settling.settle(self._tx, message, with_memory=self._with_memory)
 
     def _revise(self, stored: Message, report: Report) -> Message:
         if self._who.acts_only_as_agent and stored.agent_id != report.agent_id:

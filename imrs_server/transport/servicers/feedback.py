@@ -6,11 +6,11 @@ from typing import TYPE_CHECKING
 from uuid import UUID
 
 from imrs_client import v1 as pb
-from imrs_server.transport.call import committed, who
+from imrs_server.transport.call import committed, patience_seconds, who
 from imrs_server.transport.convert import common
 from imrs_server.transport.convert import feedback as convert
 from imrs_server.transport.convert import messages as convert_messages
-from imrs_server.transport.items import answer_each
+from imrs_server.transport.items import answer_each, answer_together
 
 if TYPE_CHECKING:
     import grpc
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from imrs_server.use_cases.feedback import FeedbackDesk
     from imrs_server.use_cases.messages import Messages
     from imrs_server.use_cases.performance import PerformanceReport
+    from imrs_server.use_cases.voting import Ballot
 
 
 class FeedbackServicer(pb.FeedbackServiceServicer):
@@ -53,16 +54,24 @@ class FeedbackServicer(pb.FeedbackServiceServicer):
 
     def SubmitFeedback(self, request: pb.SubmitFeedbackRequest, context: grpc.ServicerContext) -> pb.Feedback:
         vote, key = convert.submission(request), common.idempotency_key("SubmitFeedback", request)
-        written = self.feedback.submit(who(), common.uuid(request.tenant_id), vote, key=key)
+        written = self.feedback.submit(
+            who(), common.uuid(request.tenant_id), vote, key=key, patience_seconds=patience_seconds(context)
+        )
         return convert.to_proto(committed(context, written))
 
     def BatchSubmitFeedback(
         self, request: pb.BatchSubmitFeedbackRequest, context: grpc.ServicerContext
     ) -> pb.BatchSubmitFeedbackResponse:
-        answers = answer_each(
+        def ballot(each: pb.SubmitFeedbackRequest) -> Ballot:
+            vote, key = convert.submission(each), common.idempotency_key("SubmitFeedback", each)
+            return self.feedback.check(who(), common.uuid(each.tenant_id), vote, key=key)
+
+        answers = answer_together(
             "SubmitFeedback",
             request.requests,
-            lambda each: self.SubmitFeedback(each, context),
+            ballot,
+            lambda ballots: self.feedback.count(ballots, patience_seconds=patience_seconds(context)),
+            lambda written: convert.to_proto(committed(context, written)),
             lambda error: pb.Feedback(error=error),
         )
         return pb.BatchSubmitFeedbackResponse(feedback=answers)
