@@ -48,6 +48,7 @@ from imrs_server.use_cases.performance import PerformanceReport
 from imrs_server.use_cases.preferences import Preferences
 from imrs_server.use_cases.provider_checks import ProviderChecks
 from imrs_server.use_cases.providers import Providers
+from imrs_server.use_cases.replay import Replays
 from imrs_server.use_cases.revert import Reverts
 from imrs_server.use_cases.route import Router
 from imrs_server.use_cases.status import StatusReport
@@ -231,6 +232,7 @@ class App:
                 "imrs.v1.RouteService": RouteServicer(
                     router=self.router,
                     decisions=Decisions(self.database, self.decisions.flush),
+                    replays=Replays(self.database, self.index, self.decisions.flush),
                     pager=pager,
                 ),
                 "imrs.v1.FeedbackService": FeedbackServicer(

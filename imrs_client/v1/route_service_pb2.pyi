@@ -393,6 +393,34 @@ class ReplayDecisionsRequest(_message.Message):
 
     DESCRIPTOR: _descriptor.Descriptor
 
+    @_typing.final
+    class Price(_message.Message):
+        """What a model would cost."""
+
+        DESCRIPTOR: _descriptor.Descriptor
+
+        MODEL_ID_FIELD_NUMBER: _builtins.int
+        INPUT_PRICE_USD_FIELD_NUMBER: _builtins.int
+        OUTPUT_PRICE_USD_FIELD_NUMBER: _builtins.int
+        model_id: _builtins.str
+        """Required. The model, one of the agent's or of `added_models`."""
+        input_price_usd: _builtins.str
+        """Optional. Price of input in USD per 1M tokens; empty is what it costs now."""
+        output_price_usd: _builtins.str
+        """Optional. Price of output in USD per 1M tokens; empty is what it costs now."""
+        def __init__(
+            self,
+            *,
+            model_id: _builtins.str = ...,
+            input_price_usd: _builtins.str = ...,
+            output_price_usd: _builtins.str = ...,
+        ) -> None: ...
+        _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+        def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+        _ClearFieldArgType: _TypeAlias = _typing.Literal["input_price_usd", b"input_price_usd", "model_id", b"model_id", "output_price_usd", b"output_price_usd"]  # noqa: Y015
+        def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+        def WhichOneof(self, oneof_group: _Never) -> None: ...
+
     TENANT_ID_FIELD_NUMBER: _builtins.int
     AGENT_ID_FIELD_NUMBER: _builtins.int
     START_TIME_FIELD_NUMBER: _builtins.int
@@ -400,13 +428,14 @@ class ReplayDecisionsRequest(_message.Message):
     POLICY_FIELD_NUMBER: _builtins.int
     ADDED_MODELS_FIELD_NUMBER: _builtins.int
     REMOVED_MODELS_FIELD_NUMBER: _builtins.int
+    PRICES_FIELD_NUMBER: _builtins.int
     tenant_id: _builtins.str
     """Optional. The tenant, a UUID; empty means the token's. Only a platform admin may name another."""
     agent_id: _builtins.str
-    """Required. The agent whose decisions are taken again."""
+    """Required. The agent whose decisions are taken again, the newest 100,000 of the range."""
     @_builtins.property
     def start_time(self) -> _timestamp_pb2.Timestamp:
-        """Optional. Begin, included; unset is open."""
+        """Optional. Begin, included; unset is 30 days before the end, or before now where that is earlier."""
 
     @_builtins.property
     def end_time(self) -> _timestamp_pb2.Timestamp:
@@ -414,15 +443,21 @@ class ReplayDecisionsRequest(_message.Message):
 
     @_builtins.property
     def policy(self) -> _policy_pb2.RoutingPolicy:
-        """Optional. The policy to decide by; unset means the agent's."""
+        """Optional. The policy to decide by; what it leaves unset is as the agent's. `half_life` must be unset, and
+        `shadow`, `signal_ratings` have no effect.
+        """
 
     @_builtins.property
     def added_models(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
-        """Optional. Models to add to the agent's, at most 1,000."""
+        """Optional. Models to add to the agent's, at most 1,000; any of the catalogue."""
 
     @_builtins.property
     def removed_models(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
         """Optional. Models to take from the agent's, at most 1,000."""
+
+    @_builtins.property
+    def prices(self) -> _containers.RepeatedCompositeFieldContainer[Global___ReplayDecisionsRequest.Price]:
+        """Optional. Other prices, at most 1,000, each of another model."""
 
     def __init__(
         self,
@@ -434,10 +469,11 @@ class ReplayDecisionsRequest(_message.Message):
         policy: _policy_pb2.RoutingPolicy | None = ...,
         added_models: _abc.Iterable[_builtins.str] | None = ...,
         removed_models: _abc.Iterable[_builtins.str] | None = ...,
+        prices: _abc.Iterable[Global___ReplayDecisionsRequest.Price] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["end_time", b"end_time", "policy", b"policy", "start_time", b"start_time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["added_models", b"added_models", "agent_id", b"agent_id", "end_time", b"end_time", "policy", b"policy", "removed_models", b"removed_models", "start_time", b"start_time", "tenant_id", b"tenant_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["added_models", b"added_models", "agent_id", b"agent_id", "end_time", b"end_time", "policy", b"policy", "prices", b"prices", "removed_models", b"removed_models", "start_time", b"start_time", "tenant_id", b"tenant_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -445,7 +481,9 @@ Global___ReplayDecisionsRequest: _TypeAlias = ReplayDecisionsRequest  # noqa: Y0
 
 @_typing.final
 class ReplayDecisionsResponse(_message.Message):
-    """Response of ReplayDecisions."""
+    """Response of ReplayDecisions. Decisions are taken again by what is known today: without any change asked for,
+    `changed_share` tells how far feedback has moved them since.
+    """
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -527,21 +565,48 @@ class ReplayDecisionsResponse(_message.Message):
     COST_DIFFERENCE_USD_FIELD_NUMBER: _builtins.int
     EXAMPLES_FIELD_NUMBER: _builtins.int
     REPLAYED_COUNT_FIELD_NUMBER: _builtins.int
+    DETAIL_FIELD_NUMBER: _builtins.int
+    RATED_COUNT_FIELD_NUMBER: _builtins.int
+    LOGGED_RATING_FIELD_NUMBER: _builtins.int
+    MODEL_ESTIMATE_FIELD_NUMBER: _builtins.int
+    UNPRICED_COUNT_FIELD_NUMBER: _builtins.int
+    UNSERVED_COUNT_FIELD_NUMBER: _builtins.int
+    SKIPPED_COUNT_FIELD_NUMBER: _builtins.int
     changed_share: _builtins.float
     """Output only. Share of the decisions that would have been others, 0 to 1."""
     identifiable: _builtins.bool
-    """Output only. Whether the log can answer how good."""
+    """Output only. Whether the log can answer how good: at least 80 % of the decisions, and of the changes, were
+    left to chance (EPSILON) so that it can speak for them, and the ratings are worth 200 or more.
+    """
     cost_difference_usd: _builtins.str
-    """Output only. What all calls would have cost more (or, with a minus, less), in USD."""
+    """Output only. What all calls would have cost more (or, with a minus, less), in USD: today's prices against
+    those asked for, by the tokens of the calls where they are known, else of others of their task type.
+    """
     replayed_count: _builtins.int
     """Output only. Decisions that were taken again."""
+    detail: _builtins.str
+    """Output only. Why the log cannot answer how good; empty when `identifiable`."""
+    rated_count: _builtins.int
+    """Output only. How many of the decisions were rated."""
+    logged_rating: _builtins.float
+    """Output only. Mean rating of those, 0 to 1, to compare with; unset without ratings."""
+    model_estimate: _builtins.float
+    """Output only. Mean rating, 0 to 1, by the mean ratings of the models for each task type alone; unset without
+    ratings. It says nothing of why a model was given the requests it was, so it may well be wrong.
+    """
+    unpriced_count: _builtins.int
+    """Output only. Calls left out of `cost_difference_usd`, for a price or their size is not known."""
+    unserved_count: _builtins.int
+    """Output only. Decisions for which no model would have been eligible; they count as changed."""
+    skipped_count: _builtins.int
+    """Output only. Decisions that were not taken again: their requests were too long to be kept."""
     @_builtins.property
     def estimates(self) -> _containers.RepeatedCompositeFieldContainer[Global___ReplayDecisionsResponse.Estimate]:
         """Output only. How good the answers would have been; empty when not `identifiable`."""
 
     @_builtins.property
     def examples(self) -> _containers.RepeatedCompositeFieldContainer[Global___ReplayDecisionsResponse.Example]:
-        """Output only. Some decisions that would have been others, at most 20."""
+        """Output only. Some decisions that would have been others, the newest first, at most 20."""
 
     def __init__(
         self,
@@ -552,12 +617,26 @@ class ReplayDecisionsResponse(_message.Message):
         cost_difference_usd: _builtins.str = ...,
         examples: _abc.Iterable[Global___ReplayDecisionsResponse.Example] | None = ...,
         replayed_count: _builtins.int = ...,
+        detail: _builtins.str = ...,
+        rated_count: _builtins.int = ...,
+        logged_rating: _builtins.float | None = ...,
+        model_estimate: _builtins.float | None = ...,
+        unpriced_count: _builtins.int = ...,
+        unserved_count: _builtins.int = ...,
+        skipped_count: _builtins.int = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_logged_rating", b"_logged_rating", "_model_estimate", b"_model_estimate", "logged_rating", b"logged_rating", "model_estimate", b"model_estimate"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["changed_share", b"changed_share", "cost_difference_usd", b"cost_difference_usd", "estimates", b"estimates", "examples", b"examples", "identifiable", b"identifiable", "replayed_count", b"replayed_count"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_logged_rating", b"_logged_rating", "_model_estimate", b"_model_estimate", "changed_share", b"changed_share", "cost_difference_usd", b"cost_difference_usd", "detail", b"detail", "estimates", b"estimates", "examples", b"examples", "identifiable", b"identifiable", "logged_rating", b"logged_rating", "model_estimate", b"model_estimate", "rated_count", b"rated_count", "replayed_count", b"replayed_count", "skipped_count", b"skipped_count", "unpriced_count", b"unpriced_count", "unserved_count", b"unserved_count"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    def WhichOneof(self, oneof_group: _Never) -> None: ...
+    _WhichOneofReturnType__logged_rating: _TypeAlias = _typing.Literal["logged_rating"]  # noqa: Y015
+    _WhichOneofArgType__logged_rating: _TypeAlias = _typing.Literal["_logged_rating", b"_logged_rating"]  # noqa: Y015
+    _WhichOneofReturnType__model_estimate: _TypeAlias = _typing.Literal["model_estimate"]  # noqa: Y015
+    _WhichOneofArgType__model_estimate: _TypeAlias = _typing.Literal["_model_estimate", b"_model_estimate"]  # noqa: Y015
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__logged_rating) -> _WhichOneofReturnType__logged_rating | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__model_estimate) -> _WhichOneofReturnType__model_estimate | None: ...
 
 Global___ReplayDecisionsResponse: _TypeAlias = ReplayDecisionsResponse  # noqa: Y015
 

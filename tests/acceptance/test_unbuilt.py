@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 UNBUILT = {
     "AdminService": """SetEndpoint ListEndpoints DeleteEndpoint
         LoadEndpoint UnloadEndpoint SetBudget ListBudgets DeleteBudget ApplyConfig ExportConfig""",
-    "RouteService": "ReplayDecisions WatchAgent RecordDecisions Complete",
+    "RouteService": "WatchAgent RecordDecisions Complete",
     "FeedbackService": "GetUsage",
 }
 

@@ -188,7 +188,8 @@ FIELDS = {
     "GetStatusResponse": """version index_revision index_age listener_connected database vault providers
         replicas""",
     "ReplayDecisionsResponse": """changed_share estimates identifiable cost_difference_usd examples
-        replayed_count""",
+        replayed_count detail rated_count logged_rating? model_estimate? unpriced_count unserved_count
+        skipped_count""",
     "ReplayDecisionsResponse.Estimate": "method value lower upper effective_sample_size coverage",
     "RecordDecisionsResponse": "accepted_count",
     "GetUsageResponse": "usages totals",

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, cast
 from imrs_client import v1 as pb
 from imrs_server.domain.errors import InvalidRequest, Violation
 from imrs_server.transport.call import who
-from imrs_server.transport.convert import common
+from imrs_server.transport.convert import common, replays
 from imrs_server.transport.convert import routes as convert
 from imrs_server.transport.items import to_item_error
 from imrs_server.transport.validation import validate
@@ -21,15 +21,17 @@ if TYPE_CHECKING:
     from imrs_server.domain.principal import Principal
     from imrs_server.transport.paging import Pager
     from imrs_server.use_cases.decisions import Decisions
+    from imrs_server.use_cases.replay import Replays
     from imrs_server.use_cases.route import Router
 
 
 class RouteServicer(pb.RouteServiceServicer):
     """Every method of RouteService that is built."""
 
-    def __init__(self, *, router: Router, decisions: Decisions, pager: Pager) -> None:
+    def __init__(self, *, router: Router, decisions: Decisions, replays: Replays, pager: Pager) -> None:
         self.router = router
         self.decisions = decisions
+        self.replays = replays
         self.pager = pager
 
     def Route(self, request: pb.RouteRequest, _context: grpc.ServicerContext) -> pb.Decision:
@@ -75,6 +77,19 @@ class RouteServicer(pb.RouteServiceServicer):
             next_page_token=self.pager.next_token(request, page),
             total_size=page.total_size,
         )
+
+    def ReplayDecisions(
+        self, request: pb.ReplayDecisionsRequest, _context: grpc.ServicerContext
+    ) -> pb.ReplayDecisionsResponse:
+        found = self.replays.replay(
+            who(),
+            common.uuid(request.tenant_id),
+            request.agent_id,
+            replays.what_if(request),
+            start_time=common.time(request, "start_time"),
+            end_time=common.time(request, "end_time"),
+        )
+        return replays.to_proto(found)
 
     def _item(self, caller: Principal, request: Any, method: str) -> pb.Decision:
         """An answer of its own for each item; a bad one fails alone."""

@@ -18,11 +18,13 @@ from imrs_server.transport.server import SERVICES, Server
 from imrs_server.transport.servicers.route import RouteServicer
 from imrs_server.transport.tokens import Trust, Verifier, issue
 from imrs_server.use_cases.decisions import Decisions
+from imrs_server.use_cases.replay import Replays
 from tests.support.schema import HERE
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
+    from imrs_server.index.warm import Index
     from imrs_server.jobs.decision_log import DecisionLog
     from imrs_server.storage.database import Database
     from imrs_server.use_cases.route import Router
@@ -34,10 +36,13 @@ TRUST = Trust(secrets=(b"s" * 32,))
 
 
 @pytest.fixture
-def port(db: Database, router: Router, decision_log: DecisionLog) -> Iterator[int]:
+def port(db: Database, index: Index, router: Router, decision_log: DecisionLog) -> Iterator[int]:
     servicers = {name: base() for name, (base, _) in SERVICES.items()}
     servicers["imrs.v1.RouteService"] = RouteServicer(
-        router=router, decisions=Decisions(db, decision_log.flush), pager=Pager(b"p" * 32)
+        router=router,
+        decisions=Decisions(db, decision_log.flush),
+        replays=Replays(db, index, decision_log.flush),
+        pager=Pager(b"p" * 32),
     )
     server = Server("127.0.0.1:0", verifier=Verifier(TRUST), servicers=servicers, with_reflection=False)
     server.start()
