@@ -24,32 +24,42 @@ with facts as not materialized (
           where messages.tenant_id = feedback.tenant_id
             and messages.message_id = feedback.message_id
             and messages.partition_time = feedback.partition_time
+            and (%(start_time)s::timestamptz is null or messages.partition_time >= %(start_time)s)
+            and (%(end_time)s::timestamptz is null or messages.partition_time < %(end_time)s)
       )
+),
+shadowed as materialized (
+    select decision_id, model_id as chosen, detail #>> '{shadow,model_id}' as model_id
+    from decisions
+    where detail ? 'shadow'
+      and detail #>> '{shadow,model_id}' <> ''
+      and (%(tenant_id)s::uuid is null or tenant_id = %(tenant_id)s)
+      and (%(agent_id)s = '' or agent_id = %(agent_id)s)
+      and (%(task_type)s = '' or task_type = %(task_type)s)
+      and (%(model_id)s = '' or detail #>> '{shadow,model_id}' = %(model_id)s)
+      and (%(start_time)s::timestamptz is null or create_time >= %(start_time)s)
+      and (%(end_time)s::timestamptz is null or create_time < %(end_time)s)
+),
+rated as (
+    select decision_id, model_id, avg(rating) as rating
+    from facts
+    -- Where no shadow agrees, which is the rule, the facts are not read for it.
+    where rating is not null and exists (select from shadowed where shadowed.chosen = shadowed.model_id)
+    group by decision_id, model_id
 ),
 shadows as (
     select
-        shadow.model_id,
+        shadowed.model_id,
         count(*) as shadow_count,
-        count(*) filter (where shadow.model_id = decisions.model_id) as shadow_agreed_count,
+        count(*) filter (where shadowed.model_id = shadowed.chosen) as shadow_agreed_count,
         count(rated.rating) as shadow_rating_count,
         coalesce(avg(rated.rating), 0) as shadow_avg_rating
-    from decisions
-    cross join lateral (select detail #>> '{shadow,model_id}' as model_id) as shadow
-    left join (
-        select decision_id, model_id, avg(rating) as rating from facts where rating is not null group by 1, 2
-    ) as rated
-        on rated.decision_id = decisions.decision_id
-        and rated.model_id = decisions.model_id
-        and rated.model_id = shadow.model_id
-    where decisions.detail ? 'shadow'
-      and shadow.model_id <> ''
-      and (%(tenant_id)s::uuid is null or decisions.tenant_id = %(tenant_id)s)
-      and (%(agent_id)s = '' or decisions.agent_id = %(agent_id)s)
-      and (%(task_type)s = '' or decisions.task_type = %(task_type)s)
-      and (%(model_id)s = '' or shadow.model_id = %(model_id)s)
-      and (%(start_time)s::timestamptz is null or decisions.create_time >= %(start_time)s)
-      and (%(end_time)s::timestamptz is null or decisions.create_time < %(end_time)s)
-    group by shadow.model_id
+    from shadowed
+    left join rated
+        on rated.decision_id = shadowed.decision_id
+        and rated.model_id = shadowed.chosen
+        and rated.model_id = shadowed.model_id
+    group by shadowed.model_id
 )
 select *, greatest(score - margin, 0) as lower, least(score + margin, 1) as upper
 from (
@@ -115,6 +125,8 @@ with facts as (
           where messages.tenant_id = feedback.tenant_id
             and messages.message_id = feedback.message_id
             and messages.partition_time = feedback.partition_time
+            and (%(start_time)s::timestamptz is null or messages.partition_time >= %(start_time)s)
+            and (%(end_time)s::timestamptz is null or messages.partition_time < %(end_time)s)
       )
 )
 select
