@@ -41,7 +41,8 @@ def take_turn(tx: Tx) -> Window:
         evidence.take_time(tx)
         moved.update(evidence.clear(tx, outdated))
         moved.update(evidence.count(tx, window.whole, lives, only=outdated))
-    moved.update(evidence.count(tx, window, lives, but=outdated))
+    if evidence.due(tx, window):
+        moved.update(evidence.count(tx, window, lives, but=outdated))
     if moved or window.width > _IDLE_TRANSACTIONS:
         evidence.forget(tx, window)
         evidence.advance(tx, window)

@@ -17,6 +17,14 @@ left join rollup_state as state
     -- Beyond what this server has reached: the table comes from another one.
     and state.xid <= pg_snapshot_xmax(pg_current_snapshot())
 
+-- name: due
+select
+    exists (select from feedback where xid >= %(start)s::xid8 and xid < %(end)s::xid8)
+    or exists (select from decisions where xid >= %(start)s::xid8 and xid < %(end)s::xid8)
+    or exists (select from messages where xid >= %(start)s::xid8 and xid < %(end)s::xid8)
+    or exists (select from past_feedback where died < %(end)s::xid8)
+    or exists (select from past_messages where died < %(end)s::xid8)
+
 -- name: advance
 insert into rollup_state (name, xid, epoch)
 select 'evidence', %(xid)s::xid8, epoch from index_revision
@@ -177,19 +185,20 @@ with votes as (
     select tenant_id, task_type from tasks where known
     union all
     select tenant_id, task_type from registered
-), sums as (
+), weighed as materialized (
     select
-        facts.tenant_id, facts.agent_id, facts.model_id, coalesce(named.task_type, %(other)s) as task_type, facts.kind,
-        sum(sign) filter (where speaks) as raw_n,
-        sum(sign * value) filter (where speaks) as raw_s,
-        sum(sign * weight) filter (where counts) as n,
-        sum(sign * weight * value) filter (where counts) as s,
-        sum(sign * weight * value * value) filter (where counts) as q
+        tenant_id, agent_id, coalesce(named.task_type, %(other)s) as task_type, model_id, kind, value,
+        case when speaks then sign end as raw_weight,
+        case when counts then sign * remaining(tenants.time - facts.time, half_life_seconds) end as weight
     from facts
     join tenants using (tenant_id)
-    left join named on named.tenant_id = facts.tenant_id and named.task_type = facts.task_type
-    cross join lateral remaining(tenants.time - facts.time, tenants.half_life_seconds) as weight
-    group by 1, 2, 3, 4, 5
+    left join named using (tenant_id, task_type)
+), sums as (
+    select
+        tenant_id, agent_id, task_type, model_id, kind, sum(raw_weight) as raw_n, sum(raw_weight * value) as raw_s,
+        sum(weight) as n, sum(weight * value) as s, sum(weight * value * value) as q
+    from weighed
+    group by tenant_id, agent_id, task_type, model_id, kind
 ), deltas as (
     select
         tenant_id, coalesce(agent_id, '') as agent_id, task_type, model_id,
@@ -226,44 +235,71 @@ with votes as (
 ), merged as (
     select
         tenant_id, deltas.agent_id, deltas.task_type, deltas.model_id,
-        greatest(evidence.last_time, tenants.time) as last_time,
-        coalesce(evidence.raw_n, 0) + deltas.raw_n as raw_n,
-        case when coalesce(evidence.raw_n, 0) + deltas.raw_n = 0 then 0
-            else coalesce(evidence.raw_s, 0) + deltas.raw_s
+        greatest(was.last_time, tenants.time) as last_time,
+        coalesce(was.raw_n, 0) + deltas.raw_n as raw_n,
+        case when coalesce(was.raw_n, 0) + deltas.raw_n = 0 then 0
+            else coalesce(was.raw_s, 0) + deltas.raw_s
         end as raw_s,
-        shrunk(coalesce(evidence.explicit_n, 0), faded.before) + deltas.explicit_n * faded.now as explicit_n,
-        shrunk(coalesce(evidence.explicit_s, 0), faded.before) + deltas.explicit_s * faded.now as explicit_s,
-        shrunk(coalesce(evidence.explicit_q, 0), faded.before) + deltas.explicit_q * faded.now as explicit_q,
-        shrunk(coalesce(evidence.thumbs_up_n, 0), faded.before) + deltas.thumbs_up_n * faded.now as thumbs_up_n,
-        shrunk(coalesce(evidence.thumbs_up_s, 0), faded.before) + deltas.thumbs_up_s * faded.now as thumbs_up_s,
-        shrunk(coalesce(evidence.thumbs_down_n, 0), faded.before) + deltas.thumbs_down_n * faded.now as thumbs_down_n,
-        shrunk(coalesce(evidence.thumbs_down_s, 0), faded.before) + deltas.thumbs_down_s * faded.now as thumbs_down_s,
-        shrunk(coalesce(evidence.self_n, 0), faded.before) + deltas.self_n * faded.now as self_n,
-        shrunk(coalesce(evidence.self_s, 0), faded.before) + deltas.self_s * faded.now as self_s,
-        shrunk(coalesce(evidence.self_q, 0), faded.before) + deltas.self_q * faded.now as self_q,
-        shrunk(coalesce(evidence.implicit_n, 0), faded.before) + deltas.implicit_n * faded.now as implicit_n,
-        shrunk(coalesce(evidence.implicit_s, 0), faded.before) + deltas.implicit_s * faded.now as implicit_s,
-        shrunk(coalesce(evidence.implicit_q, 0), faded.before) + deltas.implicit_q * faded.now as implicit_q,
-        shrunk(coalesce(evidence.regenerate_n, 0), faded.before) + deltas.regenerate_n * faded.now as regenerate_n,
-        shrunk(coalesce(evidence.regenerate_s, 0), faded.before) + deltas.regenerate_s * faded.now as regenerate_s,
-        shrunk(coalesce(evidence.copy_n, 0), faded.before) + deltas.copy_n * faded.now as copy_n,
-        shrunk(coalesce(evidence.copy_s, 0), faded.before) + deltas.copy_s * faded.now as copy_s,
-        shrunk(coalesce(evidence.continue_n, 0), faded.before) + deltas.continue_n * faded.now as continue_n,
-        shrunk(coalesce(evidence.continue_s, 0), faded.before) + deltas.continue_s * faded.now as continue_s,
-        shrunk(coalesce(evidence.abandon_n, 0), faded.before) + deltas.abandon_n * faded.now as abandon_n,
-        shrunk(coalesce(evidence.abandon_s, 0), faded.before) + deltas.abandon_s * faded.now as abandon_s,
-        shrunk(coalesce(evidence.decisions, 0), faded.before) + deltas.decisions * faded.now as decisions,
-        shrunk(coalesce(evidence.calls, 0), faded.before) + deltas.calls * faded.now as calls,
-        shrunk(coalesce(evidence.errors, 0), faded.before) + deltas.errors * faded.now as errors,
-        shrunk(coalesce(evidence.latency_n, 0), faded.before) + deltas.latency_n * faded.now as latency_n,
-        shrunk(coalesce(evidence.latency_ms_sum, 0), faded.before) + deltas.latency_ms_sum * faded.now as latency_ms_sum
+        -- What became too small would be no number any more.
+        case when abs(was.explicit_n) > 1e-100 then was.explicit_n * faded.before else 0 end
+            + deltas.explicit_n * faded.now as explicit_n,
+        case when abs(was.explicit_s) > 1e-100 then was.explicit_s * faded.before else 0 end
+            + deltas.explicit_s * faded.now as explicit_s,
+        case when abs(was.explicit_q) > 1e-100 then was.explicit_q * faded.before else 0 end
+            + deltas.explicit_q * faded.now as explicit_q,
+        case when abs(was.thumbs_up_n) > 1e-100 then was.thumbs_up_n * faded.before else 0 end
+            + deltas.thumbs_up_n * faded.now as thumbs_up_n,
+        case when abs(was.thumbs_up_s) > 1e-100 then was.thumbs_up_s * faded.before else 0 end
+            + deltas.thumbs_up_s * faded.now as thumbs_up_s,
+        case when abs(was.thumbs_down_n) > 1e-100 then was.thumbs_down_n * faded.before else 0 end
+            + deltas.thumbs_down_n * faded.now as thumbs_down_n,
+        case when abs(was.thumbs_down_s) > 1e-100 then was.thumbs_down_s * faded.before else 0 end
+            + deltas.thumbs_down_s * faded.now as thumbs_down_s,
+        case when abs(was.self_n) > 1e-100 then was.self_n * faded.before else 0 end
+            + deltas.self_n * faded.now as self_n,
+        case when abs(was.self_s) > 1e-100 then was.self_s * faded.before else 0 end
+            + deltas.self_s * faded.now as self_s,
+        case when abs(was.self_q) > 1e-100 then was.self_q * faded.before else 0 end
+            + deltas.self_q * faded.now as self_q,
+        case when abs(was.implicit_n) > 1e-100 then was.implicit_n * faded.before else 0 end
+            + deltas.implicit_n * faded.now as implicit_n,
+        case when abs(was.implicit_s) > 1e-100 then was.implicit_s * faded.before else 0 end
+            + deltas.implicit_s * faded.now as implicit_s,
+        case when abs(was.implicit_q) > 1e-100 then was.implicit_q * faded.before else 0 end
+            + deltas.implicit_q * faded.now as implicit_q,
+        case when abs(was.regenerate_n) > 1e-100 then was.regenerate_n * faded.before else 0 end
+            + deltas.regenerate_n * faded.now as regenerate_n,
+        case when abs(was.regenerate_s) > 1e-100 then was.regenerate_s * faded.before else 0 end
+            + deltas.regenerate_s * faded.now as regenerate_s,
+        case when abs(was.copy_n) > 1e-100 then was.copy_n * faded.before else 0 end
+            + deltas.copy_n * faded.now as copy_n,
+        case when abs(was.copy_s) > 1e-100 then was.copy_s * faded.before else 0 end
+            + deltas.copy_s * faded.now as copy_s,
+        case when abs(was.continue_n) > 1e-100 then was.continue_n * faded.before else 0 end
+            + deltas.continue_n * faded.now as continue_n,
+        case when abs(was.continue_s) > 1e-100 then was.continue_s * faded.before else 0 end
+            + deltas.continue_s * faded.now as continue_s,
+        case when abs(was.abandon_n) > 1e-100 then was.abandon_n * faded.before else 0 end
+            + deltas.abandon_n * faded.now as abandon_n,
+        case when abs(was.abandon_s) > 1e-100 then was.abandon_s * faded.before else 0 end
+            + deltas.abandon_s * faded.now as abandon_s,
+        case when abs(was.decisions) > 1e-100 then was.decisions * faded.before else 0 end
+            + deltas.decisions * faded.now as decisions,
+        case when abs(was.calls) > 1e-100 then was.calls * faded.before else 0 end
+            + deltas.calls * faded.now as calls,
+        case when abs(was.errors) > 1e-100 then was.errors * faded.before else 0 end
+            + deltas.errors * faded.now as errors,
+        case when abs(was.latency_n) > 1e-100 then was.latency_n * faded.before else 0 end
+            + deltas.latency_n * faded.now as latency_n,
+        case when abs(was.latency_ms_sum) > 1e-100 then was.latency_ms_sum * faded.before else 0 end
+            + deltas.latency_ms_sum * faded.now as latency_ms_sum
     from deltas
     join tenants using (tenant_id)
-    left join evidence using (tenant_id, agent_id, task_type, model_id)
+    left join evidence as was using (tenant_id, agent_id, task_type, model_id)
     cross join lateral (
         select
-            remaining(greatest(tenants.time - evidence.last_time, '0'), tenants.half_life_seconds) as before,
-            remaining(greatest(evidence.last_time - tenants.time, '0'), tenants.half_life_seconds) as now
+            remaining(greatest(tenants.time - was.last_time, '0'), tenants.half_life_seconds) as before,
+            remaining(greatest(was.last_time - tenants.time, '0'), tenants.half_life_seconds) as now
     ) as faded
 ), stored as (
     insert into evidence (
