@@ -100,9 +100,12 @@ class SomaBrain:
 
     def _proof(self) -> str:
         try:
-            return self._token()
+            token = self._token()
         except (OSError, ValueError):
             raise Away("its token cannot be read") from None
+        if not (token.isascii() and token.isprintable()):
+            raise Away("its token has characters that HTTP forbids")
+        return token
 
 
 def _not_taken(failure: CallFailed) -> NotTaken:

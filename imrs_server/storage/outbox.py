@@ -91,7 +91,7 @@ def put_off(tx: Tx, items: Sequence[PutOff]) -> None:
             **_versions([each.item for each in items]),
             failed=[each.failed for each in items],
             parked=[each.parked for each in items],
-            waits_seconds=[each.wait_seconds for each in items],
+            waits_seconds=[float(each.wait_seconds) for each in items],
             errors=[each.error for each in items],
         )
 
