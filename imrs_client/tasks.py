@@ -2,23 +2,40 @@
 
 Pure and standard library only; the rules come as data, so that a tenant's own rules travel to every place
 that decides. Sources in order of trust (SRS 3.5.2): a tool invocation, the MIME type of an attachment (both
-HIGH), words of the message (MEDIUM).
+HIGH), words of the message (MEDIUM, LOW where they only hint at it).
 """
 
 from __future__ import annotations
 
-import re
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from enum import StrEnum
 from fnmatch import fnmatchcase
-from functools import lru_cache
-from mimetypes import guess_type
-from typing import TypeVar
+from typing import TYPE_CHECKING
 
-T = TypeVar("T")
+from imrs_client import task_words
+from imrs_client.built_in_rules import SRS_RULES
+from imrs_client.task_rules import Rules, merge, mime_type_of
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+__all__ = [
+    "GENERAL",
+    "SRS_RULES",
+    "Attachment",
+    "Confidence",
+    "Detection",
+    "Rules",
+    "Source",
+    "detect",
+    "merge",
+]
 
 GENERAL = "general"
+# Weights of words that are enough, and enough to be sure. Tuned with the built-in rules.
+HINT, SURE = 2.0, 3.0
+# Sums of weights differ in their last bits by the order of the sum.
+_ROUNDED, _LAST_BITS = 6, 1e-7
 
 
 class Confidence(StrEnum):
@@ -48,20 +65,12 @@ class Attachment:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Rules:
-    """Tool -> task type, MIME glob or file ending -> task type, task type -> words. The first match wins.
-
-    Words and phrases match whole, in any case; one with a leading ``-`` speaks against its task type.
-    """
-
-    tools: Mapping[str, str] = field(default_factory=dict)
-    mime_types: Mapping[str, str] = field(default_factory=dict)
-    words: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
 class Detection:
-    """A task type with its reason, and the capabilities that the attachments ask of a model."""
+    """A task type with its reason, and the capabilities that attachments and tools ask of a model.
+
+    An image asks for vision, a sound for audio, a film for video, tools for function_calling. A document asks
+    for nothing, because most agents read it themselves and send its text.
+    """
 
     task_type: str = GENERAL
     confidence: Confidence = Confidence.LOW
@@ -70,59 +79,7 @@ class Detection:
     alternatives: tuple[str, ...] = ()
 
 
-# SRS 3.5.4, with the MIME types of its detection table.
-SRS_RULES = Rules(
-    tools={
-        "code_execute": "code",
-        "document_ingest": "document",
-        "http_fetch": "research",
-        "file_read": "file_ops",
-        "canvas_append": "canvas",
-        "dalle3_image_gen": "image_gen",
-        "mermaid_diagram": "diagram",
-        "playwright_screenshot": "screenshot",
-    },
-    mime_types={
-        "application/pdf": "document",
-        "application/msword": "document",
-        "application/vnd.oasis.opendocument.text": "document",
-        "application/vnd.openxmlformats-officedocument.wordprocessingml.*": "document",
-        "application/vnd.ms-powerpoint": "slides",
-        "application/vnd.oasis.opendocument.presentation": "slides",
-        "application/vnd.openxmlformats-officedocument.presentationml.*": "slides",
-        "application/vnd.ms-excel": "analysis",
-        "application/vnd.openxmlformats-officedocument.spreadsheetml.*": "analysis",
-        "text/csv": "analysis",
-        "text/x-*": "code",
-        "text/javascript": "code",
-        "application/javascript": "code",
-        "image/*": "image",
-    },
-    words={
-        "slides": ("powerpoint", "ppt", "presentation", "slides"),
-        "code": ("code", "program", "script", "function", "python", "javascript"),
-        "analysis": ("analyze", "examine", "investigate", "review"),
-        "summarization": ("summarize", "summary", "condense", "tldr"),
-        "translation": ("translate", "translation"),
-        "image": ("image", "picture", "photo", "diagram"),
-        "document": ("document", "report", "paper", "pdf"),
-    },
-)
-
-_WORD = re.compile(r"\w+")
 _CAPABILITY_BY_KIND = {"image": "vision", "audio": "audio", "video": "video"}
-
-
-def merge(*levels: Rules) -> Rules:
-    """Merge from the strongest level to the weakest, entry by entry; an empty value removes an entry.
-
-    Entries of a stronger level are asked first.
-    """
-    return Rules(
-        tools=_over(*(each.tools for each in levels)),
-        mime_types=_over(*(each.mime_types for each in levels)),
-        words=_over(*(each.words for each in levels)),
-    )
 
 
 def detect(
@@ -133,9 +90,13 @@ def detect(
     tools_used: Iterable[str] = (),
     attachments: Iterable[Attachment] = (),
 ) -> Detection:
-    """Detect the task type; one that the request names is taken as it is."""
-    files = [(each.filename, _mime_type(each)) for each in attachments]
-    capabilities = tuple(dict.fromkeys(filter(None, (_capability(mime_type) for _, mime_type in files))))
+    """Detect the task type; one that the request names is taken as it is.
+
+    ``alternatives`` are the task types of lower sources, then of lower scores; equal scores go by name.
+    """
+    tools = list(tools_used)
+    files = [(each.filename.lower(), _mime_type(each)) for each in attachments]
+    capabilities = _capabilities(tools, files)
     if task_type:
         return Detection(
             task_type=task_type,
@@ -144,9 +105,9 @@ def detect(
             required_capabilities=capabilities,
         )
     found = (
-        [(rules.tools[tool], Confidence.HIGH, Source.TOOL) for tool in tools_used if tool in rules.tools]
+        [(rules.tools[tool], Confidence.HIGH, Source.TOOL) for tool in tools if tool in rules.tools]
         + [(task, Confidence.HIGH, Source.MIME) for each in files if (task := _by_file(rules, *each))]
-        + [(task, Confidence.MEDIUM, Source.KEYWORD) for task in _by_words(rules, message)]
+        + [(task, confidence, Source.KEYWORD) for task, confidence in _by_words(rules, message)]
     )
     if not found:
         return Detection(required_capabilities=capabilities)
@@ -160,62 +121,41 @@ def detect(
     )
 
 
-def _over(*levels: Mapping[str, T]) -> dict[str, T]:
-    merged: dict[str, T] = {}
-    for level in levels:
-        for key, value in level.items():
-            merged.setdefault(key, value)
-    return {key: value for key, value in merged.items() if value}
-
-
 def _mime_type(attachment: Attachment) -> str:
-    return (attachment.mime_type or guess_type(attachment.filename)[0] or "").lower()
+    # Mail programs and browsers say octet-stream where they do not know.
+    told = attachment.mime_type.partition(";")[0].strip().lower()
+    return mime_type_of(attachment.filename) or told if told in {"", "application/octet-stream"} else told
 
 
-def _capability(mime_type: str) -> str:
-    return _CAPABILITY_BY_KIND.get(mime_type.partition("/")[0], "")
+def _capabilities(tools: list[str], files: list[tuple[str, str]]) -> tuple[str, ...]:
+    of_files = (_CAPABILITY_BY_KIND.get(mime_type.partition("/")[0], "") for _, mime_type in files)
+    found = dict.fromkeys(filter(None, of_files))
+    if tools:
+        found["function_calling"] = None
+    return tuple(found)
 
 
 def _by_file(rules: Rules, filename: str, mime_type: str) -> str:
-    name = filename.lower()
-    for glob, task in rules.mime_types.items():
-        if name.endswith(glob) if glob.startswith(".") else fnmatchcase(mime_type, glob):
-            return task
-    return ""
+    """The task of the rule that says most: a file ending, a MIME type, a glob; a longer one first."""
+    known = rules.mime_types
+    endings = [each for each in known if each.startswith(".") and filename.endswith(each.lower())]
+    globs = [each for each in known if mime_type and fnmatchcase(mime_type, each.lower())]
+    best = max(endings, key=_length, default="") or max(globs, key=_literal_length, default="")
+    return known.get(best, "")
 
 
-def _by_words(rules: Rules, message: str) -> list[str]:
+def _length(key: str) -> tuple[int, str]:
+    return len(key), key
+
+
+def _literal_length(glob: str) -> tuple[bool, int, str]:
+    wild = sum(map(glob.count, "*?["))
+    return wild == 0, len(glob) - wild, glob
+
+
+def _by_words(rules: Rules, message: str) -> list[tuple[str, Confidence]]:
     if not message:
         return []
-    text = message.casefold()
-    words = frozenset(_WORD.findall(text))
-    return [task for task, wanted in rules.words.items() if _speaks(wanted, words, text)]
-
-
-def _speaks(wanted: tuple[str, ...], words: frozenset[str], text: str) -> bool:
-    for_it, against_it = _vocabularies(wanted)
-    return for_it.occurs(words, text) and not against_it.occurs(words, text)
-
-
-class _Vocabulary:
-    """Words, looked up among those of a text, and phrases, searched in it: each whole.
-
-    So "script" is not in "description".
-    """
-
-    def __init__(self, entries: Iterable[str]) -> None:
-        folded = [each.casefold() for each in entries if each]
-        self._words = frozenset(each for each in folded if _WORD.fullmatch(each))
-        phrases = "|".join(re.escape(each) for each in folded if each not in self._words)
-        self._phrases = re.compile(rf"(?<!\w)(?:{phrases})(?!\w)") if phrases else None
-
-    def occurs(self, words: frozenset[str], text: str) -> bool:
-        return not self._words.isdisjoint(words) or (
-            self._phrases is not None and self._phrases.search(text) is not None
-        )
-
-
-@lru_cache(maxsize=1024)
-def _vocabularies(wanted: tuple[str, ...]) -> tuple[_Vocabulary, _Vocabulary]:
-    for_it = [each for each in wanted if not each.startswith("-")]
-    return _Vocabulary(for_it), _Vocabulary(each[1:] for each in wanted if each.startswith("-"))
+    scores = task_words.lexicon(rules.words).scores(message)
+    enough = [(-round(score, _ROUNDED), task) for task, score in scores.items() if score > HINT - _LAST_BITS]
+    return [(task, Confidence.MEDIUM if score <= -SURE else Confidence.LOW) for score, task in sorted(enough)]

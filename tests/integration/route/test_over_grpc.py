@@ -130,7 +130,7 @@ def test_detection_alone(stub: pb.RouteServiceStub) -> None:
     request = pb.DetectTaskRequest(tools_used=["code_execute"], attachments=[pb.Attachment(filename="a.png")])
     found = stub.DetectTask(request, metadata=AGENT)
     assert (found.task_type, found.confidence) == ("code", pb.TaskDetection.HIGH)
-    assert list(found.required_capabilities) == ["vision"]
+    assert list(found.required_capabilities) == ["vision", "function_calling"]
     assert list(found.alternatives) == ["image"]
 
 
