@@ -36,15 +36,16 @@ _CERTAIN = 1.0
 class Logged:
     """A decision of the log.
 
-    ``query`` is None where it was not kept; ``propensity`` where nothing was left to chance, else
-    ``propensities`` has all models that could have been drawn. ``rating`` is that of an answer of this very
-    model, ``tokens`` those of its call.
+    ``query``, without its conversation, is None where it was not kept; ``propensity`` where nothing was left
+    to chance, else ``propensities`` has all models that could have been drawn. ``rating`` is that of an
+    answer of this very model, ``tokens`` those of its call.
     """
 
     decision_id: UUID
     task_type: str
     model_id: str
     query: Query | None
+    conversation_id: str = ""
     agent_class: str = ""
     propensity: float | None = None
     propensities: Chances = field(default_factory=dict)

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import json
 from datetime import datetime, timedelta
+from functools import lru_cache
+from types import MappingProxyType
 from typing import TYPE_CHECKING, NamedTuple
 from uuid import UUID
 
@@ -16,6 +19,8 @@ from imrs_server.storage.shape import shape
 if TYPE_CHECKING:
     from collections.abc import Collection
 
+    from imrs_client.query import Query
+    from imrs_server.domain.off_policy import Chances
     from imrs_server.storage.database import Tx
     from imrs_server.storage.sql import Row
 
@@ -23,6 +28,9 @@ Q = sql.load(__file__)
 
 # A call that was made later than this after its decision is not looked for.
 _LATEST_CALL = timedelta(days=1)
+
+# Different requests of which the form is remembered.
+_REMEMBERED = 4096
 
 
 class Place(NamedTuple):
@@ -63,18 +71,29 @@ def models(tx: Tx, model_ids: Collection[str]) -> list[Model]:
 
 def _logged(row: Row) -> Logged:
     # Made by hand: a replay reads a hundred thousand of them.
-    detail = row["detail"]
+    propensities = row["propensities"]
     return Logged(
         decision_id=row["decision_id"],
         task_type=row["task_type"],
         model_id=row["model_id"],
-        query=asked(detail, row["conversation_id"]),
-        agent_class=detail.get("agent_class", ""),
+        query=_query(row["query"]),
+        conversation_id=row["conversation_id"],
+        agent_class=row["agent_class"] or "",
         propensity=row["propensity"],
-        propensities=detail.get("propensities", {}),
+        propensities=_chances(propensities) if propensities else {},
         rating=row["rating"],
         tokens=_tokens(row) if row["told"] else None,
     )
+
+
+@lru_cache(_REMEMBERED)
+def _query(kept: str | None) -> Query | None:
+    return asked({} if kept is None else {"query": json.loads(kept)}, "")
+
+
+@lru_cache(_REMEMBERED)
+def _chances(kept: str) -> Chances:
+    return MappingProxyType(json.loads(kept))
 
 
 def _tokens(row: Row) -> Tokens:

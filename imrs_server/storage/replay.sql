@@ -30,8 +30,10 @@ called as (
 )
 select
     page.decision_id, page.create_time, page.task_type, page.model_id, page.propensity, page.conversation_id,
-    page.detail, coalesce(called.rating, feedback.rating) as rating, called.told, called.prompt_tokens,
-    called.completion_tokens, called.cached_tokens
+    -- As text, of which there are few: each is read once.
+    (page.detail -> 'query')::text as query, (page.detail -> 'propensities')::text as propensities,
+    page.detail ->> 'agent_class' as agent_class, coalesce(called.rating, feedback.rating) as rating, called.told,
+    called.prompt_tokens, called.completion_tokens, called.cached_tokens
 from page
 left join called using (decision_id)
 -- A vote on an answer whose call nobody recorded.

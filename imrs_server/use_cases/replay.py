@@ -129,6 +129,8 @@ class _Again:
 
     def take(self, logged: Logged, query: Query) -> Retaken:
         table = self._tables.table(logged.task_type, logged.agent_class).ranked
+        if table.policy.session_affinity:
+            query = replace(query, conversation_id=logged.conversation_id)
         if table.policy.exploration_rate:
             # Drawn as it was then, else from what no other request has.
             return _decided(table, replace(query, chance=query.chance or str(logged.decision_id)))

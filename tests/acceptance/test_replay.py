@@ -219,6 +219,21 @@ def test_nothing_is_changed_by_asking(admin: ImrsClient, shared_service: Service
     assert content() == before
 
 
+def test_requests_are_asked_again_as_they_were(admin: ImrsClient, shared_service: Service) -> None:
+    """With what they excluded and where their conversations belonged; but for one too long to be kept."""
+    agent = pb.Agent(agent_id="choosy", routing=pb.RoutingPolicy(session_affinity=True, similarity_margin=1))
+    admin.admin.CreateAgent(pb.CreateAgentRequest(agent=agent))
+    admin.admin.EnableAgentModels(pb.EnableAgentModelsRequest(agent_id="choosy", model_ids=list(WORTH)))
+    shared_service.settled(admin)
+    client = shared_service.agent("choosy")
+    chosen = {client.choose(conversation_id=f"c-{i}").selected.model_id for i in range(30)}
+    assert chosen == set(WORTH)
+    assert client.choose(excluded_models=["p/good", "p/loud"]).selected.model_id == "p/fair"
+    client.choose(excluded_models=[f"p/{i}" for i in range(300)])
+    found = replay(admin, "choosy")
+    assert (found.replayed_count, found.skipped_count, found.changed_share) == (31, 1, 0.0)
+
+
 def test_what_is_not_there_is_refused_by_name(admin: ImrsClient, shared_service: Service) -> None:
     refusals = [
         (NotFound, "MODEL_NOT_FOUND", {"added_models": ["p/none"]}),
