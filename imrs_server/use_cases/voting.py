@@ -189,7 +189,7 @@ class _Count:
         before = self.standing.get((vote.tenant_id, vote.cast.message_id), [])
         earlier = next((each for each in before if _is_same(each.cast, vote.cast)), None)
         if earlier is not None:
-            if _time(vote) < _time(earlier):
+            if _time(vote) < _time(earlier) or _repeats(vote.cast, earlier.cast):
                 return earlier.cast
             # It keeps the id that it first got, and its place.
             vote = replace(earlier, cast=replace(vote.cast, feedback_id=earlier.cast.feedback_id))
@@ -215,6 +215,11 @@ def _is_fresh(message_id: UUID, now: datetime) -> bool:
 
 def _is_same(one: Feedback, other: Feedback) -> bool:
     return (one.user_id, one.feedback_type) == (other.user_id, other.feedback_type)
+
+
+def _repeats(now: Feedback, before: Feedback) -> bool:
+    """Whether a vote is the very one that is there, taken back or not: a history is imported again."""
+    return now == replace(before, feedback_id=now.feedback_id, revoke_time=None)
 
 
 def _time(vote: Vote) -> datetime:

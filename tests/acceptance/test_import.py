@@ -141,18 +141,17 @@ def test_history_is_kept_in_its_own_months(
     shared_service: Service, agent_id: str, imports: Callable[..., Result], tmp_path: Path
 ) -> None:
     """Partitions of the months are made when they are needed, for calls and for votes."""
-    rows = history(agent_id, 2)
-    for row, year in zip(rows, (2021, 2019), strict=True):
-        row["created_at"] = f"{year}-05-06T07:08:09Z"
-    assert imports(write(tmp_path / "m.csv", rows)).exit_code == 0
-    found = stored(shared_service, agent_id)
-    now = datetime.now(UTC).strftime("%Y_%m")
-    homes = {f"{each['home']} {each.get('event_time', each['create_time']):%Y}" for each in found}
-    assert homes == {
-        "messages_2021_05 2021", "feedback_2021_05 2021",
-        # Before there are partitions, it is kept by when it came.
-        f"messages_{now} 2019", f"feedback_{now} 2019",
-    }  # fmt: skip
+    rows = history(agent_id, 26)
+    for month, row in enumerate(rows[2:]):
+        row["created_at"] = f"{2021 + month // 12}-{month % 12 + 1:02}-06T07:08:09Z"
+    # Before there are partitions, it is kept by when it came.
+    rows[0]["created_at"] = rows[1]["created_at"] = "2019-05-06"
+    done = imports(write(tmp_path / "m.csv", rows))
+    assert done.stdout == "26 rows: 26 calls and 26 ratings imported\n", done.stderr
+    homes = {each["home"] for each in stored(shared_service, agent_id)}
+    months = [datetime.now(UTC).strftime("%Y_%m")]
+    months += [f"{2021 + month // 12}_{month % 12 + 1:02}" for month in range(24)]
+    assert homes == {f"{table}_{month}" for table in ("messages", "feedback") for month in months}
 
 
 def test_a_second_import_changes_nothing(
@@ -173,6 +172,21 @@ def test_a_second_import_changes_nothing(
     second = json.loads(imports(file, "--json").stdout)
 
     assert second == first
+    assert stored(shared_service, agent_id) == before
+
+
+def test_a_vote_that_was_taken_back_stays_so(
+    shared_service: Service, admin: ImrsClient, agent_id: str, imports: Callable[..., Result], tmp_path: Path
+) -> None:
+    """Also when the server has forgotten the keys of the first import."""
+    file = write(tmp_path / "m.csv", history(agent_id, 2))
+    assert imports(file).exit_code == 0
+    vote, _ = admin.feedback.ListFeedback(pb.ListFeedbackRequest(agent_id=agent_id)).feedback
+    admin.feedback.RevokeFeedback(pb.RevokeFeedbackRequest(feedback_id=vote.feedback_id))
+    before = stored(shared_service, agent_id)
+    with psycopg.connect(shared_service.settings.database_url.get_secret_value()) as connection:
+        connection.execute("delete from idempotency_keys")
+    assert imports(file).exit_code == 0
     assert stored(shared_service, agent_id) == before
 
 

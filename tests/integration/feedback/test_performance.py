@@ -10,6 +10,7 @@ from psycopg.types.json import Jsonb
 
 from imrs_client.ids import new_id
 from imrs_server.domain.errors import InvalidRequest, RoleRequired, TenantMismatch
+from imrs_server.domain.feedback import FeedbackType
 from imrs_server.domain.listing import PageRequest
 from imrs_server.domain.performance import Performance, PerformanceFilter
 from tests.support.principals import ADMIN, PLATFORM, STRANGER, agent
@@ -121,6 +122,8 @@ def test_a_vote_on_a_decision_that_nobody_reported_counts_on_its_day(world: Worl
     told, untold = (world.decide(time=yesterday, model_id="p/m", task_type="code") for _ in "ab")
     for decision_id, rating in ((told, 1.0), (untold, 0.0)):
         world.vote(decision_id, rating=rating)
+    # What counts is said once for an answer, by the last explicit vote.
+    world.vote(untold, rating=0.5, feedback_type=FeedbackType.SELF_EVAL)
     world.record(decision_id=told, create_time=yesterday, latency_ms=100)
 
     [row] = rows(world)
