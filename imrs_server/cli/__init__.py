@@ -11,6 +11,7 @@ import imrs_server
 # Command -> its module; `import` is no name of a module that could be imported.
 _COMMANDS = {
     "dev": "dev",
+    "evidence": "evidence",
     "import": "import_messages",
     "migrate": "migrate",
     "serve": "serve",
