@@ -36,9 +36,9 @@ class Feedback(_message.Message):
         EXPLICIT: Feedback._Type.ValueType  # 1
         """Somebody rated the answer."""
         IMPLICIT: Feedback._Type.ValueType  # 2
-        """Read from what somebody did."""
+        """Read from what somebody did; counts while nobody has rated the message."""
         SELF_EVAL: Feedback._Type.ValueType  # 3
-        """The agent judged itself."""
+        """The agent judged itself; counts while nobody has rated the message."""
 
     class Type(_Type, metaclass=_TypeEnumTypeWrapper):
         """Who judged, and how. The name stands in requests as `feedback_type`."""
@@ -48,9 +48,9 @@ class Feedback(_message.Message):
     EXPLICIT: Feedback.Type.ValueType  # 1
     """Somebody rated the answer."""
     IMPLICIT: Feedback.Type.ValueType  # 2
-    """Read from what somebody did."""
+    """Read from what somebody did; counts while nobody has rated the message."""
     SELF_EVAL: Feedback.Type.ValueType  # 3
-    """The agent judged itself."""
+    """The agent judged itself; counts while nobody has rated the message."""
 
     class _Signal:
         ValueType = _typing.NewType("ValueType", _builtins.int)
@@ -69,7 +69,7 @@ class Feedback(_message.Message):
         COPY: Feedback._Signal.ValueType  # 4
         """The answer was copied: 1.0, IMPLICIT."""
         CONTINUE: Feedback._Signal.ValueType  # 5
-        """The conversation went on: 0.5, IMPLICIT; weighs nothing by default."""
+        """The conversation went on: 0.5, IMPLICIT; by default it weighs nothing in POOLED scoring."""
         ABANDON: Feedback._Signal.ValueType  # 6
         """The conversation was left: 0.0, IMPLICIT."""
         EVALUATION: Feedback._Signal.ValueType  # 7
@@ -91,7 +91,7 @@ class Feedback(_message.Message):
     COPY: Feedback.Signal.ValueType  # 4
     """The answer was copied: 1.0, IMPLICIT."""
     CONTINUE: Feedback.Signal.ValueType  # 5
-    """The conversation went on: 0.5, IMPLICIT; weighs nothing by default."""
+    """The conversation went on: 0.5, IMPLICIT; by default it weighs nothing in POOLED scoring."""
     ABANDON: Feedback.Signal.ValueType  # 6
     """The conversation was left: 0.0, IMPLICIT."""
     EVALUATION: Feedback.Signal.ValueType  # 7
@@ -134,7 +134,9 @@ class Feedback(_message.Message):
     comment: _builtins.str
     """Output only. What was said with it, at most 4,000 characters."""
     pending: _builtins.bool
-    """Output only. Whether the message is still to come."""
+    """Output only. Whether the message is still to come; until then it does not count, and after an hour it is
+    dropped.
+    """
     @_builtins.property
     def create_time(self) -> _timestamp_pb2.Timestamp:
         """Output only. When it was given: the `event_time` of the request, else when it arrived."""

@@ -142,7 +142,9 @@ class SubmitFeedbackRequest(_message.Message):
     """
     @_builtins.property
     def event_time(self) -> _timestamp_pb2.Timestamp:
-        """Optional. When it was given, not in the future; unset means now."""
+        """Optional. When it was given, not in the future; unset means now. One that was given before the stored vote of
+        this user and type changes nothing.
+        """
 
     def __init__(
         self,
@@ -281,11 +283,11 @@ class ListFeedbackRequest(_message.Message):
     """Optional. Only feedback of this user; at most 255 characters."""
     @_builtins.property
     def start_time(self) -> _timestamp_pb2.Timestamp:
-        """Optional. Begin, included; unset is open."""
+        """Optional. Begin of the range in which it was given, included; unset is open."""
 
     @_builtins.property
     def end_time(self) -> _timestamp_pb2.Timestamp:
-        """Optional. End, not included; unset is open."""
+        """Optional. End of that range, not included; unset is open."""
 
     def __init__(
         self,
@@ -369,18 +371,18 @@ class ListPerformanceRequest(_message.Message):
     usage_count, avg_latency_ms, score.
     """
     task_type: _builtins.str
-    """Optional. Only this task type."""
+    """Optional. Only this task type; unset adds all up."""
     agent_id: _builtins.str
-    """Optional. Only this agent."""
+    """Optional. Only this agent; unset adds all up."""
     model_id: _builtins.str
     """Optional. Only this model."""
     @_builtins.property
     def start_time(self) -> _timestamp_pb2.Timestamp:
-        """Optional. Begin, included; unset is open."""
+        """Optional. Begin of the range in which calls were made, included; unset is open."""
 
     @_builtins.property
     def end_time(self) -> _timestamp_pb2.Timestamp:
-        """Optional. End, not included; unset is open."""
+        """Optional. End of that range, not included; unset is open."""
 
     def __init__(
         self,

@@ -134,7 +134,8 @@ class FeedbackServiceServicer(object):
         raise NotImplementedError('Method not implemented!')
 
     def SubmitFeedback(self, request, context):
-        """Records a judgement on a message. One vote for each message, user and kind; the last one counts.
+        """Records a judgement on a message. One vote for each message, user and type; the last one counts. Where any
+        is EXPLICIT, only these count; the last that counts is the message's rating.
         Acknowledged only when durable. A message that is younger than 15 minutes by its id may still be to come:
         the feedback is pending.
 
@@ -201,7 +202,8 @@ class FeedbackServiceServicer(object):
         raise NotImplementedError('Method not implemented!')
 
     def ListPerformance(self, request, context):
-        """Lists how models do: ratings, calls, latency, interval, trend.
+        """Lists how models do: ratings, calls, latency, interval, trend, and what a shadow policy would have chosen. One
+        row for each model that was called, rated or chosen by the shadow in the range.
 
         Callers: tenant_admin, platform_admin.
 

@@ -72,7 +72,8 @@ class FeedbackServiceStub:
     - UNAVAILABLE DATABASE_UNAVAILABLE: the database does not answer; see RetryInfo.
     """
     SubmitFeedback: _grpc.UnaryUnaryMultiCallable[_feedback_service_pb2.SubmitFeedbackRequest, _feedback_pb2.Feedback]
-    """Records a judgement on a message. One vote for each message, user and kind; the last one counts.
+    """Records a judgement on a message. One vote for each message, user and type; the last one counts. Where any
+    is EXPLICIT, only these count; the last that counts is the message's rating.
     Acknowledged only when durable. A message that is younger than 15 minutes by its id may still be to come:
     the feedback is pending.
 
@@ -123,7 +124,8 @@ class FeedbackServiceStub:
     - UNAVAILABLE DATABASE_UNAVAILABLE: the database does not answer; see RetryInfo.
     """
     ListPerformance: _grpc.UnaryUnaryMultiCallable[_feedback_service_pb2.ListPerformanceRequest, _feedback_service_pb2.ListPerformanceResponse]
-    """Lists how models do: ratings, calls, latency, interval, trend.
+    """Lists how models do: ratings, calls, latency, interval, trend, and what a shadow policy would have chosen. One
+    row for each model that was called, rated or chosen by the shadow in the range.
 
     Callers: tenant_admin, platform_admin.
 
@@ -187,7 +189,8 @@ class FeedbackServiceAsyncStub(FeedbackServiceStub):
     - UNAVAILABLE DATABASE_UNAVAILABLE: the database does not answer; see RetryInfo.
     """
     SubmitFeedback: _aio.UnaryUnaryMultiCallable[_feedback_service_pb2.SubmitFeedbackRequest, _feedback_pb2.Feedback]  # type: ignore[assignment]
-    """Records a judgement on a message. One vote for each message, user and kind; the last one counts.
+    """Records a judgement on a message. One vote for each message, user and type; the last one counts. Where any
+    is EXPLICIT, only these count; the last that counts is the message's rating.
     Acknowledged only when durable. A message that is younger than 15 minutes by its id may still be to come:
     the feedback is pending.
 
@@ -238,7 +241,8 @@ class FeedbackServiceAsyncStub(FeedbackServiceStub):
     - UNAVAILABLE DATABASE_UNAVAILABLE: the database does not answer; see RetryInfo.
     """
     ListPerformance: _aio.UnaryUnaryMultiCallable[_feedback_service_pb2.ListPerformanceRequest, _feedback_service_pb2.ListPerformanceResponse]  # type: ignore[assignment]
-    """Lists how models do: ratings, calls, latency, interval, trend.
+    """Lists how models do: ratings, calls, latency, interval, trend, and what a shadow policy would have chosen. One
+    row for each model that was called, rated or chosen by the shadow in the range.
 
     Callers: tenant_admin, platform_admin.
 
@@ -314,7 +318,8 @@ class FeedbackServiceServicer:
         request: _feedback_service_pb2.SubmitFeedbackRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_feedback_pb2.Feedback, _abc.Awaitable[_feedback_pb2.Feedback]]:
-        """Records a judgement on a message. One vote for each message, user and kind; the last one counts.
+        """Records a judgement on a message. One vote for each message, user and type; the last one counts. Where any
+        is EXPLICIT, only these count; the last that counts is the message's rating.
         Acknowledged only when durable. A message that is younger than 15 minutes by its id may still be to come:
         the feedback is pending.
 
@@ -385,7 +390,8 @@ class FeedbackServiceServicer:
         request: _feedback_service_pb2.ListPerformanceRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_feedback_service_pb2.ListPerformanceResponse, _abc.Awaitable[_feedback_service_pb2.ListPerformanceResponse]]:
-        """Lists how models do: ratings, calls, latency, interval, trend.
+        """Lists how models do: ratings, calls, latency, interval, trend, and what a shadow policy would have chosen. One
+        row for each model that was called, rated or chosen by the shadow in the range.
 
         Callers: tenant_admin, platform_admin.
 

@@ -96,7 +96,7 @@ class Message(_message.Message):
     model_id: _builtins.str
     """Optional. The model that really served; empty takes the decision's. Required without a decision."""
     task_type: _builtins.str
-    """Optional. The task type; empty takes the decision's."""
+    """Optional. The task type; empty takes the decision's, `general` without one."""
     latency_ms: _builtins.int
     """Optional. Time of the whole call in milliseconds, 0 or more."""
     prompt_tokens: _builtins.int
@@ -136,7 +136,9 @@ class Message(_message.Message):
 
     @_builtins.property
     def create_time(self) -> _timestamp_pb2.Timestamp:
-        """Optional. When the call was made, not in the future; unset means now."""
+        """Optional. When the call was made, not in the future; unset means now. It is how old its evidence is, and the
+        day on which ListPerformance shows it.
+        """
 
     @_builtins.property
     def error(self) -> _item_error_pb2.ItemError:
