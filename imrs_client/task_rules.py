@@ -26,21 +26,22 @@ class Rules:
 
 
 def merge(*levels: Rules) -> Rules:
-    """Merge from the strongest level to the weakest, entry by entry; an empty value removes an entry.
+    """Merge from the strongest level to the weakest, entry by entry.
 
-    A MIME glob of a stronger level goes over what it matches, as ``image/*`` over ``image/png`` and ``.png``.
+    An empty value is kept and says nothing: so it removes the entries of weaker levels, also those of a later
+    merge. A MIME glob of a stronger level goes over what it matches, as ``image/*`` over ``image/png`` and
+    ``.png``.
     """
     mime_types: dict[str, str] = {}
     for level in levels:
-        added = {
+        mime_types |= {
             key: task
             for key, task in level.mime_types.items()
             if not any(_covers(each, key) for each in mime_types)
         }
-        mime_types |= added
     return Rules(
         tools=_over(*(each.tools for each in levels)),
-        mime_types=_without_empty(mime_types),
+        mime_types=mime_types,
         words=_over(*(each.words for each in levels)),
     )
 
@@ -55,11 +56,7 @@ def _over(*levels: Mapping[str, T]) -> dict[str, T]:
     merged: dict[str, T] = {}
     for level in reversed(levels):
         merged |= level
-    return _without_empty(merged)
-
-
-def _without_empty(entries: Mapping[str, T]) -> dict[str, T]:
-    return {key: value for key, value in entries.items() if value}
+    return merged
 
 
 def _covers(stronger: str, weaker: str) -> bool:

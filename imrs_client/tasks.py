@@ -105,7 +105,7 @@ def detect(
             required_capabilities=capabilities,
         )
     found = (
-        [(rules.tools[tool], Confidence.HIGH, Source.TOOL) for tool in tools if tool in rules.tools]
+        [(task, Confidence.HIGH, Source.TOOL) for tool in tools if (task := rules.tools.get(tool))]
         + [(task, Confidence.HIGH, Source.MIME) for each in files if (task := _by_file(rules, *each))]
         + [(task, confidence, Source.KEYWORD) for task, confidence in _by_words(rules, message)]
     )
@@ -137,7 +137,7 @@ def _capabilities(tools: list[str], files: list[tuple[str, str]]) -> tuple[str, 
 
 def _by_file(rules: Rules, filename: str, mime_type: str) -> str:
     """The task of the rule that says most: a file ending, a MIME type, a glob; a longer one first."""
-    known = rules.mime_types
+    known = {key: task for key, task in rules.mime_types.items() if task}
     endings = [each for each in known if each.startswith(".") and filename.endswith(each.lower())]
     globs = [each for each in known if mime_type and fnmatchcase(mime_type, each.lower())]
     best = max(endings, key=_length, default="") or max(globs, key=_literal_length, default="")

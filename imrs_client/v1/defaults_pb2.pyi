@@ -98,7 +98,9 @@ Global___Defaults: _TypeAlias = Defaults  # noqa: Y015
 
 @_typing.final
 class TaskRules(_message.Message):
-    """Rules of task detection. An entry wins over a built-in one with the same key; an empty value removes it."""
+    """Rules of task detection. An entry wins over a built-in one with the same key; an empty value removes it. The
+    order of entries does not matter.
+    """
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -173,14 +175,18 @@ class TaskRules(_message.Message):
     @_builtins.property
     def mime_types(self) -> _containers.ScalarMap[_builtins.str, _builtins.str]:
         """Optional. MIME type (`application/pdf`, `image/*`) or file ending (`.pptx`) to task type; at most 1,000,
-        keys 1 to 255 characters.
+        keys 1 to 255 characters. An ending goes before a type, a type before a pattern, a longer one before a
+        shorter; a pattern of the tenant goes over all built-in ones that it matches.
         """
 
     @_builtins.property
     def words(self) -> _containers.MessageMap[_builtins.str, _parameters_pb2.StringList]:
-        """Optional. Task type to the words and phrases that speak for it, matched as whole words in any case; a
-        word with a leading `-` speaks against it. At most 1,000 task types, each of at most 200 words of 1 to
-        255 characters.
+        """Optional. Task type to the words and phrases that speak for it, in place of all built-in ones of this task
+        type. They are matched as whole words in any case. In a phrase `a|b` stands for either word, `a*` for
+        words that begin so, ` ... ` for up to six words of the same sentence. A phrase may end in its weight,
+        `^1.5`, else it weighs 3; with a leading `-` it speaks against its task type. Pasted text between the
+        first 45 and the last 25 words counts a quarter. The highest sum wins: 2 is a hint (LOW), 3 is enough
+        (MEDIUM). At most 1,000 task types, each of at most 200 phrases of 1 to 255 characters.
         """
 
     def __init__(

@@ -51,13 +51,18 @@ def test_a_stronger_glob_goes_over_what_it_matches_of_a_weaker_level() -> None:
     weaker = Rules(mime_types={"image/png": "image", ".png": "image", "image/*": "image", ".md": "notes"})
     stronger = Rules(mime_types={"image/*": "scan"})
     assert merge(stronger, weaker).mime_types == {"image/*": "scan", ".md": "notes"}
-    assert merge(Rules(mime_types={"image/*": ""}), weaker).mime_types == {".md": "notes"}
+    assert of_file(merge(Rules(mime_types={"image/*": ""}), weaker), "a.png") == "general"
     assert merge(weaker, stronger).mime_types == weaker.mime_types
 
 
-def test_what_was_merged_is_whole_and_may_be_merged_again() -> None:
-    own = Rules(tools={"deploy": "ops"}, mime_types={"application/*": "archive"}, words={"code": ()})
-    merged = merge(own, SRS_RULES)
-    assert "code" not in merged.words
-    assert merge(merged) == merged
-    assert of_file(merged, "a.pdf") == "archive"
+def test_levels_may_be_merged_in_steps_and_what_is_removed_stays_away() -> None:
+    tenant = Rules(tools={"http_fetch": ""}, mime_types={"application/*": "archive"}, words={"code": ()})
+    everybody = Rules(tools={"deploy": "ops"}, mime_types={".pdf": "scan", ".md": "notes"})
+    merged = merge(tenant, everybody, SRS_RULES)
+    assert merge(merge(tenant, everybody), SRS_RULES) == merge(tenant, merge(everybody, SRS_RULES)) == merged
+    assert [of_file(merged, f"a.{each}") for each in ("pdf", "md", "png")] == ["archive", "notes", "image"]
+    assert [detect(merged, tools_used=[each]).task_type for each in ("http_fetch", "deploy")] == [
+        "general",
+        "ops",
+    ]
+    assert detect(merged, message="python").task_type == "general"
