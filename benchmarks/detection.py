@@ -1,7 +1,8 @@
 """Task detection: what it takes beside the scan that the SRS describes, and how right it is on a table.
 
 ``python -m benchmarks.detection TABLE.csv`` reads columns ``task_type`` (empty or ?: not known),
-``instruction``, ``input``, and prints precision and recall of each task type that is a label, and what fires without a label.
+``instruction`` and ``input``. It prints precision and recall of each task type that is a label, and what fires
+without a label.
 """
 
 from __future__ import annotations
@@ -77,10 +78,7 @@ def tasks_of(path: Path) -> Counter[tuple[str, str]]:
     """How many rows have which label and which detected task type."""
     with path.open(encoding="utf-8", newline="") as file:
         return Counter(
-            (
-                row["task_type"],
-                detect(SRS_RULES, message="\n\n".join([row["instruction"], row["input"]])).task_type,
-            )
+            (row["task_type"].strip("?"), _task(row["instruction"], row["input"]))
             for row in csv.DictReader(file)
         )
 
