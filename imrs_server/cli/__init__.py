@@ -14,6 +14,7 @@ _COMMANDS = {
     "evidence": "evidence",
     "import": "import_messages",
     "migrate": "migrate",
+    "replay": "replay",
     "serve": "serve",
     "token": "token",
 }

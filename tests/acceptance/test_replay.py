@@ -6,16 +6,19 @@ really worth.
 
 from __future__ import annotations
 
+import json
 import random
 from decimal import Decimal
 from typing import TYPE_CHECKING, TypeVar
 
 import psycopg
 import pytest
+from click.testing import CliRunner
 
 from imrs_client import ImrsClient, InvalidArgument, NotFound
 from imrs_client import v1 as pb
 from imrs_client.ids import new_id
+from imrs_server.cli import main
 from imrs_server.domain.principal import Role
 
 if TYPE_CHECKING:
@@ -232,6 +235,31 @@ def test_requests_are_asked_again_as_they_were(admin: ImrsClient, shared_service
     client.choose(excluded_models=[f"p/{i}" for i in range(300)])
     found = replay(admin, "choosy")
     assert (found.replayed_count, found.skipped_count, found.changed_share) == (31, 1, 0.0)
+
+
+def test_the_command_prints_what_was_found_or_why_not(admin: ImrsClient, shared_service: Service) -> None:
+    def imrs(*words: str) -> str:
+        where = ("--address", shared_service.app.address, "--token", shared_service.token(Role.TENANT_ADMIN))
+        done = CliRunner().invoke(main, ["replay", *words, *where])
+        assert done.exit_code == expected, done.output
+        return done.output
+
+    expected = 0
+    low = '{"max_cost_tier": "LOW"}'
+    told = imrs("steady", "--policy", low)
+    assert "changed     100.0%" in told
+    assert "cost        -0.4 USD" in told
+    assert "quality     not identifiable: nothing was left to chance" in told
+    assert "p/loud -> p/fair" in told
+    assert "dr          0." in imrs("curious", "--remove", "p/loud", "--remove", "p/fair")
+    whole = json.loads(imrs("steady", "--price", "p/loud=20,4", "--since", "2020-01-01", "--json"))
+    assert (whole["replayed_count"], whole["identifiable"]) == ("200", False)
+    assert json.loads(imrs("steady", "--until", "2020-01-01", "--json"))["replayed_count"] == "0"
+    expected = 2
+    assert "a RoutingPolicy is such as" in imrs("steady", "--policy", "cheap")
+    assert "must be MODEL=INPUT,OUTPUT" in imrs("steady", "--price", "p/loud=20")
+    expected = 1
+    assert "p/none" in imrs("steady", "--add", "p/none")
 
 
 def test_what_is_not_there_is_refused_by_name(admin: ImrsClient, shared_service: Service) -> None:
