@@ -1,8 +1,8 @@
 """Task detection: what it takes beside the scan that the SRS describes, and how right it is on a table.
 
-``python -m benchmarks.detection TABLE.csv`` reads columns ``task_type`` (empty or ?: not known),
-``instruction`` and ``input``. It prints precision and recall of each task type that is a label, and what fires
-without a label.
+``python -m benchmarks.detection TABLE.csv`` reads the columns ``task_type`` (empty or ? where not known),
+``instruction`` and ``input``. It prints precision and recall of each task type that is a label,
+and what fires without a label.
 """
 
 from __future__ import annotations
