@@ -152,10 +152,11 @@ class App:
         self.index = Index(poll_seconds=settings.poll_seconds)
         self._refresher = Refresher(direct.get_secret_value() if direct else dsn, self.index, scorer=scorer)
         self.decisions = DecisionLog(self.database)
-        self._rollup = Rollup(self.database)
-        self._partitions = PartitionLoop(self.database)
         memory = somabrain(settings, rules)
+        with_memory = memory is not None
         self._outbox = OutboxDelivery(self.database, memory) if memory else None
+        self._rollup = Rollup(self.database, with_memory=with_memory)
+        self._partitions = PartitionLoop(self.database)
 
         keys = key_set(settings, rules)
         self._verifier = Verifier(
@@ -193,9 +194,15 @@ class App:
         self.router = Router(self.index, self.decisions.offer)
         self.agent_models = AgentModels(self.database, Effects(self.index))
         flush, wake = self.decisions.flush, self._votes_came
-        self.messages = Messages(self.database, flush_decisions=flush, wake_rollup=wake)
+        self.messages = Messages(
+            self.database, flush_decisions=flush, wake_rollup=wake, with_memory=with_memory
+        )
         self.feedback = FeedbackDesk(
-            self.database, flush_decisions=flush, wake_rollup=wake, most_at_once=most_votes_at_once
+            self.database,
+            flush_decisions=flush,
+            wake_rollup=wake,
+            with_memory=with_memory,
+            most_at_once=most_votes_at_once,
         )
         self._parts += (self.feedback,)
 

@@ -27,9 +27,9 @@ BATCH = 100
 CAPACITY = 1_000_000
 TRIES = 10
 POLL_SECONDS = 2.0
-LEASE = timedelta(seconds=120)
+LEASE = timedelta(seconds=60)
 # What is claimed is tried for this long; the rest of the lease is for the request that is under way then.
-ROUND_SECONDS = 60.0
+ROUND_SECONDS = 35.0
 RETRY_SECONDS = 5.0
 TRIM_SECONDS = 30.0
 _TRIMMED_AT_ONCE = 10_000

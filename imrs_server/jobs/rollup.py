@@ -31,11 +31,15 @@ class Rollup:
 
     Every server runs one. A turn is one transaction under an advisory lock, so in the whole database one
     counts at a time, and evidence, how far it reaches and its revision are committed together or not at all.
-    ``dropped`` counts the votes that waited in vain for their message.
+    ``dropped`` counts the votes that waited in vain for their message; ``with_memory`` has a memory store
+    told of those that waited for their decision.
     """
 
-    def __init__(self, database: Database, *, poll_seconds: float = POLL_SECONDS) -> None:
+    def __init__(
+        self, database: Database, *, poll_seconds: float = POLL_SECONDS, with_memory: bool = False
+    ) -> None:
         self._database = database
+        self._with_memory = with_memory
         self._poll_seconds = poll_seconds
         self._wait_seconds = 0.0
         # Votes that come one by one are counted by the dozen.
@@ -61,7 +65,7 @@ class Rollup:
         with self._database.system() as tx:
             if not evidence.lead(tx):
                 return True
-            settling.settle_decided(tx, with_memory=False)
+            settling.settle_decided(tx, with_memory=self._with_memory)
             dropped = feedback.drop_pending(tx, datetime.now(UTC) - PENDING_UNTIL)
             window = counting.take_turn(tx)
         if dropped:
