@@ -22,8 +22,9 @@ if TYPE_CHECKING:
     from imrs_client.filters import Report
     from imrs_client.query import Query
 
-# Fewer ratings than this say too little to prefer the cheaper of two models by them.
-RATINGS_TO_COMPARE = 10
+# Fewer ratings than this say too little to prefer the cheaper of two models by them: measured
+# (docs/learning.md), a third of it keeps cheap models by luck and costs one to three points of quality.
+RATINGS_TO_COMPARE = 30
 
 
 @dataclass(frozen=True, slots=True)

@@ -32,7 +32,7 @@ def candidate(model_id: str, score: float = 0.5, **changes: Any) -> Candidate:
         "experience_term": score,
         "rating_mean": score,
         "rating_count": 20.0,
-        "task_rating_count": 20.0,
+        "task_rating_count": 40.0,
         "level": Level.AGENT_TASK,
     }
     return Candidate(model_id=model_id, **(known | changes))
@@ -50,7 +50,7 @@ def _subset(values: tuple[str, ...]) -> st.SearchStrategy[frozenset[str]]:
 @st.composite
 def candidates(draw: st.DrawFn, number: int) -> Candidate:
     name = f"m{number}"
-    rated = draw(st.sampled_from([0.0, 3.0, 20.0]))
+    rated = draw(st.sampled_from([0.0, 3.0, 40.0]))
     return Candidate(
         model_id=f"{draw(st.sampled_from('pq'))}/{name}",
         external_id=name,
