@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from itertools import count
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -317,3 +318,10 @@ def test_fr_06_8_routing_waits_for_nothing(
     # What was decided meanwhile is not lost.
     request = pb.ListDecisionsRequest(agent_id=decision.agent_id, page_size=1000)
     eventually(lambda: len(admin.route.ListDecisions(request).decisions) == 101)
+
+
+def test_every_row_has_a_test() -> None:
+    """FR-04.1 to 5, FR-05.1 to 5, FR-06.1 to 8: each by its number."""
+    rows = {f"{chapter:02}_{row}" for chapter, last in ((4, 5), (5, 5), (6, 8)) for row in range(1, last + 1)}
+    tests = "".join(each.read_text(encoding="utf-8") for each in Path(__file__).parent.glob("test_*.py"))
+    assert set(re.findall(r"def test_fr_(0[456]_\d)_", tests)) == rows
