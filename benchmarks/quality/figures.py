@@ -100,11 +100,10 @@ def checks(table: Table, arms: Mapping[str, Sequence[Lane]]) -> list[Check]:
         ]
     for world in ("fifth rated", "500 late"):
         ours, theirs = arms.get(f"pooled {world}"), arms.get(f"srs {world}")
-        if ours and theirs:
+        if ours and theirs and _worth_learning(theirs):
             ahead = summary(table, ours).whole - summary(table, theirs).whole
-            found.append(
-                Check(name=f"{world}: points ahead of the SRS formula", value=ahead, bound=AHEAD_POINTS)
-            )
+            name = f"{world}: points ahead of the SRS formula"
+            found.append(Check(name=name, value=ahead, bound=AHEAD_POINTS))
     best = table.best_model
     if "pooled best falls" in arms:
         left = float(np.mean([share(each, best, 5)[-1] for each in arms["pooled best falls"]]))
@@ -115,6 +114,15 @@ def checks(table: Table, arms: Mapping[str, Sequence[Lane]]) -> list[Check]:
         name = "best model arrived: requests until it was tried, slowest seed"
         found.append(Check(name=name, value=waited, bound=TRIED_REQUESTS, at_least=False))
     return found
+
+
+def _worth_learning(lanes: Sequence[Lane]) -> bool:
+    """Whether the first choice, kept for ever, is worth less than what learning must reach.
+
+    Where it is worth more, no formula is far ahead of another.
+    """
+    static, _, _ = references(lanes)
+    return static.whole < WHOLE_PERCENT
 
 
 def _summary(

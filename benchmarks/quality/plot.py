@@ -62,13 +62,15 @@ def _learning(axes: Axes, arms: Mapping[str, Sequence[Lane]], rows: Sequence[Sum
             curves = np.array([figures.curve(each.plan, each.picks, BINS) for each in lanes])
             _band(axes, _middles(len(lanes[0].plan)), curves, colour, name)
     for row in rows:
-        if row.name in {"static priority", "best single model"}:
+        # Below its line, for the oracle's name stands right above.
+        side = {"static priority": "bottom", "best single model": "top", "oracle per task": "bottom"}.get(
+            row.name
+        )
+        if side:
             axes.axhline(row.whole, color=QUIET, linewidth=1, linestyle=(0, (4, 3)))
             axes.annotate(
-                row.name, (0.01, row.whole), xycoords=("axes fraction", "data"), va="bottom", color=QUIET
+                row.name, (0.01, row.whole), xycoords=("axes fraction", "data"), va=side, color=QUIET
             )
-    axes.axhline(100, color=INK, linewidth=1)
-    axes.annotate("oracle per task", (0.01, 100), xycoords=("axes fraction", "data"), va="bottom")
     axes.set(title="Score earned", xlabel="requests", ylabel="% of the oracle")
     axes.legend(frameon=False, loc="lower right")
 
@@ -92,7 +94,7 @@ def _adapting(axes: Axes, table: Table, arms: Mapping[str, Sequence[Lane]]) -> N
             _band(axes, _middles(len(lanes[0].plan)), shares, colour, label)
             axes.axvline(len(lanes[0].plan) / 2, color=QUIET, linewidth=1, linestyle=(0, (4, 3)))
     axes.set(
-        title="The best model's share, when it ...", xlabel="requests", ylabel="% of requests", ylim=(0, None)
+        title="The best model's share, when it ...", xlabel="requests", ylabel="% of requests", ylim=(0, 100)
     )
     if axes.get_legend_handles_labels()[0]:
         axes.legend(frameon=False, loc="upper left")
