@@ -14,7 +14,7 @@ from benchmarks import rows
 if TYPE_CHECKING:
     from benchmarks.rows import Row
 
-BENCHMARKS = ("route", "sync", "lists", "detection", "rollup")
+BENCHMARKS = ("route", "sync", "lists", "detection", "rollup", "feedback")
 
 
 @click.command()
