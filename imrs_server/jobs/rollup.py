@@ -22,7 +22,7 @@ log = structlog.get_logger()
 POLL_SECONDS = 1.0
 SOON_SECONDS = 0.02
 RETRY_SECONDS = 2.0
-_REST_SECONDS = 0.02
+_REST_SECONDS = 0.05
 
 
 class Rollup:

@@ -120,6 +120,21 @@ def test_the_plain_average_counts_each_message_once(world: World) -> None:
     assert world.rolled_up() == {OWN: expected, POOLED: expected}
 
 
+def test_an_explicit_vote_wins_over_what_was_inferred_until_it_is_taken_back(world: World) -> None:
+    message_id = world.called().message_id
+    world.vote(message_id, Signal.COPY)
+    assert world.rolled_up()[OWN]["copy_n"] == 1
+    stated = world.vote(message_id, Signal.THUMBS_DOWN)
+    assert world.rolled_up()[OWN] == {"thumbs_down_n": 1, "raw_n": 1, "calls": 1}
+    world.vote(message_id, Signal.CONTINUE, user_id="v")
+    assert world.rolled_up()[OWN] == {"thumbs_down_n": 1, "raw_n": 1, "calls": 1}
+
+    world.feedback.revoke(ADMIN, None, stated.feedback_id)
+
+    inferred = {"copy_n": 1, "copy_s": 1, "continue_n": 1, "continue_s": 0.5}
+    assert world.rolled_up()[OWN] == {**inferred, "raw_n": 1, "raw_s": 0.5, "calls": 1}
+
+
 def test_the_pooled_cell_is_of_all_agents_of_the_tenant(world: World) -> None:
     for agent_id, rating in (("a", 1.0), ("a", 0.5), ("b", 0.0)):
         world.vote(world.called(agent_id=agent_id).message_id, rating=rating)
