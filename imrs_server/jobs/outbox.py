@@ -31,7 +31,8 @@ LEASE = timedelta(seconds=60)
 # What is claimed is tried for this long; the rest of the lease is for the request that is under way then.
 ROUND_SECONDS = 35.0
 RETRY_SECONDS = 5.0
-TRIM_SECONDS = 30.0
+# To look costs a second for each few hundred thousand rows that wait.
+TRIM_SECONDS = 120.0
 _TRIMMED_AT_ONCE = 10_000
 _REST_SECONDS = 0.1
 _ITEM_BACKOFF_CAP_SECONDS = 600.0
