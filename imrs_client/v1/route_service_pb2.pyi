@@ -649,6 +649,7 @@ class WatchAgentRequest(_message.Message):
     TENANT_ID_FIELD_NUMBER: _builtins.int
     AGENT_ID_FIELD_NUMBER: _builtins.int
     FROM_REVISION_FIELD_NUMBER: _builtins.int
+    FROM_FINGERPRINT_FIELD_NUMBER: _builtins.int
     tenant_id: _builtins.str
     """Optional. The tenant, a UUID; empty means the token's. Only a platform admin may name another."""
     agent_id: _builtins.str
@@ -657,16 +658,21 @@ class WatchAgentRequest(_message.Message):
     """Optional. Revision that the client has, 0 or more; 0 asks for the whole. One that the server has
     forgotten gets the whole too.
     """
+    from_fingerprint: _builtins.bytes
+    """Optional. `fingerprint` of what the client has, at most 64 bytes. A client that comes from another server,
+    or after a restart, gives it: then it must be equal, beside the revision.
+    """
     def __init__(
         self,
         *,
         tenant_id: _builtins.str = ...,
         agent_id: _builtins.str = ...,
         from_revision: _builtins.int = ...,
+        from_fingerprint: _builtins.bytes = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["agent_id", b"agent_id", "from_revision", b"from_revision", "tenant_id", b"tenant_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["agent_id", b"agent_id", "from_fingerprint", b"from_fingerprint", "from_revision", b"from_revision", "tenant_id", b"tenant_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -33,9 +33,10 @@ DESCRIPTOR: _descriptor.FileDescriptor
 class AgentSnapshot(_message.Message):
     """A piece of all that a client needs to decide for one agent by itself.
 
-    A stream begins with FULL (or, from a revision that the server still knows, with DELTA), in one or more
-    chunks. The client applies the chunks of one revision together, when `last_chunk` has come; in between it
-    decides by the revision before. HEARTBEAT says that the revision still holds.
+    A stream begins with FULL (or, from a revision that the server still knows, with DELTA or HEARTBEAT), in one
+    or more chunks. The client applies the chunks of one revision together, when `last_chunk` has come; in
+    between it decides by the revision before. What is named in several chunks of one revision is one message in
+    pieces, to be merged in their order. HEARTBEAT says that nothing changed up to its revision.
     """
 
     DESCRIPTOR: _descriptor.Descriptor
@@ -53,7 +54,9 @@ class AgentSnapshot(_message.Message):
         DELTA: AgentSnapshot._Kind.ValueType  # 2
         """Part of the difference to the revision before."""
         HEARTBEAT: AgentSnapshot._Kind.ValueType  # 3
-        """Nothing changed; only `revision` and `create_time` are set."""
+        """Nothing changed; only `revision`, `base_revision`, `last_chunk`, `create_time`, `stale` and `fingerprint`
+        are set.
+        """
 
     class Kind(_Kind, metaclass=_KindEnumTypeWrapper):
         """What a piece is."""
@@ -65,7 +68,9 @@ class AgentSnapshot(_message.Message):
     DELTA: AgentSnapshot.Kind.ValueType  # 2
     """Part of the difference to the revision before."""
     HEARTBEAT: AgentSnapshot.Kind.ValueType  # 3
-    """Nothing changed; only `revision` and `create_time` are set."""
+    """Nothing changed; only `revision`, `base_revision`, `last_chunk`, `create_time`, `stale` and `fingerprint`
+    are set.
+    """
 
     REVISION_FIELD_NUMBER: _builtins.int
     KIND_FIELD_NUMBER: _builtins.int
@@ -78,25 +83,29 @@ class AgentSnapshot(_message.Message):
     REMOVED_MODEL_IDS_FIELD_NUMBER: _builtins.int
     TABLES_FIELD_NUMBER: _builtins.int
     REMOVED_TASK_TYPES_FIELD_NUMBER: _builtins.int
+    STALE_FIELD_NUMBER: _builtins.int
+    FINGERPRINT_FIELD_NUMBER: _builtins.int
     revision: _builtins.int
     """Output only. The revision that this piece leads to."""
     kind: Global___AgentSnapshot.Kind.ValueType
     """Output only. What the piece is."""
     base_revision: _builtins.int
-    """Output only. For DELTA: the revision it starts from."""
+    """Output only. For DELTA and HEARTBEAT: the revision it starts from."""
     chunk_index: _builtins.int
     """Output only. Which chunk of this revision, from 0."""
     last_chunk: _builtins.bool
     """Output only. Whether the revision is complete with this chunk."""
+    stale: _builtins.bool
+    """Output only. Whether newer revisions may exist that the server could not read yet."""
+    fingerprint: _builtins.bytes
+    """Output only. Names what the client knows once this revision is applied: equal wherever that is equal."""
     @_builtins.property
     def create_time(self) -> _timestamp_pb2.Timestamp:
-        """Output only. When the revision was committed; evidence decays to this moment. For HEARTBEAT the server's
-        clock.
-        """
+        """Output only. When the server made the piece."""
 
     @_builtins.property
     def agent(self) -> Global___SnapshotAgent:
-        """Output only. The agent and its settings; unset in a DELTA that leaves them. In the first chunk."""
+        """Output only. The agent and its settings; unset in a DELTA that leaves them."""
 
     @_builtins.property
     def models(self) -> _containers.RepeatedCompositeFieldContainer[Global___SnapshotModel]:
@@ -108,7 +117,7 @@ class AgentSnapshot(_message.Message):
 
     @_builtins.property
     def tables(self) -> _containers.RepeatedCompositeFieldContainer[Global___SnapshotTable]:
-        """Output only. Ranked tables that are new or changed."""
+        """Output only. Ranked tables that are new or changed. A large one comes in pieces."""
 
     @_builtins.property
     def removed_task_types(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
@@ -128,10 +137,12 @@ class AgentSnapshot(_message.Message):
         removed_model_ids: _abc.Iterable[_builtins.str] | None = ...,
         tables: _abc.Iterable[Global___SnapshotTable] | None = ...,
         removed_task_types: _abc.Iterable[_builtins.str] | None = ...,
+        stale: _builtins.bool = ...,
+        fingerprint: _builtins.bytes = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["agent", b"agent", "create_time", b"create_time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["agent", b"agent", "base_revision", b"base_revision", "chunk_index", b"chunk_index", "create_time", b"create_time", "kind", b"kind", "last_chunk", b"last_chunk", "models", b"models", "removed_model_ids", b"removed_model_ids", "removed_task_types", b"removed_task_types", "revision", b"revision", "tables", b"tables"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["agent", b"agent", "base_revision", b"base_revision", "chunk_index", b"chunk_index", "create_time", b"create_time", "fingerprint", b"fingerprint", "kind", b"kind", "last_chunk", b"last_chunk", "models", b"models", "removed_model_ids", b"removed_model_ids", "removed_task_types", b"removed_task_types", "revision", b"revision", "stale", b"stale", "tables", b"tables"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -176,6 +187,8 @@ class SnapshotAgent(_message.Message):
     PREFERENCE_FIELD_NUMBER: _builtins.int
     FALLBACK_MODEL_IDS_FIELD_NUMBER: _builtins.int
     CAPSULE_FIELD_NUMBER: _builtins.int
+    CLASS_PREFERENCES_FIELD_NUMBER: _builtins.int
+    OMITTED_TASK_TYPES_FIELD_NUMBER: _builtins.int
     tenant_id: _builtins.str
     """Output only. The tenant."""
     agent_id: _builtins.str
@@ -188,12 +201,14 @@ class SnapshotAgent(_message.Message):
     """Output only. The model that answers where nothing tells candidates apart."""
     @_builtins.property
     def routing(self) -> _policy_pb2.RoutingPolicy:
-        """Output only. How models are ranked for it."""
+        """Output only. What of its merged policy a decision asks; how scores came about is in the tables.
+        `exploration` is EPSILON where chance explores, and unset elsewhere.
+        """
 
     @_builtins.property
     def parameters(self) -> _containers.MessageMap[_builtins.str, _parameters_pb2.Parameters]:
-        """Output only. Parameters of the global, the tenant's, the class's and the agent's layer, by its name;
-        models bring theirs themselves.
+        """Output only. Parameters of the layers `global`, `tenant` and `agent`, where they say anything. The class's
+        are in its preference, models bring theirs themselves.
         """
 
     @_builtins.property
@@ -208,7 +223,7 @@ class SnapshotAgent(_message.Message):
 
     @_builtins.property
     def preference(self) -> _preference_pb2.Preference:
-        """Output only. The preference of its class, while there is one."""
+        """Output only. The preference that holds for its class, while there is one; names only models of the agent."""
 
     @_builtins.property
     def fallback_model_ids(self) -> _parameters_pb2.StringList:
@@ -216,7 +231,19 @@ class SnapshotAgent(_message.Message):
 
     @_builtins.property
     def capsule(self) -> _struct_pb2.Struct:
-        """Output only. Identity and governance."""
+        """Output only. Identity and governance. What it allows is in `SnapshotModel.capsule_roles`."""
+
+    @_builtins.property
+    def class_preferences(self) -> _containers.RepeatedCompositeFieldContainer[_preference_pb2.Preference]:
+        """Output only. For an agent without a class: preferences of the classes that requests may name, `*` for
+        those not listed; they name only models of the agent.
+        """
+
+    @_builtins.property
+    def omitted_task_types(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """Output only. Task types that have a table of their own which is not sent, for all of them would be too
+        much: the server alone can answer them.
+        """
 
     def __init__(
         self,
@@ -233,10 +260,12 @@ class SnapshotAgent(_message.Message):
         preference: _preference_pb2.Preference | None = ...,
         fallback_model_ids: _parameters_pb2.StringList | None = ...,
         capsule: _struct_pb2.Struct | None = ...,
+        class_preferences: _abc.Iterable[_preference_pb2.Preference] | None = ...,
+        omitted_task_types: _abc.Iterable[_builtins.str] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["capsule", b"capsule", "fallback_model_ids", b"fallback_model_ids", "override", b"override", "preference", b"preference", "routing", b"routing", "task_rules", b"task_rules"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["agent_class", b"agent_class", "agent_id", b"agent_id", "capsule", b"capsule", "default_model_id", b"default_model_id", "fallback_model_ids", b"fallback_model_ids", "override", b"override", "parameters", b"parameters", "preference", b"preference", "routing", b"routing", "state", b"state", "task_rules", b"task_rules", "tenant_id", b"tenant_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["agent_class", b"agent_class", "agent_id", b"agent_id", "capsule", b"capsule", "class_preferences", b"class_preferences", "default_model_id", b"default_model_id", "fallback_model_ids", b"fallback_model_ids", "omitted_task_types", b"omitted_task_types", "override", b"override", "parameters", b"parameters", "preference", b"preference", "routing", b"routing", "state", b"state", "task_rules", b"task_rules", "tenant_id", b"tenant_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -248,7 +277,6 @@ class SnapshotModel(_message.Message):
 
     DESCRIPTOR: _descriptor.Descriptor
 
-    NUMBER_FIELD_NUMBER: _builtins.int
     MODEL_FIELD_NUMBER: _builtins.int
     MODEL_TYPE_FIELD_NUMBER: _builtins.int
     DOMAINS_FIELD_NUMBER: _builtins.int
@@ -257,21 +285,24 @@ class SnapshotModel(_message.Message):
     AGENT_PARAMETERS_FIELD_NUMBER: _builtins.int
     FALLBACK_MODEL_IDS_FIELD_NUMBER: _builtins.int
     REMOVED_BY_FIELD_NUMBER: _builtins.int
-    AVG_LATENCY_MS_FIELD_NUMBER: _builtins.int
-    ERROR_RATE_FIELD_NUMBER: _builtins.int
-    COOLDOWN_END_TIME_FIELD_NUMBER: _builtins.int
-    number: _builtins.int
-    """Output only. Number by which tables of this stream name it."""
+    REMOVED_DETAIL_FIELD_NUMBER: _builtins.int
+    CAPSULE_ROLES_FIELD_NUMBER: _builtins.int
+    COMPARABLE_COST_FIELD_NUMBER: _builtins.int
+    CONTEXT_LENGTH_FIELD_NUMBER: _builtins.int
     model_type: _model_pb2.Model.Type.ValueType
     """Output only. What it is for."""
     removed_by: _decision_pb2.CandidateReport.RemovedBy.ValueType
-    """Output only. What keeps every request from it now, such as PROVIDER or UNAVAILABLE; unset where nothing
+    """Output only. What keeps every request from it now: DISABLED, PROVIDER or UNAVAILABLE; unset where nothing
     does.
     """
-    avg_latency_ms: _builtins.float
-    """Output only. Mean latency in milliseconds; unset where unknown."""
-    error_rate: _builtins.float
-    """Output only. Share of failed calls, 0 to 1; unset where unknown."""
+    removed_detail: _builtins.str
+    """Output only. The same for people."""
+    comparable_cost: _builtins.float
+    """Output only. Price for comparisons, USD per 1M tokens, three of input to one of output; unset where it is
+    not known.
+    """
+    context_length: _builtins.int
+    """Output only. Context window in tokens; unset where it is not known."""
     @_builtins.property
     def model(self) -> _decision_pb2.SelectedModel:
         """Output only. What a decision says of it; `score` is unset, `parameters` has the model's own layer."""
@@ -297,13 +328,12 @@ class SnapshotModel(_message.Message):
         """Output only. Models to fall back to from this one; unset takes the agent's."""
 
     @_builtins.property
-    def cooldown_end_time(self) -> _timestamp_pb2.Timestamp:
-        """Output only. Until when it rests after a failure; unset where it does not."""
+    def capsule_roles(self) -> _parameters_pb2.StringList:
+        """Output only. Roles to which the agent's capsule allows it; unset means everybody, empty means nobody."""
 
     def __init__(
         self,
         *,
-        number: _builtins.int = ...,
         model: _decision_pb2.SelectedModel | None = ...,
         model_type: _model_pb2.Model.Type.ValueType = ...,
         domains: _abc.Iterable[_builtins.str] | None = ...,
@@ -312,28 +342,31 @@ class SnapshotModel(_message.Message):
         agent_parameters: _parameters_pb2.Parameters | None = ...,
         fallback_model_ids: _parameters_pb2.StringList | None = ...,
         removed_by: _decision_pb2.CandidateReport.RemovedBy.ValueType = ...,
-        avg_latency_ms: _builtins.float | None = ...,
-        error_rate: _builtins.float | None = ...,
-        cooldown_end_time: _timestamp_pb2.Timestamp | None = ...,
+        removed_detail: _builtins.str = ...,
+        capsule_roles: _parameters_pb2.StringList | None = ...,
+        comparable_cost: _builtins.float | None = ...,
+        context_length: _builtins.int | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["_avg_latency_ms", b"_avg_latency_ms", "_error_rate", b"_error_rate", "agent_parameters", b"agent_parameters", "avg_latency_ms", b"avg_latency_ms", "cooldown_end_time", b"cooldown_end_time", "data_policy", b"data_policy", "error_rate", b"error_rate", "fallback_model_ids", b"fallback_model_ids", "model", b"model"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_comparable_cost", b"_comparable_cost", "_context_length", b"_context_length", "agent_parameters", b"agent_parameters", "capsule_roles", b"capsule_roles", "comparable_cost", b"comparable_cost", "context_length", b"context_length", "data_policy", b"data_policy", "fallback_model_ids", b"fallback_model_ids", "model", b"model"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_avg_latency_ms", b"_avg_latency_ms", "_error_rate", b"_error_rate", "agent_parameters", b"agent_parameters", "allowed_roles", b"allowed_roles", "avg_latency_ms", b"avg_latency_ms", "cooldown_end_time", b"cooldown_end_time", "data_policy", b"data_policy", "domains", b"domains", "error_rate", b"error_rate", "fallback_model_ids", b"fallback_model_ids", "model", b"model", "model_type", b"model_type", "number", b"number", "removed_by", b"removed_by"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_comparable_cost", b"_comparable_cost", "_context_length", b"_context_length", "agent_parameters", b"agent_parameters", "allowed_roles", b"allowed_roles", "capsule_roles", b"capsule_roles", "comparable_cost", b"comparable_cost", "context_length", b"context_length", "data_policy", b"data_policy", "domains", b"domains", "fallback_model_ids", b"fallback_model_ids", "model", b"model", "model_type", b"model_type", "removed_by", b"removed_by", "removed_detail", b"removed_detail"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    _WhichOneofReturnType__avg_latency_ms: _TypeAlias = _typing.Literal["avg_latency_ms"]  # noqa: Y015
-    _WhichOneofArgType__avg_latency_ms: _TypeAlias = _typing.Literal["_avg_latency_ms", b"_avg_latency_ms"]  # noqa: Y015
-    _WhichOneofReturnType__error_rate: _TypeAlias = _typing.Literal["error_rate"]  # noqa: Y015
-    _WhichOneofArgType__error_rate: _TypeAlias = _typing.Literal["_error_rate", b"_error_rate"]  # noqa: Y015
+    _WhichOneofReturnType__comparable_cost: _TypeAlias = _typing.Literal["comparable_cost"]  # noqa: Y015
+    _WhichOneofArgType__comparable_cost: _TypeAlias = _typing.Literal["_comparable_cost", b"_comparable_cost"]  # noqa: Y015
+    _WhichOneofReturnType__context_length: _TypeAlias = _typing.Literal["context_length"]  # noqa: Y015
+    _WhichOneofArgType__context_length: _TypeAlias = _typing.Literal["_context_length", b"_context_length"]  # noqa: Y015
     @_typing.overload
-    def WhichOneof(self, oneof_group: _WhichOneofArgType__avg_latency_ms) -> _WhichOneofReturnType__avg_latency_ms | None: ...
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__comparable_cost) -> _WhichOneofReturnType__comparable_cost | None: ...
     @_typing.overload
-    def WhichOneof(self, oneof_group: _WhichOneofArgType__error_rate) -> _WhichOneofReturnType__error_rate | None: ...
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__context_length) -> _WhichOneofReturnType__context_length | None: ...
 
 Global___SnapshotModel: _TypeAlias = SnapshotModel  # noqa: Y015
 
 @_typing.final
 class SnapshotTable(_message.Message):
-    """The candidates of one task type, the best first. All lists have one entry for each candidate."""
+    """The candidates of one task type, the best first. All lists have one entry for each candidate, but for those
+    that say when they are empty.
+    """
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -346,11 +379,21 @@ class SnapshotTable(_message.Message):
     RATING_MEANS_FIELD_NUMBER: _builtins.int
     RATING_COUNTS_FIELD_NUMBER: _builtins.int
     LEVELS_FIELD_NUMBER: _builtins.int
+    TASK_RATING_COUNTS_FIELD_NUMBER: _builtins.int
+    ESTIMATES_FIELD_NUMBER: _builtins.int
+    DEVIATIONS_FIELD_NUMBER: _builtins.int
+    LATENCIES_MS_FIELD_NUMBER: _builtins.int
+    ERROR_RATES_FIELD_NUMBER: _builtins.int
+    DEGRADED_FIELD_NUMBER: _builtins.int
     task_type: _builtins.str
     """Output only. The task type; `*` for those without a table of their own."""
+    degraded: _builtins.bool
+    """Output only. Whether ranking failed on the server: the order is then that of priority alone."""
     @_builtins.property
     def numbers(self) -> _containers.RepeatedScalarFieldContainer[_builtins.int]:
-        """Output only. The candidates, by SnapshotModel.number."""
+        """Output only. The candidates: positions, from 0, among all model_ids of the snapshot in ascending order of
+        code points.
+        """
 
     @_builtins.property
     def scores(self) -> _containers.RepeatedScalarFieldContainer[_builtins.float]:
@@ -366,19 +409,41 @@ class SnapshotTable(_message.Message):
 
     @_builtins.property
     def exploration_terms(self) -> _containers.RepeatedScalarFieldContainer[_builtins.float]:
-        """Output only. What exploration adds to each score."""
+        """Output only. What exploration adds to each score; empty where it adds nothing to any."""
 
     @_builtins.property
     def rating_means(self) -> _containers.RepeatedScalarFieldContainer[_builtins.float]:
-        """Output only. Mean ratings, 0 to 1."""
+        """Output only. Mean ratings, 0 to 1, at the level that spoke; NaN where there are none, empty where there are
+        none at all.
+        """
 
     @_builtins.property
     def rating_counts(self) -> _containers.RepeatedScalarFieldContainer[_builtins.float]:
-        """Output only. Ratings behind each mean, as the sum of their weights."""
+        """Output only. Ratings behind each mean, as the sum of their weights; empty where all are 0."""
 
     @_builtins.property
     def levels(self) -> _containers.RepeatedScalarFieldContainer[_decision_pb2.CandidateReport.Level.ValueType]:
-        """Output only. Which evidence spoke."""
+        """Output only. Which evidence spoke; empty where it is PRIOR for all."""
+
+    @_builtins.property
+    def task_rating_counts(self) -> _containers.RepeatedScalarFieldContainer[_builtins.float]:
+        """Output only. What the whole tenant rated for this task, as the sum of weights; empty where all are 0."""
+
+    @_builtins.property
+    def estimates(self) -> _containers.RepeatedScalarFieldContainer[_builtins.float]:
+        """Output only. Ratings to expect, 0 to 1; empty where the policy does not explore by chance."""
+
+    @_builtins.property
+    def deviations(self) -> _containers.RepeatedScalarFieldContainer[_builtins.float]:
+        """Output only. Standard errors of `estimates`; empty like them."""
+
+    @_builtins.property
+    def latencies_ms(self) -> _containers.RepeatedScalarFieldContainer[_builtins.float]:
+        """Output only. Mean latencies in milliseconds; NaN where unknown, empty where all are."""
+
+    @_builtins.property
+    def error_rates(self) -> _containers.RepeatedScalarFieldContainer[_builtins.float]:
+        """Output only. Shares of failed calls, 0 to 1; NaN where unknown, empty where all are."""
 
     def __init__(
         self,
@@ -392,10 +457,16 @@ class SnapshotTable(_message.Message):
         rating_means: _abc.Iterable[_builtins.float] | None = ...,
         rating_counts: _abc.Iterable[_builtins.float] | None = ...,
         levels: _abc.Iterable[_decision_pb2.CandidateReport.Level.ValueType] | None = ...,
+        task_rating_counts: _abc.Iterable[_builtins.float] | None = ...,
+        estimates: _abc.Iterable[_builtins.float] | None = ...,
+        deviations: _abc.Iterable[_builtins.float] | None = ...,
+        latencies_ms: _abc.Iterable[_builtins.float] | None = ...,
+        error_rates: _abc.Iterable[_builtins.float] | None = ...,
+        degraded: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["experience_terms", b"experience_terms", "exploration_terms", b"exploration_terms", "levels", b"levels", "numbers", b"numbers", "priority_terms", b"priority_terms", "rating_counts", b"rating_counts", "rating_means", b"rating_means", "scores", b"scores", "task_type", b"task_type"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["degraded", b"degraded", "deviations", b"deviations", "error_rates", b"error_rates", "estimates", b"estimates", "experience_terms", b"experience_terms", "exploration_terms", b"exploration_terms", "latencies_ms", b"latencies_ms", "levels", b"levels", "numbers", b"numbers", "priority_terms", b"priority_terms", "rating_counts", b"rating_counts", "rating_means", b"rating_means", "scores", b"scores", "task_rating_counts", b"task_rating_counts", "task_type", b"task_type"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -262,6 +262,7 @@ TABLE: dict[str, Rule] = {
     "max_fallbacks": between(0, 100),
     "min_revision": MEMORY,
     "from_revision": MEMORY,
+    "from_fingerprint": size(64, "bytes"),
     "seed": anything,
     # Messages and feedback.
     "latency_ms": COUNT,
