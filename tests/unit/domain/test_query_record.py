@@ -7,7 +7,7 @@ from dataclasses import replace
 from datetime import UTC, datetime
 from uuid import UUID
 
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from imrs_client.ids import new_id
@@ -115,6 +115,7 @@ names = st.text(st.characters(codec="utf-8", exclude_characters="\0"), max_size=
 words = st.lists(names, max_size=4).map(tuple)
 
 
+@settings(deadline=None)
 @given(
     st.builds(
         Query,

@@ -7,7 +7,7 @@ from decimal import Decimal
 from uuid import UUID, uuid4
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from imrs_client.query import Query
@@ -196,6 +196,7 @@ def test_what_nobody_knows_is_left_out_and_counted() -> None:
 names = st.sampled_from([A, B, C])
 
 
+@settings(deadline=None)
 @given(
     st.lists(
         st.tuples(
@@ -225,6 +226,7 @@ def test_figures_are_within_their_bounds(
         assert not report.examples
 
 
+@settings(deadline=None, max_examples=30)
 @given(st.floats(0.05, 1), st.integers(0, 2**32))
 def test_a_policy_replayed_against_its_own_log_is_worth_what_was_rated(epsilon: float, seed: int) -> None:
     """With the very chances of the log all weights are 1."""
