@@ -81,6 +81,18 @@ class State:
             found = self.made.rules[tenant_id] = tasks.merge(*levels, SRS_RULES)
         return found
 
+    def configured_like(self, other: State) -> bool:
+        """Whether nothing but evidence and tokens can tell the two apart; False where that is not certain."""
+        return (
+            self.epoch == other.epoch
+            and self.vault is other.vault
+            and self.providers is other.providers
+            and self.models is other.models
+            and self.agents is other.agents
+            and self.preferences is other.preferences
+            and self.defaults is other.defaults
+        )
+
     def seeing(self, vault: VaultView) -> State:
         """The same revision, with another view of Vault."""
         # Copied, because readers of this state still add to theirs.

@@ -52,6 +52,15 @@ class Sources:
     learned: Learned = NOTHING_LEARNED
     scorer: Scorer = scoring.score
 
+    def configured_like(self, other: Sources) -> bool:
+        """Whether nothing but evidence tells the two apart."""
+        return (
+            self.agent == other.agent
+            and self.offers == other.offers
+            and self.levels == other.levels
+            and self.preferences == other.preferences
+        )
+
 
 class Table:
     """A ranked table, and its candidates with what is needed to call them.
@@ -125,6 +134,11 @@ class AgentTables:
             DEFAULT_POLICY, *(each.routing for each in sources.levels), sources.agent.routing
         )
         self._tables: dict[tuple[str, str, bool], Table] = {}
+
+    @property
+    def sources(self) -> Sources:
+        """What they are made from."""
+        return self._sources
 
     @property
     def size(self) -> int:

@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING
 from imrs_server.domain.vault_view import NEVER_LOOKED
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from imrs_server.domain.vault_view import VaultView
     from imrs_server.index.state import State
 
@@ -24,6 +26,7 @@ class Index:
         self.vault = NEVER_LOOKED
         self._heard = monotonic()
         self._moved = threading.Condition()
+        self._listeners: tuple[Callable[[], None], ...] = ()
 
     @property
     def revision(self) -> int:
@@ -54,6 +57,7 @@ class Index:
                 return
             self.current = state if state.vault is self.vault else state.seeing(self.vault)
             self._moved.notify_all()
+        self._tell()
 
     def see(self, vault: VaultView) -> None:
         """Answer by a new view of Vault from now on, whatever the revision."""
@@ -63,6 +67,15 @@ class Index:
             self.vault = vault
             if self.current is not None:
                 self.current = self.current.seeing(vault)
+        self._tell()
+
+    def listen(self, hear: Callable[[], None]) -> None:
+        """Call ``hear`` after every change of ``current``, in the thread that makes it: it must not wait."""
+        self._listeners += (hear,)
+
+    def _tell(self) -> None:
+        for hear in self._listeners:
+            hear()
 
     def revoked(self) -> frozenset[str]:
         """Ids of revoked tokens."""

@@ -20,7 +20,7 @@ def to_proto(defaults: Defaults) -> pb.Defaults:
         parameters=common.to_parameters(defaults.parameters),
         routing=routing.to_proto(defaults.routing),
         default_model_id=defaults.default_model_id,
-        task_rules=_to_rules(defaults.task_rules),
+        task_rules=to_rules(defaults.task_rules),
         etag=etag(defaults.version),
     )
 
@@ -34,7 +34,7 @@ def scope(number: int) -> Scope | None:
     return common.member(Scope, pb.Defaults.Scope, number)
 
 
-def _to_rules(rules: Rules) -> pb.TaskRules:
+def to_rules(rules: Rules) -> pb.TaskRules:
     return pb.TaskRules(
         tools=rules.tools,
         mime_types=rules.mime_types,

@@ -1,0 +1,109 @@
+"""All that decisions for one agent need, taken out of a state: what a client is sent to decide by itself."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from imrs_client import tasks
+from imrs_client.ranked import Candidate, RankedTable
+from imrs_client.tasks import Rules
+from imrs_server.domain.agent import Agent
+from imrs_server.domain.decision import SelectedModel
+from imrs_server.domain.defaults import Scope
+from imrs_server.domain.parameters import UNSET, Parameters
+from imrs_server.domain.preference import OTHER_CLASSES, Preference
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from imrs_server.index.tables import AgentTables, Sources
+
+OTHERS = "*"
+"""Names the table of all task types without one of their own."""
+
+# Tables of more candidates than this in all are left to the server.
+MAX_CANDIDATES = 200_000
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Entry:
+    """A model of the agent.
+
+    Of ``candidate`` only what does not depend on the task counts, and of ``selected`` neither score nor
+    parameters: ``own`` and ``agent_own`` are the model's and the agent-model's layer.
+    """
+
+    candidate: Candidate
+    selected: SelectedModel
+    own: Parameters = UNSET
+    agent_own: Parameters = UNSET
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Settings:
+    """What holds for all tables; ``common`` is the one of ``*``.
+
+    ``rules`` are those over the built-in ones, ``layers`` the parameters by layer; ``preferences`` are the
+    one of the agent's class or, where it has none, those that requests may name.
+    """
+
+    agent: Agent
+    common: RankedTable
+    rules: Rules = field(default_factory=Rules)
+    layers: Mapping[str, Parameters] = field(default_factory=dict)
+    preferences: tuple[Preference, ...] = ()
+    omitted_task_types: tuple[str, ...] = ()
+
+
+def entries(tables: AgentTables) -> list[Entry]:
+    """The agent's models."""
+    common = tables.table("")
+    offers = {each.model.model_id: each for each in tables.sources.offers}
+    return [
+        Entry(
+            candidate=candidate,
+            selected=common.answer(position),
+            own=offers[candidate.model_id].model.parameters,
+            agent_own=offers[candidate.model_id].agent_model.parameters,
+        )
+        for position, candidate in enumerate(common.ranked.candidates)
+    ]
+
+
+def settings(tables: AgentTables) -> Settings:
+    """The agent's settings, every layer told apart or merged."""
+    sources, agent = tables.sources, tables.agent
+    names = {Scope.GLOBAL: "global", Scope.TENANT: "tenant"}
+    layers = {names[each.scope]: each.parameters for each in sources.levels}
+    _, omitted = task_types(sources)
+    return Settings(
+        agent=agent,
+        common=tables.table("").ranked,
+        rules=tasks.merge(*(each.task_rules for each in reversed(sources.levels))),
+        layers={**layers, "agent": agent.parameters},
+        preferences=tuple(_preferences(sources)),
+        omitted_task_types=omitted,
+    )
+
+
+def ranked(tables: AgentTables) -> dict[str, RankedTable]:
+    """The tables by task type, ``*`` for those without one of their own."""
+    sent, _ = task_types(tables.sources)
+    return {OTHERS: tables.table("").ranked} | {name: tables.table(name).ranked for name in sent}
+
+
+def task_types(sources: Sources) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """The task types with a table of their own: those that are sent, and those that would be too much."""
+    known = sorted(sources.learned.tasks, key=lambda each: (each not in sources.own, each))
+    most = max(0, MAX_CANDIDATES // max(1, len(sources.offers)) - 1)
+    return tuple(known[:most]), tuple(sorted(known[most:]))
+
+
+def _preferences(sources: Sources) -> Iterable[Preference]:
+    known, agent_class = sources.preferences, sources.agent.agent_class
+    if not agent_class:
+        return [known[name] for name in sorted(known)]
+    found = known.get(agent_class) or known.get(OTHER_CLASSES)
+    return [] if found is None else [found]

@@ -1,0 +1,248 @@
+"""What a client needs to decide for an agent, as pieces of AgentSnapshot.
+
+A piece is a serialised AgentSnapshot that holds one thing. Serialised messages put one after the other are
+the serialised merge of the messages (protobuf.dev, encoding, "last one wins"), so that pieces are made once,
+are compared as bytes, and are joined to whatever somebody lacks.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from hashlib import blake2b
+from itertools import chain
+from math import nan
+from typing import TYPE_CHECKING, Any
+
+from google.protobuf.timestamp_pb2 import Timestamp
+
+from imrs_client import v1 as pb
+from imrs_client.ranked import Level, RemovedBy
+from imrs_server.transport.convert import agents, common, defaults, routes
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator, Sequence
+
+    from imrs_client.ranked import Candidate, Policy, RankedTable
+    from imrs_server.domain.preference import Preference
+    from imrs_server.index.view import Entry, Settings
+
+# A message holds about so much at most; a client takes four times as much by default.
+CHUNK_BYTES = 1 << 20
+_CANDIDATES_A_PIECE = 4096
+_RULES_A_PIECE = 50
+
+Pieces = tuple[bytes, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Content:
+    """All that a client is told at some revision, by its parts."""
+
+    agent: Pieces
+    models: Mapping[str, bytes]
+    tables: Mapping[str, Pieces]
+
+    @property
+    def fingerprint(self) -> bytes:
+        """Equal for equal content, on every server."""
+        digest = blake2b(digest_size=16)
+        # In order, whatever the order in which they became known.
+        tables = (self.tables[name] for name in sorted(self.tables))
+        models = (self.models[name] for name in sorted(self.models))
+        for piece in chain(self.agent, models, *tables):
+            digest.update(len(piece).to_bytes(4))
+            digest.update(piece)
+        return digest.digest()
+
+    @property
+    def whole(self) -> Iterator[bytes]:
+        """Every piece."""
+        return chain(self.agent, self.models.values(), *self.tables.values())
+
+    def since(self, base: Content) -> Iterator[bytes]:
+        """The pieces that make this content of another."""
+        if self.agent != base.agent:
+            yield from self.agent
+        yield from (each for name, each in self.models.items() if base.models.get(name) != each)
+        for name, pieces in self.tables.items():
+            if base.tables.get(name) != pieces:
+                yield from pieces
+        yield from (_bytes(removed_model_ids=[name]) for name in base.models.keys() - self.models.keys())
+        yield from (_bytes(removed_task_types=[name]) for name in base.tables.keys() - self.tables.keys())
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Head:
+    """What is said of a revision beside its content."""
+
+    kind: Any
+    revision: int
+    base_revision: int = 0
+    stale: bool = False
+    fingerprint: bytes = b""
+    create_time: Timestamp | None = None
+
+
+def chunks(head: Head, pieces: Iterable[bytes]) -> list[bytes]:
+    """Serialised messages of bounded size, with all pieces; one at least."""
+    bodies: list[list[bytes]] = [[]]
+    size = 0
+    for piece in pieces:
+        if size and size + len(piece) > CHUNK_BYTES:
+            bodies.append([])
+            size = 0
+        bodies[-1].append(piece)
+        size += len(piece)
+    return [_chunk(head, index, body, last=index == len(bodies) - 1) for index, body in enumerate(bodies)]
+
+
+def agent(settings: Settings, model_ids: frozenset[str]) -> Pieces:
+    """The agent and its settings, rules of detection in pieces of their own."""
+    found, common_table = settings.agent, settings.common
+    preferences = [_preference(each, model_ids) for each in settings.preferences]
+    told = agents.to_proto(found)
+    main = pb.SnapshotAgent(
+        tenant_id=told.tenant_id,
+        agent_id=told.agent_id,
+        agent_class=told.agent_class,
+        state=told.state,
+        routing=_routing(common_table.policy),
+        parameters={name: common.to_parameters(each) for name, each in settings.layers.items()},
+        default_model_id=common_table.default_model_id,
+        override=told.override if told.HasField("override") else None,
+        preference=preferences[0] if found.agent_class and preferences else None,
+        class_preferences=[] if found.agent_class else preferences,
+        fallback_model_ids=told.fallback_model_ids if told.HasField("fallback_model_ids") else None,
+        capsule=told.capsule if told.HasField("capsule") else None,
+        omitted_task_types=settings.omitted_task_types,
+    )
+    rules = defaults.to_rules(settings.rules)
+    words = sorted(rules.words.items())
+    pieces = [pb.TaskRules(tools=rules.tools, mime_types=rules.mime_types)] + [
+        pb.TaskRules(words=dict(words[start : start + _RULES_A_PIECE]))
+        for start in range(0, len(words), _RULES_A_PIECE)
+    ]
+    told_rules = [pb.SnapshotAgent(task_rules=each) for each in pieces if each.ListFields()]
+    return tuple([_bytes(agent=each) for each in (main, *told_rules)])
+
+
+def models(entries: Iterable[Entry]) -> dict[str, bytes]:
+    """Each model of the agent by its id."""
+    return {each.candidate.model_id: _bytes(models=[_model(each)]) for each in entries}
+
+
+def tables(ranked: Mapping[str, RankedTable], model_ids: frozenset[str]) -> dict[str, Pieces]:
+    """Each table by its task type; ``model_ids`` are all models of the agent, which every table ranks."""
+    numbers = {model_id: number for number, model_id in enumerate(sorted(model_ids))}
+    return {task_type: tuple(_table(task_type, table, numbers)) for task_type, table in ranked.items()}
+
+
+def _chunk(head: Head, index: int, body: Sequence[bytes], *, last: bool) -> bytes:
+    told = _bytes(
+        revision=head.revision,
+        kind=head.kind,
+        base_revision=head.base_revision,
+        chunk_index=index,
+        last_chunk=last,
+        create_time=head.create_time,
+        stale=head.stale,
+        fingerprint=head.fingerprint,
+    )
+    return b"".join((told, *body))
+
+
+def _bytes(**fields: Any) -> bytes:
+    return pb.AgentSnapshot(**fields).SerializeToString(deterministic=True)
+
+
+def _routing(policy: Policy) -> pb.RoutingPolicy:
+    chance = policy.exploration_rate > 0
+    return pb.RoutingPolicy(
+        similarity_margin=policy.similarity_margin,
+        cost_preference=(
+            pb.RoutingPolicy.CHEAPER_WHEN_SIMILAR if policy.cheaper_when_similar else pb.RoutingPolicy.NONE
+        ),
+        session_affinity=policy.session_affinity,
+        require_credentials=policy.require_credentials,
+        max_cost_tier=_TIERS[policy.max_cost_tier],
+        max_latency_ms=None if policy.max_latency_ms is None else int(policy.max_latency_ms),
+        max_error_rate=policy.max_error_rate,
+        exploration=pb.RoutingPolicy.EPSILON if chance else pb.RoutingPolicy.EXPLORATION_UNSPECIFIED,
+        exploration_rate=policy.exploration_rate if chance else None,
+    )
+
+
+def _preference(preference: Preference, model_ids: frozenset[str]) -> pb.Preference:
+    return pb.Preference(
+        agent_class=preference.agent_class,
+        model_ids=[each for each in preference.model_ids if each in model_ids],
+        parameters=common.to_parameters(preference.parameters),
+    )
+
+
+def _model(entry: Entry) -> pb.SnapshotModel:
+    known = entry.candidate
+    model = pb.SelectedModel()
+    model.CopyFrom(routes.to_selected(entry.selected))
+    model.ClearField("score")
+    model.parameters.CopyFrom(common.to_parameters(entry.own))
+    removed_by, detail = known.state_removal or (None, "")
+    return pb.SnapshotModel(
+        model=model,
+        model_type=pb.Model.Type.Value(known.model_type),
+        domains=sorted(known.domains),
+        data_policy=pb.DataPolicy(
+            regions=sorted(known.regions),
+            trains_on_data=known.trains_on_data,
+            retains_data=known.retains_data,
+        ),
+        allowed_roles=sorted(known.allowed_roles),
+        agent_parameters=common.to_parameters(entry.agent_own),
+        fallback_model_ids=common.to_string_list(known.fallback_model_ids),
+        removed_by=_REMOVALS[removed_by],
+        removed_detail=detail,
+        capsule_roles=common.to_string_list(
+            None if known.capsule_roles is None else sorted(known.capsule_roles)
+        ),
+        comparable_cost=known.cost_usd,
+        context_length=known.context_length,
+    )
+
+
+def _table(task_type: str, table: RankedTable, numbers: Mapping[str, int]) -> Iterator[bytes]:
+    ranked = table.candidates
+    chance = table.policy.exploration_rate > 0
+    columns: dict[str, list[Any]] = {
+        "numbers": [numbers[each.model_id] for each in ranked],
+        "scores": [each.score for each in ranked],
+        "priority_terms": [each.priority_term for each in ranked],
+        "experience_terms": [each.experience_term for each in ranked],
+        "exploration_terms": _sparse(ranked, lambda each: each.exploration_term, 0.0),
+        "rating_means": _sparse(ranked, lambda each: each.rating_mean, None),
+        "rating_counts": _sparse(ranked, lambda each: each.rating_count, 0.0),
+        "levels": _sparse(ranked, lambda each: _LEVELS[each.level], _LEVELS[Level.PRIOR]),
+        "task_rating_counts": _sparse(ranked, lambda each: each.task_rating_count, 0.0),
+        "estimates": [each.estimate for each in ranked] if chance else [],
+        "deviations": [each.deviation for each in ranked] if chance else [],
+        "latencies_ms": _sparse(ranked, lambda each: each.latency_ms, None),
+        "error_rates": _sparse(ranked, lambda each: each.error_rate, None),
+    }
+    for start in range(0, max(1, len(ranked)), _CANDIDATES_A_PIECE):
+        part = {name: column[start : start + _CANDIDATES_A_PIECE] for name, column in columns.items()}
+        yield _bytes(tables=[pb.SnapshotTable(task_type=task_type, degraded=table.degraded, **part)])
+
+
+def _sparse(ranked: Sequence[Candidate], read: Callable[[Candidate], Any], default: Any) -> list[Any]:
+    """A column, empty where all have the default; NaN stands for None."""
+    found = [read(each) for each in ranked]
+    if all(each == default for each in found):
+        return []
+    return [nan if each is None else each for each in found]
+
+
+_TIERS: Mapping[str | None, Any] = {None: 0} | dict(pb.Model.CostTier.items())
+_REMOVALS: Mapping[RemovedBy | None, Any] = {None: 0} | {
+    each: common.number(pb.CandidateReport.RemovedBy, each) for each in RemovedBy
+}
+_LEVELS = {each: common.number(pb.CandidateReport.Level, each) for each in Level}
