@@ -4,16 +4,46 @@ from __future__ import annotations
 
 import logging
 import sys
-from typing import TextIO
+from contextvars import ContextVar
+from typing import Any, TextIO
 
 import structlog
+
+from imrs_client.ids import new_id
 
 # These write URLs and headers at INFO or DEBUG.
 _CHATTY = ("httpx", "httpcore", "hvac", "urllib3", "grpc", "uvicorn.access")
 
 
-def configure(*, json: bool, level: str = "INFO", stream: TextIO | None = None) -> None:
-    """Set logging up once for the process."""
+class Call:
+    """What the log lines of a call carry. Most calls write none, so the id is made when it is asked for."""
+
+    __slots__ = ("_id", "principal", "tenant")
+
+    def __init__(self, principal: str, tenant: object) -> None:
+        self.principal = principal
+        self.tenant = tenant
+        self._id = ""
+
+    @property
+    def id(self) -> str:
+        if not self._id:
+            self._id = str(new_id())
+        return self._id
+
+    @property
+    def facts(self) -> dict[str, str]:
+        return {"call_id": self.id, "principal": self.principal, "tenant": str(self.tenant or "")}
+
+
+call: ContextVar[Call | None] = ContextVar("call", default=None)
+"""The call in hand; None outside of a call."""
+
+
+def configure(
+    *, json: bool, level: str = "INFO", stream: TextIO | None = None, worker: int | None = None
+) -> None:
+    """Set logging up once for the process; every line of a worker tells its number."""
     for name in _CHATTY:
         logging.getLogger(name).setLevel(logging.WARNING)
     output = stream or sys.stderr
@@ -30,6 +60,8 @@ def configure(*, json: bool, level: str = "INFO", stream: TextIO | None = None) 
     structlog.configure(
         processors=[
             structlog.contextvars.merge_contextvars,
+            _tell_call,
+            *([] if worker is None else [_worker(worker)]),
             structlog.processors.add_log_level,
             structlog.processors.TimeStamper(fmt="iso", utc=True),
             *render,
@@ -41,5 +73,17 @@ def configure(*, json: bool, level: str = "INFO", stream: TextIO | None = None) 
 
 def call_id() -> str:
     """The id that the log lines of the call in hand carry; empty outside of a call."""
-    found: str = structlog.contextvars.get_contextvars().get("call_id", "")
-    return found
+    found = call.get()
+    return "" if found is None else found.id
+
+
+def _tell_call(_logger: Any, _method: str, event: structlog.typing.EventDict) -> structlog.typing.EventDict:
+    found = call.get()
+    return event if found is None else {**found.facts, **event}
+
+
+def _worker(number: int) -> structlog.typing.Processor:
+    def tell(_logger: Any, _method: str, event: structlog.typing.EventDict) -> structlog.typing.EventDict:
+        return {**event, "worker": number}
+
+    return tell

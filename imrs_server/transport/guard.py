@@ -1,33 +1,54 @@
 """What stands around every call: authentication, permission, validation, and errors that leak nothing.
 
 Default deny: a method that is not in the access table is refused. A handler is wrapped once and remembered;
-``intercept_service`` runs in the one serving thread.
+``intercept_service`` runs in the one serving thread. A call for which its pool has no room gets another
+handler there, which refuses it before anything is read or decoded.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from typing import TYPE_CHECKING, Any, TypeAlias
+from time import perf_counter
+from typing import TYPE_CHECKING, Any, NoReturn, Protocol, TypeAlias
 
 import grpc
-import structlog
 from google.protobuf.message import Message
 
-from imrs_client.ids import new_id
-from imrs_server.domain.errors import InvalidRequest, NotBuilt, TokenMissing, Violation
+from imrs_server.domain.errors import InvalidRequest, NotBuilt, Overloaded, TokenMissing, Violation
+from imrs_server.telemetry import logs
 from imrs_server.transport import access, call, errors
+from imrs_server.transport.pools import AtOnce
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
-    from concurrent.futures import ThreadPoolExecutor
 
     from imrs_server.domain.principal import Principal
+    from imrs_server.transport.pools import Pool
     from imrs_server.transport.tokens import Verifier
 
 Validate = Callable[[Message], None]
 Handler: TypeAlias = "grpc.RpcMethodHandler[Any, Any]"  # generic in its stub only
 
 _SCHEME = "bearer "
+_OK = "OK"
+
+
+class Meter(Protocol):
+    """Is told of every call of one method when it has ended."""
+
+    def ended(self, code: str, seconds: float) -> None: ...
+
+
+class _Silent:
+    def ended(self, code: str, seconds: float) -> None: ...
+
+
+def unmeasured(_method: str) -> Meter:
+    """Nobody is told."""
+    return _SILENT
+
+
+_SILENT = _Silent()
 
 
 class Undecodable:
@@ -38,20 +59,23 @@ UNDECODABLE = Undecodable()
 
 
 class Guard(grpc.ServerInterceptor):
-    """Wraps every handler of ours; health, and reflection where enabled, pass untouched."""
+    """Wraps every handler of ours; health, and reflection where enabled, only get threads of their own."""
 
     def __init__(
         self,
         verifier: Verifier,
         validate: Validate,
-        pool_of: Callable[[str], ThreadPoolExecutor | None],
+        pool_of: Callable[[str], Pool],
         unbuilt: frozenset[str],
+        meter_of: Callable[[str], Meter] = unmeasured,
     ) -> None:
         self._verifier = verifier
         self._validate = validate
         self._pool_of = pool_of
         self._unbuilt = unbuilt
-        self._wrapped: dict[str, Handler | None] = {}
+        self._meter_of = meter_of
+        # The handler of a method, the pool that serves it, and the handler for when that is full.
+        self._wrapped: dict[str, tuple[Handler, Pool, Handler]] = {}
 
     def intercept_service(
         self,
@@ -59,60 +83,86 @@ class Guard(grpc.ServerInterceptor):
         handler_call_details: grpc.HandlerCallDetails,
     ) -> Handler | None:
         method = handler_call_details.method
-        if method in self._wrapped:
-            return self._wrapped[method]
-        handler = continuation(handler_call_details)
-        if handler is None:
-            return None  # unknown method: not remembered, so that inventing names costs no memory
-        if not access.is_open(method):
-            handler = self._wrap(handler, method)
-        self._wrapped[method] = handler
-        return handler
+        found = self._wrapped.get(method)
+        if found is None:
+            handler = continuation(handler_call_details)
+            if handler is None:
+                return None  # unknown method: not remembered, so that inventing names costs no memory
+            found = self._wrapped[method] = self._wrap(handler, method)
+        handler, pool, refuse = found
+        return refuse if pool.full else handler
 
-    def _wrap(self, handler: Handler, method: str) -> Handler:
-        behaviour = _behaviour(handler)
-        if handler.response_streaming:
-            around: Callable[..., Any] = self._streaming(behaviour, method, handler.request_streaming)
+    def _wrap(self, handler: Handler, method: str) -> tuple[Handler, Pool, Handler]:
+        behaviour, pool = _behaviour(handler), self._pool_of(method)
+        meter = _SILENT if access.is_open(method) else self._meter_of(method)
+        decode = handler.request_deserializer
+        if access.is_open(method):
+            around = _untouched(behaviour)
         else:
-            around = self._unary(behaviour, method, handler.request_streaming)
-        pool = self._pool_of(method)
-        if pool is not None:
-            around.experimental_thread_pool = pool  # type: ignore[attr-defined]
+            around = self._around(handler, behaviour, method, meter)
+            decode = _tolerant(decode)
+        # What does not block, as Watch of the health service, is called in a thread and gives it back.
+        around.experimental_non_blocking = getattr(  # type: ignore[attr-defined]
+            behaviour, "experimental_non_blocking", False
+        )
+        around.experimental_thread_pool = pool  # type: ignore[attr-defined]
         build = _BUILDERS[handler.request_streaming, handler.response_streaming]
-        return build(around, _tolerant(handler.request_deserializer), handler.response_serializer)
+        return build(around, decode, handler.response_serializer), pool, _refusal(meter, method)
+
+    def _around(
+        self, handler: Handler, behaviour: Callable[..., Any], method: str, meter: Meter
+    ) -> Callable[..., Any]:
+        streams = handler.request_streaming
+        if handler.response_streaming and not getattr(behaviour, "experimental_non_blocking", False):
+            return self._streaming(behaviour, method, streams, meter)
+        return self._unary(behaviour, method, streams, meter)
 
     # Items of a stream are checked by the servicer, so that a bad one fails alone.
-    def _unary(self, behaviour: Callable[..., Any], method: str, streams: bool) -> Callable[..., Any]:
-        def around(request: Any, context: grpc.ServicerContext) -> Any:
+    def _unary(
+        self, behaviour: Callable[..., Any], method: str, streams: bool, meter: Meter
+    ) -> Callable[..., Any]:
+        # What does not block is given a third argument: where to send its answers to.
+        def around(request: Any, context: grpc.ServicerContext, *send: Any) -> Any:
+            start, code = perf_counter(), _OK
             try:
-                with structlog.contextvars.bound_contextvars(**self._enter(method, context)):
-                    checked = request if streams else self._check(request)
-                    return behaviour(checked, context)
+                self._enter(method, context)
+                return behaviour(request if streams else self._check(request), context, *send)
             except BaseException as error:  # noqa: BLE001  (every failure becomes a status)
-                errors.abort(context, error, method)
+                found = errors.as_domain(error, method)
+                code = found.code
+                errors.abort(context, found, method)
+            finally:
+                meter.ended(code, perf_counter() - start)
 
         return around
 
-    def _streaming(self, behaviour: Callable[..., Any], method: str, streams: bool) -> Callable[..., Any]:
+    def _streaming(
+        self, behaviour: Callable[..., Any], method: str, streams: bool, meter: Meter
+    ) -> Callable[..., Any]:
         def around(request: Any, context: grpc.ServicerContext) -> Iterator[Any]:
+            start, code = perf_counter(), _OK
             try:
-                with structlog.contextvars.bound_contextvars(**self._enter(method, context)):
-                    checked = request if streams else self._check(request)
-                    yield from behaviour(checked, context)
+                self._enter(method, context)
+                yield from behaviour(request if streams else self._check(request), context)
             except GeneratorExit:
                 raise
             except BaseException as error:  # noqa: BLE001  (every failure becomes a status)
-                errors.abort(context, error, method)
+                found = errors.as_domain(error, method)
+                code = found.code
+                errors.abort(context, found, method)
+            finally:
+                meter.ended(code, perf_counter() - start)
 
         return around
 
-    def _enter(self, method: str, context: grpc.ServicerContext) -> dict[str, str]:
+    def _enter(self, method: str, context: grpc.ServicerContext) -> None:
+        """Each call runs in a context of its own, so what is set here needs no undoing."""
         who = self._authenticate(context.invocation_metadata())
         access.require(method, who)
         if method in self._unbuilt:
             raise NotBuilt(method=method.strip("/").replace("/", "."))
         call.principal.set(who)
-        return {"call_id": str(new_id()), "principal": who.subject, "tenant": str(who.tenant_id or "")}
+        logs.call.set(logs.Call(who.subject, who.tenant_id))
 
     def _authenticate(self, metadata: Sequence[tuple[str, str | bytes]]) -> Principal:
         values = [value for key, value in metadata if key == "authorization"]
@@ -141,6 +191,33 @@ def _behaviour(handler: Handler) -> Callable[..., Any]:
     found = handler.unary_unary or handler.unary_stream or handler.stream_unary or handler.stream_stream
     assert found is not None
     return found
+
+
+def _untouched(behaviour: Callable[..., Any]) -> Callable[..., Any]:
+    """As it is, but able to carry attributes, as a bound method is not."""
+
+    def around(*given: Any) -> Any:
+        return behaviour(*given)
+
+    return around
+
+
+def _refusal(meter: Meter, method: str) -> Handler:
+    """Says OVERLOADED at once, in the serving thread: what has no room must not queue for another.
+
+    Whatever kind of method it stands for, it takes a stream of requests, and so waits for none.
+    """
+
+    def refuse(_requests: Any, context: grpc.ServicerContext) -> NoReturn:
+        refused = Overloaded()
+        meter.ended(refused.code, 0.0)
+        errors.abort(context, refused, method)
+
+    refuse.experimental_thread_pool = _AT_ONCE  # type: ignore[attr-defined]
+    return grpc.stream_unary_rpc_method_handler(refuse)
+
+
+_AT_ONCE = AtOnce(1)
 
 
 def _tolerant(deserialise: Callable[[bytes], Any] | None) -> Callable[[bytes], Any]:

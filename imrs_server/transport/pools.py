@@ -1,41 +1,132 @@
-"""Thread pools: what may wait has a bounded pool of its own, so that it never holds up Route."""
+"""Thread pools: what may wait has a bounded pool of its own, so that it never holds up Route.
+
+Each pool takes a bounded number of calls. What comes beyond is refused at once, before any work: those who
+wait in a queue that grows get their answers when nobody asks for them any more.
+"""
 
 from __future__ import annotations
 
-from concurrent.futures import ThreadPoolExecutor
+from collections import deque
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+P = ParamSpec("P")
+T = TypeVar("T")
 
 ROUTE_THREADS = 8
 ADMIN_THREADS = 8
 FEEDBACK_THREADS = 64
-STREAM_THREADS = 32
 SYNC_THREADS = 4
+_HEALTH_THREADS = 2
+_REFLECTION_THREADS = 4
 
 _HOT = frozenset({"Route", "BatchRoute", "DetectTask", "ExplainRoute"})
 _SYNC = frozenset({"SyncProvider", "RevertSync", "CheckProvider"})
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Limits:
+    """How many calls may wait for a thread, by kind; how many streams may be open, each with a thread."""
+
+    route: int = 256
+    feedback: int = 1024
+    admin: int = 64
+    streams: int = 32
+
+
+class Pool(ThreadPoolExecutor):
+    """Threads that know how many calls they have in hand, running and waiting."""
+
+    def __init__(self, name: str, threads: int, waiting: int | None) -> None:
+        """``waiting`` is how many calls may wait for a thread; None bounds nothing."""
+        super().__init__(threads, name)
+        self.name = name
+        self._most = None if waiting is None else threads + waiting
+        # Its length is the count: to append and to pop are each one step that no other thread can split.
+        self._in_hand: deque[None] = deque()
+
+    @property
+    def in_hand(self) -> int:
+        return len(self._in_hand)
+
+    @property
+    def full(self) -> bool:
+        """Whether another call is one too many."""
+        return self._most is not None and len(self._in_hand) >= self._most
+
+    def submit(self, fn: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> Future[T]:
+        run: Callable[..., T] = self._run
+        self._in_hand.append(None)
+        try:
+            return super().submit(run, fn, *args, **kwargs)
+        except BaseException:
+            self._in_hand.pop()
+            raise
+
+    def _run(self, fn: Callable[..., T], *args: Any, **kwargs: Any) -> T:
+        try:
+            return fn(*args, **kwargs)
+        finally:
+            self._in_hand.pop()
+
+
+class AtOnce(ThreadPoolExecutor):
+    """No threads: what is submitted is done by who submits it. Only for what never waits."""
+
+    def submit(self, fn: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> Future[T]:
+        future: Future[T] = Future()
+        try:
+            future.set_result(fn(*args, **kwargs))
+        except BaseException as error:  # noqa: BLE001  (it is the future's to tell)
+            future.set_exception(error)
+        return future
+
+
 class Pools:
-    """The pool that serves each method; None means the server's own small one, which is Route's."""
+    """The pool that serves each method; ``route`` is the server's own."""
 
-    def __init__(self) -> None:
-        self.route = ThreadPoolExecutor(ROUTE_THREADS, "route")
-        self._admin = ThreadPoolExecutor(ADMIN_THREADS, "admin")
-        self._feedback = ThreadPoolExecutor(FEEDBACK_THREADS, "feedback")
-        self._streams = ThreadPoolExecutor(STREAM_THREADS, "stream")
-        self._sync = ThreadPoolExecutor(SYNC_THREADS, "sync")
+    def __init__(self, limits: Limits) -> None:
+        self.route = Pool("route", ROUTE_THREADS, limits.route)
+        self._admin = Pool("admin", ADMIN_THREADS, limits.admin)
+        self._feedback = Pool("feedback", FEEDBACK_THREADS, limits.feedback)
+        self._streams = Pool("stream", limits.streams, 0)
+        self._sync = Pool("sync", SYNC_THREADS, SYNC_THREADS)
+        # Who asks whether we live gets an answer, however busy the others are.
+        self._health = Pool("health", _HEALTH_THREADS, None)
+        self._reflection = Pool("reflection", _REFLECTION_THREADS, None)
+        self._all = (
+            self.route,
+            self._admin,
+            self._feedback,
+            self._streams,
+            self._sync,
+            self._health,
+            self._reflection,
+        )
 
-    def of(self, method: str) -> ThreadPoolExecutor | None:
+    def of(self, method: str) -> Pool:
         """By full method name, ``/imrs.v1.AdminService/GetAgent``."""
         service, _, name = method.strip("/").rpartition("/")
+        if not service.startswith("imrs."):
+            return self._health if service.startswith("grpc.health.") else self._reflection
         if name in _HOT:
-            return None
+            return self.route
         if name in _SYNC:
             return self._sync
         if service.endswith("FeedbackService"):
             return self._feedback
         return self._streams if name == "StreamRoutes" else self._admin
 
+    @property
+    def in_hand(self) -> Mapping[str, int]:
+        """Calls in hand, running and waiting, by the name of their pool."""
+        return {pool.name: pool.in_hand for pool in self._all}
+
     def close(self) -> None:
         """Let what runs end, and start nothing more."""
-        for pool in (self.route, self._admin, self._feedback, self._streams, self._sync):
+        for pool in self._all:
             pool.shutdown(wait=False, cancel_futures=True)

@@ -9,13 +9,14 @@ from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 
 from imrs_client import v1
 from imrs_server.transport import reflection
-from imrs_server.transport.guard import Guard
-from imrs_server.transport.pools import Pools
+from imrs_server.transport.guard import Guard, unmeasured
+from imrs_server.transport.pools import Limits, Pools
 from imrs_server.transport.validation import validate
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
+    from imrs_server.transport.guard import Meter
     from imrs_server.transport.tokens import Verifier
 
 SERVICES: Mapping[str, tuple[Any, Any]] = {
@@ -28,8 +29,6 @@ SERVICES: Mapping[str, tuple[Any, Any]] = {
 MAX_REQUEST_BYTES = 8 << 20
 
 _OPTIONS = (
-    # A second server on the same port would silently take half of the calls.
-    ("grpc.so_reuseport", 0),
     ("grpc.max_receive_message_length", MAX_REQUEST_BYTES),
     ("grpc.max_metadata_size", 16 << 10),
     ("grpc.http2.max_ping_strikes", 2),
@@ -52,14 +51,27 @@ def unbuilt(servicers: Mapping[str, object]) -> frozenset[str]:
 
 
 class Server:
-    """Serves one servicer a service on ``address`` (host:port; port 0 takes a free one)."""
+    """Serves one servicer a service on ``address`` (host:port; port 0 takes a free one).
+
+    With ``shared_port`` several servers may serve on one port, and the kernel spreads connections over them;
+    without, a second one is refused, as it would silently take half of the calls.
+    """
 
     def __init__(
-        self, address: str, *, verifier: Verifier, servicers: Mapping[str, object], with_reflection: bool
+        self,
+        address: str,
+        *,
+        verifier: Verifier,
+        servicers: Mapping[str, object],
+        with_reflection: bool,
+        limits: Limits | None = None,
+        meter_of: Callable[[str], Meter] = unmeasured,
+        shared_port: bool = False,
     ) -> None:
-        self._pools = Pools()
-        guard = Guard(verifier, validate, self._pools.of, unbuilt(servicers))
-        self._server = grpc.server(self._pools.route, interceptors=[guard], options=_OPTIONS)
+        self._pools = Pools(limits or Limits())
+        guard = Guard(verifier, validate, self._pools.of, unbuilt(servicers), meter_of)
+        options = (("grpc.so_reuseport", int(shared_port)), *_OPTIONS)
+        self._server = grpc.server(self._pools.route, interceptors=[guard], options=options)
         for service, (_, add) in SERVICES.items():
             add(servicers[service], self._server)
         self._health = health.HealthServicer()
@@ -67,9 +79,22 @@ class Server:
         self.ready(serving=False)
         if with_reflection:
             reflection.add((*SERVICES, health.SERVICE_NAME), self._server)
-        self.port = self._server.add_insecure_port(address)
+        self._address = address
+        self.port = int(address.rpartition(":")[2]) if shared_port else self._listen()
+        self._listens = not shared_port
+
+    def _listen(self) -> int:
+        return self._server.add_insecure_port(self._address)
+
+    @property
+    def calls_in_hand(self) -> Mapping[str, int]:
+        """Calls that run or wait, by the pool that serves them."""
+        return self._pools.in_hand
 
     def start(self) -> None:
+        """Serve. A shared port is opened only now, for others answer on it already."""
+        if not self._listens:
+            self._listen()
         self._server.start()
 
     def ready(self, *, serving: bool) -> None:

@@ -1,0 +1,72 @@
+"""How many calls a pool takes, and which pool serves what."""
+
+from __future__ import annotations
+
+import threading
+
+import pytest
+
+from imrs_server.transport.access import ROLES
+from imrs_server.transport.pools import AtOnce, Limits, Pool, Pools
+from tests.support.waiting import eventually
+
+
+def test_a_pool_is_full_when_its_threads_and_its_queue_are() -> None:
+    released = threading.Event()
+    pool = Pool("test", 2, 1)
+    for most in range(3):
+        assert (pool.in_hand, pool.full) == (most, False)
+        pool.submit(released.wait, 30)
+    assert (pool.in_hand, pool.full) == (3, True)
+    released.set()
+    eventually(lambda: pool.in_hand == 0)
+    assert not pool.full
+    pool.shutdown()
+
+
+def test_calls_that_fail_make_room_too() -> None:
+    with Pool("test", 1, 0) as pool:
+        failed = pool.submit(int, "nonsense")
+        assert isinstance(failed.exception(30), ValueError)
+        eventually(lambda: pool.in_hand == 0)
+
+
+def test_what_comes_after_the_end_is_not_counted() -> None:
+    pool = Pool("test", 1, 0)
+    pool.shutdown()
+    with pytest.raises(RuntimeError):
+        pool.submit(print)
+    assert pool.in_hand == 0
+
+
+def test_at_once_is_done_by_who_submits() -> None:
+    pool = AtOnce(1)
+    assert pool.submit(threading.get_ident).result(0) == threading.get_ident()
+    assert isinstance(pool.submit(int, "nonsense").exception(0), ValueError)
+
+
+def test_what_may_wait_never_shares_threads_with_route() -> None:
+    pools = Pools(Limits())
+    served = {
+        name: pools.of(f"/imrs.v1.{service}/{name}").name for service in ROLES for name in ROLES[service]
+    }
+    assert {name for name, pool in served.items() if pool == "route"} == {
+        "Route", "BatchRoute", "DetectTask", "ExplainRoute"
+    }  # fmt: skip
+    assert served["SubmitFeedback"] == "feedback"
+    assert served["SyncProvider"] == "sync"
+    assert served["StreamRoutes"] == "stream"
+    assert pools.of("/grpc.health.v1.Health/Check").name == "health"
+    assert pools.of("/grpc.reflection.v1.ServerReflection/ServerReflectionInfo").name == "reflection"
+    pools.close()
+
+
+def test_streams_beyond_their_limit_do_not_wait() -> None:
+    pools = Pools(Limits(streams=1))
+    streams = pools.of("/imrs.v1.RouteService/StreamRoutes")
+    released = threading.Event()
+    streams.submit(released.wait, 30)
+    assert streams.full
+    assert not pools.of("/grpc.health.v1.Health/Check").full
+    released.set()
+    pools.close()
