@@ -61,7 +61,7 @@ def content(ranked: Mapping[str, RankedTable], **changes: Any) -> Content:
     )
     preference = Preference(agent_class="writers", model_ids=first.preferred_model_ids)
     model_ids = frozenset(each.model_id for each in first.candidates)
-    told = Settings(**({"agent": agent, "common": first, "preferences": (preference,)} | changes))
+    told = replace(Settings(agent=agent, common=first, preferences=(preference,)), **changes)
     return Content(
         agent=snapshots.agent(told, model_ids),
         models=snapshots.models(entry(each) for each in first.candidates),
