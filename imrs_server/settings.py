@@ -59,8 +59,27 @@ class Settings(TokenSettings):
     """Every setting of the server."""
 
     grpc_addr: Address = Field("127.0.0.1:50051", description="host:port that serves gRPC")
-    http_addr: Address = Field("127.0.0.1:8080", description="host:port that serves health over HTTP")
+    http_addr: Address = Field(
+        "127.0.0.1:8080", description="host:port that serves health and metrics over HTTP"
+    )
     reflection: bool = Field(default=False, description="serve gRPC reflection, without a token")
+
+    workers: int = Field(
+        0, ge=0, le=256, description="processes that serve gRPC on the one port; 0 is one a core"
+    )
+    pin_workers: bool = Field(
+        default=True, description="keep each worker on a core of its own, where there are enough of them"
+    )
+    max_waiting_routes: int = Field(
+        256, ge=0, description="Route calls a worker lets wait for a thread; the next are told OVERLOADED"
+    )
+    max_waiting_feedback: int = Field(
+        1024, ge=0, description="calls of FeedbackService that may wait likewise"
+    )
+    max_waiting_admin: int = Field(64, ge=0, description="calls of all other methods that may wait likewise")
+    max_streams: int = Field(32, ge=1, le=1000, description="StreamRoutes a worker serves at a time")
+    metrics: bool = Field(default=True, description="serve figures for Prometheus at /metrics on http_addr")
+    access_log: bool = Field(default=False, description="log a line for every call when it has ended")
 
     database_url: SecretStr = Field(description="DSN of a login that is a member of imrs_app and imrs_system")
     listen_database_url: SecretStr | None = Field(
