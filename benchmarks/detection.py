@@ -53,8 +53,15 @@ def measure() -> list[Row]:
     ours, scan = _best_us(MESSAGE), _best_us(MESSAGE, scan=True)
     worst = max(_best_us(piece * (256_000 // len(piece)), calls=5) for piece in HOSTILE)
     return [
-        Row(name="detect_1kb_us", value=ours, unit="us", baseline=scan, ratio=ours / scan, bound="< 50 us"),
-        Row(name="detect_256kb_hostile_us", value=worst, unit="us", bound="< 5000 us"),
+        Row(
+            name="detect_1kb_us",
+            value=ours,
+            unit="us",
+            baseline=scan,
+            ratio=scan / ours,
+            beside="the scan of the SRS",
+        ),
+        Row(name="detect_256kb_hostile_us", value=worst, unit="us"),
     ]
 
 

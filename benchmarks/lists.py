@@ -57,9 +57,14 @@ def measure() -> list[Row]:
         found["deep_page"] = _deep(client)
     everything = [each for taken in found.values() for each in taken]
     return [
-        Row(name="models_page_p95_ms", value=percentile(everything, 95), unit="ms", bound="< 50 ms"),
+        Row(
+            name="models_page_p95_ms",
+            value=percentile(everything, 95),
+            unit="ms",
+            beside=f"{COUNT:,} models, pages of 50 of every kind",
+        ),
         *(
-            Row(name=f"models_{name}_p95_ms", value=percentile(taken, 95), unit="ms", bound="< 50 ms")
+            Row(name=f"models_{name}_p95_ms", value=percentile(taken, 95), unit="ms")
             for name, taken in found.items()
         ),
     ]

@@ -42,8 +42,8 @@ def measure() -> list[Row]:
             value=percentile(routed, percent),
             unit="ms",
             baseline=percentile(empty, percent),
-            ratio=percentile(routed, percent) / percentile(empty, percent),
-            bound="< 5 ms" if percent == 95 else "",
+            ratio=percentile(empty, percent) / percentile(routed, percent),
+            beside="an empty handler, one caller on loopback through the stub",
         )
         for percent in (50, 95, 99)
     ]

@@ -1,30 +1,32 @@
-"""What a benchmark hands in, and how it is shown and kept."""
+"""What a benchmark hands in: figures, and why there is none."""
 
 from __future__ import annotations
 
-import json
 import statistics
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
-
-from rich.console import Console
-from rich.table import Column, Table
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
-    from pathlib import Path
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Row:
-    """One figure; ``ratio`` is to the baseline, where there is one measured in the same run."""
+    """One figure. ``ratio`` is how much better it is than the baseline, measured in the same run.
+
+    ``beside`` says what the baseline is, or under which circumstances the figure was taken.
+    """
 
     name: str
     value: float
     unit: str
     baseline: float | None = None
     ratio: float | None = None
-    bound: str = ""
+    beside: str = ""
+
+
+class Skipped(Exception):
+    """There is nothing to measure with here; the message says what is missing, and how to get it."""
 
 
 def percentile(values: Sequence[float], percent: int) -> float:
@@ -32,22 +34,15 @@ def percentile(values: Sequence[float], percent: int) -> float:
     return statistics.quantiles(values, n=100, method="inclusive")[percent - 1]
 
 
-def show(rows: Sequence[Row]) -> None:
-    table = Table(Column("name", no_wrap=True), "value", "unit", "baseline", "ratio", "bound")
-    for row in rows:
-        table.add_row(
-            row.name,
-            f"{row.value:.3f}",
-            row.unit,
-            "" if row.baseline is None else f"{row.baseline:.3f}",
-            "" if row.ratio is None else f"{row.ratio:.2f}",
-            row.bound,
-        )
-    Console().print(table)
+def faster(name: str, took: Sequence[float], baseline: Sequence[float], unit: str, beside: str) -> Row:
+    """Durations by rounds in which both took turns: medians, and the median of the rounds' ratios."""
+    ratio = statistics.median(other / mine for mine, other in zip(took, baseline, strict=True))
+    value, beaten = statistics.median(took), statistics.median(baseline)
+    return Row(name=name, value=value, unit=unit, baseline=beaten, ratio=ratio, beside=beside)
 
 
-def keep(rows: Sequence[Row], folder: Path) -> None:
-    """Write ``bench.json`` into the folder."""
-    folder.mkdir(parents=True, exist_ok=True)
-    kept = json.dumps([asdict(row) for row in rows], indent=2)
-    (folder / "bench.json").write_text(kept + "\n", encoding="utf-8")
+def more(name: str, rates: Sequence[float], baseline: Sequence[float], unit: str, beside: str) -> Row:
+    """Rates by rounds in which both took turns: medians, and the median of the rounds' ratios."""
+    ratio = statistics.median(mine / other for mine, other in zip(rates, baseline, strict=True))
+    value, beaten = statistics.median(rates), statistics.median(baseline)
+    return Row(name=name, value=value, unit=unit, baseline=beaten, ratio=ratio, beside=beside)
