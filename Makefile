@@ -6,7 +6,7 @@ COMPILE := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --gen
 	--no-emit-package imrs-client --no-header --no-annotate
 
 .DEFAULT_GOAL := help
-.PHONY: help run test test-long test-litellm lint format gen gen-check breaking lock bench bench-quality clean
+.PHONY: help run test test-long test-litellm litellm lint format gen gen-check breaking lock bench bench-quality clean
 
 help:  ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -20,6 +20,8 @@ test: .venv/test.stamp  ## run the test suite; ARGS="-k sync" is passed on
 test-long: .venv/test.stamp  ## run the tests that take long, also on the oldest PostgreSQL
 	$(BIN)/pytest -n 2 --dist worksteal -m long $(ARGS)
 	$(BIN)/pytest -n 2 --dist worksteal --postgres 16 tests/integration $(ARGS)
+
+litellm: .venv-litellm/stamp  ## install LiteLLM beside (600 MB): `make bench` compares with it where it is there
 
 test-litellm: .venv/test.stamp .venv-litellm/stamp  ## sync from a real LiteLLM proxy (600 MB to install)
 	IMRS_TEST_LITELLM=.venv-litellm/bin/litellm $(BIN)/pytest tests/integration/catalogue/test_litellm.py $(ARGS)
@@ -57,7 +59,7 @@ lock: | .venv/bin/pip  ## renew requirements/*.txt
 	$(COMPILE) --group gen -o requirements/gen.txt
 	$(COMPILE) --group litellm -o requirements/litellm.txt
 
-bench: .venv/test.stamp  ## measure; ONLY=name,name runs a part
+bench: .venv/bench.stamp  ## measure everything that the documentation claims; ONLY=name,name runs a part
 	$(BIN)/python -m benchmarks $(if $(ONLY),--only $(ONLY))
 
 bench-quality: .venv/bench.stamp  ## measure how well routing learns; TABLE=file.csv.gz SEEDS=8 REQUESTS=3000 ONLY=pooled,srs

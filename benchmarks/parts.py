@@ -13,6 +13,7 @@ if TYPE_CHECKING:
 # Those that need little first, so that a run that is broken off still says something.
 PARTS: Mapping[str, tuple[str, ...]] = {
     "decision": ("decision_mean_us", "decision_p99_us"),
+    "peers": ("litellm_router",),
     "detection": ("detect_1kb_us", "detect_256kb_hostile_us"),
     "route": ("route_one_caller_p95_ms",),
     "sync": (

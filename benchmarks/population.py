@@ -1,8 +1,7 @@
-"""Agents of a large installation as ranked tables, and what they ask: 50,000 models, agents of 10 to 2,000."""
+"""Agents of a large installation as ranked tables, and what they ask of them."""
 
 from __future__ import annotations
 
-import random
 from bisect import bisect
 from dataclasses import dataclass, replace
 from itertools import accumulate
@@ -12,6 +11,7 @@ from imrs_client.query import Query
 from imrs_client.ranked import COST_TIERS, Candidate, Level, RankedTable
 
 if TYPE_CHECKING:
+    import random
     from collections.abc import Sequence
 
 MODELS = 50_000
@@ -65,8 +65,8 @@ def tables(draw: random.Random, models: Sequence[Candidate], agents: int) -> lis
     for number in range(agents):
         size = round(LEAST * (MOST / LEAST) ** draw.random())
         mine = draw.sample(models, size)
-        for task in draw.sample(range(TASKS), TASKS_EACH):
-            found.append(_table(draw, f"agent{number}", f"task{task}", mine))
+        tasks = draw.sample(range(TASKS), TASKS_EACH)
+        found += [_table(draw, f"agent{number}", f"task{task}", mine) for task in tasks]
     return found
 
 
