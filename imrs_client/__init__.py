@@ -32,6 +32,7 @@ if TYPE_CHECKING:
         from_rpc_error,
     )
     from imrs_client.ids import new_id, time_of
+    from imrs_client.spool import FeedbackSpool, SpoolError, SpoolStatus
 
 __all__ = [
     "Aborted",
@@ -40,6 +41,7 @@ __all__ = [
     "Cancelled",
     "DeadlineExceeded",
     "FailedPrecondition",
+    "FeedbackSpool",
     "ImrsClient",
     "ImrsError",
     "Internal",
@@ -47,6 +49,8 @@ __all__ = [
     "NotFound",
     "PermissionDenied",
     "ResourceExhausted",
+    "SpoolError",
+    "SpoolStatus",
     "Unauthenticated",
     "Unavailable",
     "Unimplemented",
@@ -57,7 +61,15 @@ __all__ = [
     "time_of",
 ]
 
-_HOMES = {"AsyncImrsClient": "aio", "ImrsClient": "client", "new_id": "ids", "time_of": "ids"}
+_HOMES = {
+    "AsyncImrsClient": "aio",
+    "FeedbackSpool": "spool",
+    "ImrsClient": "client",
+    "SpoolError": "spool",
+    "SpoolStatus": "spool",
+    "new_id": "ids",
+    "time_of": "ids",
+}
 
 
 def __getattr__(name: str) -> Any:
