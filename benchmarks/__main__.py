@@ -14,7 +14,7 @@ from pathlib import Path
 
 import click
 
-from benchmarks import parts, report
+from benchmarks import parts, report, world
 from benchmarks.bounds import holds
 from benchmarks.rows import Row, Skipped
 
@@ -28,9 +28,22 @@ def main(only: str) -> None:
     except parts.UnknownPart as error:
         raise click.BadParameter(str(error)) from None
     folder = Path(os.environ.get("BENCH_OUT", "build"))
-    click.echo(_machine(), err=True)
+    machine = _machine()
+    click.echo(machine, err=True)
     rows: list[Row] = []
     absent: dict[str, str] = {}
+    try:
+        failed = _run(wanted, rows, absent, folder)
+    finally:
+        world.close()
+    report.show(rows, absent)
+    _draw(rows, folder / "bench.png", machine)
+    if failed or not all(holds(row) for row in rows):
+        sys.exit(1)
+
+
+def _run(wanted: list[str], rows: list[Row], absent: dict[str, str], folder: Path) -> bool:
+    """Measure part by part, and keep what there is after each. Says whether one failed."""
     failed = False
     for part in wanted:
         start = time.monotonic()
@@ -45,10 +58,7 @@ def main(only: str) -> None:
             failed = True
         click.echo(f"{part}: {time.monotonic() - start:.0f} s", err=True)
         report.keep(rows, folder)
-    report.show(rows, absent)
-    _draw(rows, folder / "bench.png")
-    if failed or not all(holds(row) for row in rows):
-        sys.exit(1)
+    return failed
 
 
 def _machine() -> str:
@@ -59,13 +69,13 @@ def _machine() -> str:
     return f"{about}, load {load:.1f} before the run{busy}"
 
 
-def _draw(rows: list[Row], path: Path) -> None:
+def _draw(rows: list[Row], path: Path, title: str) -> None:
     try:
         from benchmarks import plot  # noqa: PLC0415  (the figures do without matplotlib)
     except ModuleNotFoundError:
         click.echo("no picture: matplotlib is not installed; `make bench` installs it", err=True)
         return
-    plot.draw(path, rows, _machine())
+    plot.draw(path, rows, title)
     click.echo(f"{path}", err=True)
 
 

@@ -23,6 +23,7 @@ PARTS: Mapping[str, tuple[str, ...]] = {
         "sync_fifty_thousand_memory_mib",
     ),
     "rollup": (),
+    "calls": ("route_bare", "route_full", "batch_cpu"),
     "feedback": ("feedback_batch", "feedback_p95_ms"),
     "lists": ("models_page_p95_ms",),
 }

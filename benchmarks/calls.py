@@ -1,0 +1,115 @@
+"""Route beside an empty handler of the same process, and what one decision costs alone and in a batch.
+
+The server is kept on one core and those who call it on the other, where there are two.
+"""
+
+from __future__ import annotations
+
+import statistics
+import subprocess
+import sys
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+from benchmarks.load import CHECKS, Calls, cores, cpu_seconds, generator, pinned, rate
+from benchmarks.route_server import AGENT
+from benchmarks.rows import Row, faster, more
+from benchmarks.world import logged_decisions, world
+from imrs_client.v1 import BatchRouteRequest
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+ROUNDS = 7
+COUNT = 6000
+BATCH = 100
+BATCHES = 150
+ROUTE = "/imrs.v1.RouteService/Route"
+BATCH_ROUTE = "/imrs.v1.RouteService/BatchRoute"
+
+
+@dataclass(frozen=True, slots=True)
+class Server:
+    """``full`` is the address of the whole server, ``bare`` that of handlers without interceptors."""
+
+    process: subprocess.Popen[str]
+    full: str
+    bare: str
+
+    def settle(self) -> int:
+        """Let what was decided reach the log; nothing may be lost. Answers how many calls were answered."""
+        assert self.process.stdin is not None
+        assert self.process.stdout is not None
+        print("settle", file=self.process.stdin, flush=True)
+        lost, answered = map(int, self.process.stdout.readline().split())
+        assert not lost, f"{lost} decisions were not logged"
+        return answered + logged_decisions(world())
+
+
+def measure() -> list[Row]:
+    """Calls a second and CPU; in each round all take turns."""
+    with _server() as server:
+        rates: dict[str, list[float]] = {}
+        cpu: dict[str, list[float]] = {}
+        for _ in range(ROUNDS):
+            for name, calls in _variants(server).items():
+                answered = server.settle()
+                before = cpu_seconds(server.process.pid)
+                rates.setdefault(name, []).append(rate(calls, cores(1)))
+                server.settle()
+                used = cpu_seconds(server.process.pid) - before
+                cpu.setdefault(name, []).append(used / calls.count * 1e6)
+                made = (calls.count + CHECKS) * (BATCH if name == "batch" else 1)
+                assert server.settle() - answered == made, f"{name}: calls were not answered"
+    beside = f"an empty handler, calls by {generator()} from another core"
+    decisions = {name: [each / BATCH for each in cpu[name]] for name in ("batch_bare", "batch")}
+    return [
+        more("route_bare", rates["bare"], rates["empty"], "calls/s", beside),
+        more("route_full", rates["full"], rates["empty"], "calls/s", f"{beside}; with auth, log, metrics"),
+        faster("route_bare_cpu", cpu["bare"], cpu["empty"], "us", "an empty handler"),
+        faster("route_full_cpu", cpu["full"], cpu["empty"], "us", "an empty handler"),
+        faster("batch_cpu", decisions["batch_bare"], cpu["bare"], "us", "a call for each, no interceptors"),
+        faster(
+            "batch_full_cpu", decisions["batch"], cpu["full"], "us", "a call for each; auth, log, metrics"
+        ),
+        Row(
+            name="batch_decisions",
+            value=BATCH * statistics.median(rates["batch"]),
+            unit="decisions/s",
+            beside=f"batches of {BATCH}, one core, with auth, log, metrics",
+        ),
+    ]
+
+
+def _variants(server: Server) -> dict[str, Calls]:
+    one = AGENT.request(1)
+    many = BatchRouteRequest(requests=[AGENT.request(number) for number in range(BATCH)])
+    full = Calls(
+        address=server.full, method=ROUTE, request=one.SerializeToString(), token=AGENT.token, count=COUNT
+    )
+    bare = replace(full, address=server.bare, method="/bench/Route", token="")
+    batch = replace(full, method=BATCH_ROUTE, request=many.SerializeToString(), count=BATCHES, streams=1)
+    return {
+        "empty": replace(bare, method="/bench/Empty"),
+        "bare": bare,
+        "full": full,
+        "batch_bare": replace(batch, address=server.bare, method="/bench/BatchRoute", token=""),
+        "batch": batch,
+    }
+
+
+@contextmanager
+def _server() -> Iterator[Server]:
+    command = [sys.executable, "-m", "benchmarks.route_server"]
+    environment = dict(world().environment)
+    with (
+        pinned(cores(0)),
+        subprocess.Popen(
+            command, env=environment, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+        ) as process,
+    ):
+        assert process.stdout is not None
+        full, bare = process.stdout.readline().split()
+        yield Server(process, full, bare)
+        process.communicate()
