@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import threading
+from dataclasses import dataclass
 from functools import partial
+from pathlib import Path
 from typing import TYPE_CHECKING, Protocol, Self
 
 import structlog
@@ -17,6 +19,7 @@ from imrs_server.adapters.vault import Vault, VaultAuth
 from imrs_server.domain import scoring
 from imrs_server.index.refresher import Refresher
 from imrs_server.index.warm import Index
+from imrs_server.jobs import outbox, rollup, shared_view
 from imrs_server.jobs.credentials import CredentialWatch
 from imrs_server.jobs.decision_log import DecisionLog
 from imrs_server.jobs.lifecycle import Lifecycle
@@ -24,10 +27,12 @@ from imrs_server.jobs.orphans import OrphanSweep
 from imrs_server.jobs.outbox import OutboxDelivery
 from imrs_server.jobs.partitions import PartitionLoop
 from imrs_server.jobs.rollup import Rollup
+from imrs_server.jobs.shared_view import SharedView
 from imrs_server.jobs.sync_schedule import SyncSchedule
 from imrs_server.storage.database import Database
 from imrs_server.storage.group_commit import MOST
 from imrs_server.transport.paging import Pager
+from imrs_server.transport.pools import Limits
 from imrs_server.transport.server import Server
 from imrs_server.transport.servicers.admin import AdminServicer
 from imrs_server.transport.servicers.catalog import CatalogServicer
@@ -66,6 +71,9 @@ log = structlog.get_logger()
 
 DRAIN_SECONDS = 20.0
 READY_CHECK_SECONDS = 1.0
+# Workers that are not the first are woken for what they took in themselves; the first looks for the rest.
+SELDOM_SECONDS = 30.0
+_VAULT_VIEW = "vault.json"
 
 
 def trust(settings: TokenSettings) -> Trust:
@@ -134,15 +142,38 @@ class _Part(Protocol):
     def stop(self) -> None: ...
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Place:
+    """The place of a worker among those that share the port of ``settings.grpc_addr``.
+
+    The first does what is done once for all of them. ``folder`` is theirs; ``patience_seconds`` is how long
+    the port is opened later while the index has not been read, for others answer on it.
+    """
+
+    number: int
+    workers: int
+    folder: Path
+    patience_seconds: float = 0.0
+
+    @property
+    def leads(self) -> bool:
+        return self.number == 0
+
+
 class App:
     """One server process. Entering starts everything without waiting for the database; leaving drains.
 
-    ``scorer`` turns evidence into scores; ``most_votes_at_once`` is how many votes one commit takes at most.
-    Raises OSError where the address is taken.
+    ``scorer`` turns evidence into scores; ``most_votes_at_once`` is how many votes one commit takes at most;
+    ``place`` is where it stands among several. Raises OSError where the address is taken.
     """
 
     def __init__(
-        self, settings: Settings, *, scorer: Scorer = scoring.score, most_votes_at_once: int = MOST
+        self,
+        settings: Settings,
+        *,
+        scorer: Scorer = scoring.score,
+        most_votes_at_once: int = MOST,
+        place: Place | None = None,
     ) -> None:
         dsn = settings.database_url.get_secret_value()
         direct = settings.listen_database_url
@@ -154,9 +185,19 @@ class App:
         self.decisions = DecisionLog(self.database)
         memory = somabrain(settings, rules)
         with_memory = memory is not None
-        self._outbox = OutboxDelivery(self.database, memory) if memory else None
-        self._rollup = Rollup(self.database, with_memory=with_memory)
-        self._partitions = PartitionLoop(self.database)
+        leads = place is None or place.leads
+        self._outbox = (
+            OutboxDelivery(
+                self.database, memory, poll_seconds=outbox.POLL_SECONDS if leads else SELDOM_SECONDS
+            )
+            if memory
+            else None
+        )
+        self._rollup = Rollup(
+            self.database,
+            poll_seconds=rollup.POLL_SECONDS if leads else SELDOM_SECONDS,
+            with_memory=with_memory,
+        )
 
         keys = key_set(settings, rules)
         self._verifier = Verifier(
@@ -170,12 +211,10 @@ class App:
         self._parts: tuple[_Part, ...] = (
             *((keys,) if keys else ()),
             self._refresher,
-            self._partitions,
             self.decisions,
             self._rollup,
             *((self._outbox,) if self._outbox else ()),
-            CredentialWatch(self.vault, self.index),
-            OrphanSweep(self.database, self.vault),
+            self._vault_view(place),
         )
 
         self.providers = Providers(self.database, self.vault, rules, lambda: self.index.vault)
@@ -185,10 +224,13 @@ class App:
         grace = settings.missing_grace
         client = provider_client(settings, rules)
         self.sync = Sync(self.database, self.vault, client, missing_grace=grace)
-        self._parts += (
-            Lifecycle(self.database, missing_grace=grace),
-            SyncSchedule(self.database, self.sync),
-        )
+        if leads:
+            self._parts += (
+                PartitionLoop(self.database),
+                OrphanSweep(self.database, self.vault),
+                Lifecycle(self.database, missing_grace=grace),
+                SyncSchedule(self.database, self.sync),
+            )
         self.catalog = Catalog(self.database)
         self.agents = Agents(self.database)
         self.router = Router(self.index, self.decisions.offer)
@@ -208,11 +250,22 @@ class App:
 
         self._ready = threading.Event()
         self._stopping = threading.Event()
-        self._server = self._serve(settings)
+        self._patience_seconds = place.patience_seconds if place else 0.0
+        self._server = self._serve(settings, shared_port=place is not None)
         host = settings.grpc_addr.rpartition(":")[0]
         self.address = f"{host}:{self._server.port}"
 
-    def _serve(self, settings: Settings) -> Server:
+    def _vault_view(self, place: Place | None) -> _Part:
+        """Of several workers the first watches Vault, and the others see what it saw."""
+        if place is None or place.workers == 1:
+            return CredentialWatch(self.vault, self.index)
+        path = place.folder / _VAULT_VIEW
+        if place.leads:
+            return CredentialWatch(self.vault, self.index, publish=partial(shared_view.write, path))
+        # A check closes a circuit that is open.
+        return SharedView(path, self.index, back=self.vault.check)
+
+    def _serve(self, settings: Settings, *, shared_port: bool) -> Server:
         pager = Pager(settings.page_secret)
         admin = AdminServicer(
             providers=self.providers,
@@ -247,6 +300,13 @@ class App:
                 ),
             },
             with_reflection=settings.reflection,
+            limits=Limits(
+                route=settings.max_waiting_routes,
+                feedback=settings.max_waiting_feedback,
+                admin=settings.max_waiting_admin,
+                streams=settings.max_streams,
+            ),
+            shared_port=shared_port,
         )
 
     def _votes_came(self) -> None:
@@ -258,6 +318,7 @@ class App:
         self.database.open()
         for part in self._parts:
             part.start()
+        self.index.wait_for(1, self._patience_seconds)
         self._server.start()
         threading.Thread(target=self._become_ready, name="readiness", daemon=True).start()
         log.info("server.started", address=self.address)
@@ -274,7 +335,7 @@ class App:
         self.database.close()
         log.info("server.stopped", address=self.address)
 
-    def wait_ready(self, timeout_seconds: float) -> bool:
+    def wait_ready(self, timeout_seconds: float | None) -> bool:
         """Wait until health says SERVING: the index has been read."""
         return self._ready.wait(timeout_seconds)
 

@@ -37,6 +37,10 @@ class Ending:
     ) -> None:
         self._stack.close()
 
+    def fileno(self) -> int:
+        """Readable as soon as it is wished: for waiting for other things at the same time."""
+        return self._noted.fileno()
+
     @property
     def wished(self) -> bool:
         return bool(self._wait(0))

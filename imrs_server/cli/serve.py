@@ -2,22 +2,35 @@
 
 from __future__ import annotations
 
+from contextlib import ExitStack
+from typing import TYPE_CHECKING
+
 import click
 import structlog
 
-from imrs_server.cli import environment
+from imrs_server.cli import cores, environment, run_folder, worker
 from imrs_server.cli.ending import Ending
+from imrs_server.cli.ports import Reservation
+from imrs_server.cli.workers import Workers, WorkersFailed
 from imrs_server.console.process import Console
-from imrs_server.domain.errors import AddressForbidden, DatabaseUnavailable, InvalidRequest
+from imrs_server.console.standing import Standing
+from imrs_server.domain.errors import DatabaseUnavailable
 from imrs_server.storage import migrate
 from imrs_server.telemetry import logs
-from imrs_server.wiring import App
+
+if TYPE_CHECKING:
+    from imrs_server.settings import Settings
 
 log = structlog.get_logger()
 
 
 @click.command()
-def command() -> None:
+@click.option(
+    "--workers",
+    type=click.IntRange(1, 256),
+    help="Processes that serve gRPC on the one port; else IMRS_WORKERS, else one a core.",
+)
+def command(workers: int | None) -> None:
     """Serve gRPC on IMRS_GRPC_ADDR and health on IMRS_HTTP_ADDR until SIGTERM or Ctrl-C."""
     settings = environment.server()
     logs.configure(json=settings.log_format == "json", level=settings.log_level)
@@ -28,14 +41,30 @@ def command() -> None:
     except DatabaseUnavailable as error:
         click.echo(f"{environment.why(error)}\nServing as soon as it answers.", err=True)
     try:
-        app = environment.on(settings.grpc_addr, "IMRS_GRPC_ADDR", lambda: App(settings))
-        console = environment.on(
-            settings.http_addr, "IMRS_HTTP_ADDR", lambda: Console(settings.http_addr, app.address)
-        )
-    except environment.AddressTaken as error:
+        _serve(settings, workers or settings.workers or cores.count())
+    except (environment.AddressTaken, WorkersFailed) as error:
         raise click.ClickException(str(error)) from None
-    except (AddressForbidden, InvalidRequest) as error:
-        raise click.ClickException(f"IMRS_JWKS_URL: {error}") from None
-    with Ending() as ending, console, app:  # probes are answered until the last call has ended
+
+
+def _serve(settings: Settings, count: int) -> None:
+    """Until it is ended. Raises AddressTaken and WorkersFailed."""
+    with ExitStack() as stack:
+        ending = stack.enter_context(Ending())
+        port = environment.on(settings.grpc_addr, "IMRS_GRPC_ADDR", lambda: Reservation(settings.grpc_addr))
+        stack.enter_context(port)
+        standing, folder = Standing(count), stack.enter_context(run_folder.make())
+        console = environment.on(
+            settings.http_addr,
+            "IMRS_HTTP_ADDR",
+            lambda: Console(settings.http_addr, port.address, standing=standing),
+        )
+        # Probes are answered until the last call has ended.
+        stack.enter_context(console)
         log.info("console.started", address=console.address)
-        ending.wait()
+        given = worker.Given(
+            settings=settings.model_copy(update={"grpc_addr": port.address}),
+            workers=count,
+            folder=folder,
+            pinned=settings.pin_workers and count <= cores.count(),
+        )
+        stack.enter_context(Workers(worker.run, given, count, standing=standing)).run(ending)

@@ -1,4 +1,4 @@
-"""``/healthz`` and ``/readyz``, answered from the gRPC health service."""
+"""``/healthz`` and ``/readyz``, from the gRPC health service."""
 
 from __future__ import annotations
 
@@ -14,15 +14,20 @@ if TYPE_CHECKING:
     from starlette.requests import Request
     from starlette.responses import Response
 
+    from imrs_server.console.standing import Standing
 
-def build(is_ready: Callable[[], bool]) -> Starlette:
-    """The HTTP application; ``is_ready`` asks the gRPC server."""
+
+def build(is_serving: Callable[[], bool], *, standing: Standing | None = None) -> Starlette:
+    """The HTTP application; ``is_serving`` asks the gRPC server. The rest as of ``Console``."""
 
     def alive(_request: Request) -> Response:
         return JSONResponse({"status": "ok"})
 
     def ready(_request: Request) -> Response:
-        serving = is_ready()
-        return JSONResponse({"status": "ok" if serving else "not ready"}, status_code=200 if serving else 503)
+        serves = (standing is None or standing.ready) and is_serving()
+        told: dict[str, object] = {"status": "ok" if serves else "not ready"}
+        if standing is not None:
+            told["workers"] = {"serving": standing.serving, "of": standing.workers}
+        return JSONResponse(told, status_code=200 if serves else 503)
 
     return Starlette(routes=[Route("/healthz", alive), Route("/readyz", ready)])

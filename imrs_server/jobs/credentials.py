@@ -15,7 +15,7 @@ from imrs_server.domain.vault_view import Sighting, VaultView
 from imrs_server.jobs.loop import Loop
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
     from imrs_server.adapters.vault import Vault
     from imrs_server.index.state import State
@@ -35,6 +35,7 @@ class CredentialWatch:
 
     Every server has one: each answers for the Vault that it can reach itself. Every turn looks at all keys of
     providers, and at ``agent_keys_a_turn`` keys of agents at most; where there are more, they take turns.
+    ``publish`` is given what was seen first, and whatever differs from what was seen before.
     """
 
     def __init__(
@@ -44,11 +45,14 @@ class CredentialWatch:
         *,
         period_seconds: float = PERIOD_SECONDS,
         agent_keys_a_turn: int = AGENT_KEYS_A_TURN,
+        publish: Callable[[VaultView], None] = lambda _view: None,
     ) -> None:
         self._vault = vault
         self._index = index
         self._period_seconds = period_seconds
         self._agent_keys_a_turn = agent_keys_a_turn
+        self._publish = publish
+        self._published: VaultView | None = None
         self._next_agent_key = 0
         self._loop = Loop("credentials", self._next, retry_seconds=period_seconds)
 
@@ -66,6 +70,9 @@ class CredentialWatch:
             return False
         before, after = self._index.vault, self._look(state)
         self._index.see(after)
+        if after != self._published:
+            self._publish(after)
+            self._published = after
         if before.answers != after.answers:
             log.warning("vault.back" if after.answers else "vault.away")
         _log_changes(before, after)

@@ -67,7 +67,8 @@ def configure(
             *render,
         ],
         wrapper_class=structlog.make_filtering_bound_logger(getattr(logging, level.upper())),
-        logger_factory=structlog.PrintLoggerFactory(output),
+        # A line is one write, so that the lines of several processes do not mix.
+        logger_factory=structlog.WriteLoggerFactory(output),
     )
 
 

@@ -34,6 +34,7 @@ def variables(database: str, vault: Vault, **changes: str) -> dict[str, str]:
         "vault_secret_id": vault.secret_id,
         "jwt_secrets": SECRET,
         "provider_allow": "127.0.0.0/8",
+        "workers": "1",
     }
     ours = {f"IMRS_{name.upper()}": value for name, value in (known | changes).items()}
     return {name: value for name, value in os.environ.items() if not name.startswith("IMRS_")} | ours

@@ -1,0 +1,78 @@
+"""One worker: a process that serves gRPC on the port that it shares with others."""
+
+from __future__ import annotations
+
+import os
+import signal
+import threading
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from imrs_server.cli import cores
+from imrs_server.cli.ending import Ending
+from imrs_server.cli.workers import READY, STOP_SECONDS
+from imrs_server.console.process import after_parent
+from imrs_server.settings import Settings
+
+if TYPE_CHECKING:
+    from multiprocessing.connection import Connection
+
+    from imrs_server.wiring import App
+
+# So long a worker that replaces another lets the others answer, while it reads the index.
+_PATIENCE_SECONDS = 10.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Given:
+    """What all workers of a run are told. ``settings.grpc_addr`` has the port that is reserved for them."""
+
+    settings: Settings
+    workers: int
+    folder: Path
+    pinned: bool
+
+
+def run(messages: Connection, given: Given, number: int, again: bool) -> None:
+    """Serve until SIGTERM. For ``Workers``."""
+    after_parent(_end)
+    if given.pinned:
+        cores.pin(number)
+    # Only now: what these start stays on the core; and who only watches workers needs none of it.
+    from imrs_server.domain.errors import AddressForbidden, InvalidRequest  # noqa: PLC0415
+    from imrs_server.telemetry import logs  # noqa: PLC0415
+    from imrs_server.wiring import App, Place  # noqa: PLC0415
+
+    settings = given.settings
+    logs.configure(json=settings.log_format == "json", level=settings.log_level, worker=number)
+    place = Place(
+        number=number,
+        workers=given.workers,
+        folder=given.folder,
+        patience_seconds=_PATIENCE_SECONDS if again and given.workers > 1 else 0.0,
+    )
+    with Ending() as ending:
+        try:
+            app = App(settings, place=place)
+        except (AddressForbidden, InvalidRequest) as error:
+            messages.send(f"IMRS_JWKS_URL: {error}")
+            ending.wait()
+            return
+        with app:
+            threading.Thread(target=_report, args=(app, messages), name="report", daemon=True).start()
+            ending.wait()
+
+
+def _report(app: App, messages: Connection) -> None:
+    app.wait_ready(None)
+    with suppress(OSError):  # nobody is there any more
+        messages.send(READY)
+
+
+def _end() -> None:
+    """Nobody is there to restart us, or to end us later: end in order, and by force where that takes long."""
+    os.kill(os.getpid(), signal.SIGTERM)
+    threading.Event().wait(STOP_SECONDS)
+    os._exit(1)

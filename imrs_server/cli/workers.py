@@ -1,0 +1,179 @@
+"""Worker processes: spawned, watched, restarted when they die, and ended in order."""
+
+from __future__ import annotations
+
+import signal
+import time
+from contextlib import suppress
+from dataclasses import dataclass, field
+from multiprocessing.connection import Connection, wait
+from multiprocessing.context import SpawnProcess
+from typing import TYPE_CHECKING, Any, Self
+
+import structlog
+
+from imrs_server.console.process import spawn, without_interrupt
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from types import TracebackType
+
+    from imrs_server.cli.ending import Ending
+    from imrs_server.console.standing import Standing
+
+log = structlog.get_logger()
+
+READY = "ready"
+# A worker that lives for so long has started well; what ends it then is not its start.
+SETTLED_SECONDS = 30.0
+MOST_FALLS = 6
+_FIRST_PAUSE_SECONDS = 0.1
+# Longer than a worker gives to the calls that it has in hand.
+STOP_SECONDS = 40.0
+
+
+class WorkersFailed(Exception):
+    """There is no point in going on; the message is for the operator."""
+
+
+@dataclass
+class _Worker:
+    """The place of one worker, and the process that holds it just now."""
+
+    number: int
+    process: SpawnProcess | None = None
+    messages: Connection | None = None
+    start_time: float = 0.0
+    ready: bool = False
+    falls: int = 0
+    """How often in a row its process ended soon after its start."""
+    due_time: float = field(default=0.0)
+    """When to start a process, while there is none; by the monotonic clock."""
+
+
+class Workers:
+    """``count`` processes that each run ``body(messages, given, number, again)``.
+
+    ``given`` is pickled to them; ``again`` is whether the place was held before. A body sends READY when it
+    serves, or words for the operator when it never will, and returns after SIGTERM. Whoever dies is replaced,
+    ever more slowly; ``bury`` is told of its process id before. ``standing`` is kept up to date.
+    """
+
+    def __init__(
+        self,
+        body: Callable[[Connection, Any, int, bool], None],
+        given: object,
+        count: int,
+        *,
+        standing: Standing,
+        bury: Callable[[int], None] = lambda _pid: None,
+        settled_seconds: float = SETTLED_SECONDS,
+    ) -> None:
+        self._body = body
+        self._given = given
+        self._workers = [_Worker(number) for number in range(count)]
+        self._standing = standing
+        self._bury = bury
+        self._settled_seconds = settled_seconds
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, _kind: type[BaseException] | None, _error: BaseException | None, _trace: TracebackType | None
+    ) -> None:
+        """End all; they get the time that they need for what they have in hand."""
+        alive = [each.process for each in self._workers if each.process is not None]
+        for process in alive:
+            process.terminate()
+        end = time.monotonic() + STOP_SECONDS
+        for process in alive:
+            process.join(max(end - time.monotonic(), 0))
+            if process.is_alive():
+                log.error("worker.killed", pid=process.pid, detail="it did not end when it was told to")
+                process.kill()
+                process.join()
+
+    def run(self, ending: Ending) -> None:
+        """Until the end is wished for. Raises WorkersFailed."""
+        while not ending.wished:
+            for worker in self._workers:
+                if worker.process is None and worker.due_time <= time.monotonic():
+                    self._start(worker)
+            found = wait([ending.fileno(), *self._watched()], self._pause_seconds())
+            for worker in self._workers:
+                if worker.messages in found:
+                    self._hear(worker)
+                if worker.process is not None and worker.process.sentinel in found:
+                    self._ended(worker, worker.process)
+
+    def _watched(self) -> list[Any]:
+        processes = [each.process.sentinel for each in self._workers if each.process is not None]
+        return [*processes, *(each.messages for each in self._workers if each.messages is not None)]
+
+    def _pause_seconds(self) -> float | None:
+        due = [each.due_time for each in self._workers if each.process is None]
+        return max(min(due) - time.monotonic(), 0) if due else None
+
+    def _start(self, worker: _Worker) -> None:
+        worker.messages, theirs = spawn.Pipe(duplex=False)
+        again = worker.start_time > 0
+        process = spawn.Process(
+            target=self._body,
+            args=(theirs, self._given, worker.number, again),
+            name=f"imrs-worker-{worker.number}",
+            daemon=True,
+        )
+        with without_interrupt():
+            process.start()
+        theirs.close()
+        worker.process, worker.start_time = process, time.monotonic()
+
+    def _hear(self, worker: _Worker) -> None:
+        assert worker.messages is not None
+        said = ""
+        with suppress(EOFError, OSError):  # it has ended, which its process tells
+            said = worker.messages.recv()
+        if said == READY:
+            worker.ready = True
+            self._tell()
+            return
+        worker.messages.close()
+        worker.messages = None
+        if said:
+            raise WorkersFailed(said)
+
+    def _ended(self, worker: _Worker, process: SpawnProcess) -> None:
+        """Raises WorkersFailed where another start would end the same way."""
+        while worker.messages is not None:
+            self._hear(worker)
+        process.join()
+        how, lived = _how(process.exitcode or 0), time.monotonic() - worker.start_time
+        worker.process, worker.ready = None, False
+        self._tell()
+        assert process.pid is not None
+        self._bury(process.pid)
+        worker.falls = worker.falls + 1 if lived < self._settled_seconds else 1
+        if worker.falls >= MOST_FALLS:
+            raise WorkersFailed(
+                f"worker {worker.number} ended {worker.falls} times in a row soon after its start, "
+                f"the last time {how}; what it wrote before that says why"
+            )
+        pause = _FIRST_PAUSE_SECONDS * 2 ** (worker.falls - 1)
+        worker.due_time = time.monotonic() + pause
+        log.error("worker.died", worker=worker.number, pid=process.pid, how=how, restart_seconds=pause)
+
+    def _tell(self) -> None:
+        serving = sum(each.ready for each in self._workers)
+        if serving == len(self._workers):
+            log.info("workers.ready", workers=serving)
+        self._standing.tell(serving)
+
+
+def _how(status: int) -> str:
+    if status >= 0:
+        return f"with status {status}"
+    try:
+        return f"by {signal.Signals(-status).name}"
+    except ValueError:
+        return f"by signal {-status}"
