@@ -39,6 +39,7 @@ from imrs_server.transport.servicers.catalog import CatalogServicer
 from imrs_server.transport.servicers.feedback import FeedbackServicer
 from imrs_server.transport.servicers.route import RouteServicer
 from imrs_server.transport.tokens import Trust, Verifier, sign
+from imrs_server.transport.watch.hub import Hub
 from imrs_server.use_cases.agent_keys import AgentKeys
 from imrs_server.use_cases.agent_models import AgentModels
 from imrs_server.use_cases.agents import Agents
@@ -60,6 +61,7 @@ from imrs_server.use_cases.status import StatusReport
 from imrs_server.use_cases.sync import Sync
 from imrs_server.use_cases.tenants import Tenants
 from imrs_server.use_cases.tokens import Tokens
+from imrs_server.use_cases.watched import WatchedAgents
 
 if TYPE_CHECKING:
     from types import TracebackType
@@ -234,6 +236,7 @@ class App:
         self.catalog = Catalog(self.database)
         self.agents = Agents(self.database)
         self.router = Router(self.index, self.decisions.offer)
+        self.watch = Hub(self.index, self._verifier.bearer)
         self.agent_models = AgentModels(self.database, Effects(self.index))
         flush, wake = self.decisions.flush, self._votes_came
         self.messages = Messages(
@@ -293,6 +296,8 @@ class App:
                     router=self.router,
                     decisions=Decisions(self.database, self.decisions.flush),
                     replays=Replays(self.database, self.index, self.decisions.flush),
+                    watched=WatchedAgents(self.index),
+                    hub=self.watch,
                     pager=pager,
                 ),
                 "imrs.v1.FeedbackService": FeedbackServicer(
@@ -318,6 +323,7 @@ class App:
         self.database.open()
         for part in self._parts:
             part.start()
+        self.watch.start()
         self.index.wait_for(1, self._patience_seconds)
         self._server.start()
         threading.Thread(target=self._become_ready, name="readiness", daemon=True).start()
@@ -328,7 +334,7 @@ class App:
         self, _kind: type[BaseException] | None, _error: BaseException | None, _trace: TracebackType | None
     ) -> None:
         self._stopping.set()
-        self._server.stop(DRAIN_SECONDS)
+        self._server.stop(DRAIN_SECONDS, self.watch.stop)
         for part in reversed(self._parts):
             part.stop()
         self.vault.close()

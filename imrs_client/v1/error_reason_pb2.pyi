@@ -220,6 +220,11 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
 
     Example metadata: {provider_id: "openrouter", detail: "no answer in time"}
     """
+    SERVER_STOPPING: _ErrorReason.ValueType  # 41
+    """UNAVAILABLE. The server is about to stop, and ends its streams. Another one may serve at once.
+
+    Example metadata: {}
+    """
     NOT_BUILT: _ErrorReason.ValueType  # 39
     """UNIMPLEMENTED. This version of the server does not have the method yet.
 
@@ -435,6 +440,11 @@ PROVIDER_UNAVAILABLE: ErrorReason.ValueType  # 38
 """UNAVAILABLE. The provider does not answer, or answers that it cannot. RetryInfo says when to try.
 
 Example metadata: {provider_id: "openrouter", detail: "no answer in time"}
+"""
+SERVER_STOPPING: ErrorReason.ValueType  # 41
+"""UNAVAILABLE. The server is about to stop, and ends its streams. Another one may serve at once.
+
+Example metadata: {}
 """
 NOT_BUILT: ErrorReason.ValueType  # 39
 """UNIMPLEMENTED. This version of the server does not have the method yet.

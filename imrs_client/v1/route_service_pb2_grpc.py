@@ -242,6 +242,8 @@ class RouteServiceServicer(object):
 
     def WatchAgent(self, request, context):
         """Streams all that a client needs to decide for one agent by itself: the whole first, then what changes.
+        Configuration comes at once, what only ratings changed every 2 seconds at most, and a heartbeat where there
+        was nothing else for 10 seconds. The stream ends when the agent is deleted or the token ends.
 
         Callers: agent, tenant_admin, platform_admin.
 
@@ -252,6 +254,8 @@ class RouteServiceServicer(object):
         - PERMISSION_DENIED AGENT_MISMATCH: the request names another agent than the token.
         - NOT_FOUND AGENT_NOT_FOUND: the tenant has no such agent.
         - RESOURCE_EXHAUSTED RATE_LIMITED: the caller's limit is reached; see RetryInfo.
+        - UNAVAILABLE DATABASE_UNAVAILABLE: the server could not read anything yet; see RetryInfo.
+        - UNAVAILABLE SERVER_STOPPING: the server ends its streams before it stops; watch again at once.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

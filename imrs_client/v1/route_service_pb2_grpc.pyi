@@ -141,6 +141,8 @@ class RouteServiceStub:
     """
     WatchAgent: _grpc.UnaryStreamMultiCallable[_route_service_pb2.WatchAgentRequest, _snapshot_pb2.AgentSnapshot]
     """Streams all that a client needs to decide for one agent by itself: the whole first, then what changes.
+    Configuration comes at once, what only ratings changed every 2 seconds at most, and a heartbeat where there
+    was nothing else for 10 seconds. The stream ends when the agent is deleted or the token ends.
 
     Callers: agent, tenant_admin, platform_admin.
 
@@ -151,6 +153,8 @@ class RouteServiceStub:
     - PERMISSION_DENIED AGENT_MISMATCH: the request names another agent than the token.
     - NOT_FOUND AGENT_NOT_FOUND: the tenant has no such agent.
     - RESOURCE_EXHAUSTED RATE_LIMITED: the caller's limit is reached; see RetryInfo.
+    - UNAVAILABLE DATABASE_UNAVAILABLE: the server could not read anything yet; see RetryInfo.
+    - UNAVAILABLE SERVER_STOPPING: the server ends its streams before it stops; watch again at once.
     """
     RecordDecisions: _grpc.UnaryUnaryMultiCallable[_route_service_pb2.RecordDecisionsRequest, _route_service_pb2.RecordDecisionsResponse]
     """Takes over decisions that a client took by itself. A decision_id that is known already is not stored
@@ -303,6 +307,8 @@ class RouteServiceAsyncStub(RouteServiceStub):
     """
     WatchAgent: _aio.UnaryStreamMultiCallable[_route_service_pb2.WatchAgentRequest, _snapshot_pb2.AgentSnapshot]  # type: ignore[assignment]
     """Streams all that a client needs to decide for one agent by itself: the whole first, then what changes.
+    Configuration comes at once, what only ratings changed every 2 seconds at most, and a heartbeat where there
+    was nothing else for 10 seconds. The stream ends when the agent is deleted or the token ends.
 
     Callers: agent, tenant_admin, platform_admin.
 
@@ -313,6 +319,8 @@ class RouteServiceAsyncStub(RouteServiceStub):
     - PERMISSION_DENIED AGENT_MISMATCH: the request names another agent than the token.
     - NOT_FOUND AGENT_NOT_FOUND: the tenant has no such agent.
     - RESOURCE_EXHAUSTED RATE_LIMITED: the caller's limit is reached; see RetryInfo.
+    - UNAVAILABLE DATABASE_UNAVAILABLE: the server could not read anything yet; see RetryInfo.
+    - UNAVAILABLE SERVER_STOPPING: the server ends its streams before it stops; watch again at once.
     """
     RecordDecisions: _aio.UnaryUnaryMultiCallable[_route_service_pb2.RecordDecisionsRequest, _route_service_pb2.RecordDecisionsResponse]  # type: ignore[assignment]
     """Takes over decisions that a client took by itself. A decision_id that is known already is not stored
@@ -507,6 +515,8 @@ class RouteServiceServicer:
         context: _ServicerContext,
     ) -> _typing.Union[_abc.Iterator[_snapshot_pb2.AgentSnapshot], _abc.AsyncIterator[_snapshot_pb2.AgentSnapshot]]:
         """Streams all that a client needs to decide for one agent by itself: the whole first, then what changes.
+        Configuration comes at once, what only ratings changed every 2 seconds at most, and a heartbeat where there
+        was nothing else for 10 seconds. The stream ends when the agent is deleted or the token ends.
 
         Callers: agent, tenant_admin, platform_admin.
 
@@ -517,6 +527,8 @@ class RouteServiceServicer:
         - PERMISSION_DENIED AGENT_MISMATCH: the request names another agent than the token.
         - NOT_FOUND AGENT_NOT_FOUND: the tenant has no such agent.
         - RESOURCE_EXHAUSTED RATE_LIMITED: the caller's limit is reached; see RetryInfo.
+        - UNAVAILABLE DATABASE_UNAVAILABLE: the server could not read anything yet; see RetryInfo.
+        - UNAVAILABLE SERVER_STOPPING: the server ends its streams before it stops; watch again at once.
         """
 
     def RecordDecisions(

@@ -340,6 +340,13 @@ class DatabaseUnavailable(Unavailable):
     reason = "DATABASE_UNAVAILABLE"
 
 
+class ServerStopping(Unavailable):
+    """The server is about to stop. Another one may serve at once."""
+
+    reason = "SERVER_STOPPING"
+    retry_after_seconds = 0.1
+
+
 class ProviderUnavailable(Unavailable):
     """Provider {provider_id} does not answer: {detail}."""
 

@@ -57,6 +57,11 @@ class Settings:
     omitted_task_types: tuple[str, ...] = ()
 
 
+def configured_alike(one: AgentTables, other: AgentTables) -> bool:
+    """Whether nothing but evidence tells the two apart."""
+    return one.sources.configured_like(other.sources)
+
+
 def entries(tables: AgentTables) -> list[Entry]:
     """The agent's models."""
     common = tables.table("")

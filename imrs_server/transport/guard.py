@@ -14,22 +14,19 @@ from typing import TYPE_CHECKING, Any, NoReturn, Protocol, TypeAlias
 import grpc
 from google.protobuf.message import Message
 
-from imrs_server.domain.errors import InvalidRequest, NotBuilt, Overloaded, TokenMissing, Violation
+from imrs_server.domain.errors import InvalidRequest, NotBuilt, Overloaded, Violation
 from imrs_server.telemetry import logs
 from imrs_server.transport import access, call, errors
 from imrs_server.transport.pools import AtOnce
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
 
-    from imrs_server.domain.principal import Principal
     from imrs_server.transport.pools import Pool
     from imrs_server.transport.tokens import Verifier
 
 Validate = Callable[[Message], None]
 Handler: TypeAlias = "grpc.RpcMethodHandler[Any, Any]"  # generic in its stub only
 
-_SCHEME = "bearer "
 _OK = "OK"
 
 
@@ -107,7 +104,9 @@ class Guard(grpc.ServerInterceptor):
         )
         around.experimental_thread_pool = pool  # type: ignore[attr-defined]
         build = _BUILDERS[handler.request_streaming, handler.response_streaming]
-        return build(around, decode, handler.response_serializer), pool, _refusal(meter, method)
+        # What goes to many is serialised once, and not by the call.
+        encode = None if getattr(behaviour, "answers_bytes", False) else handler.response_serializer
+        return build(around, decode, encode), pool, _refusal(meter, method)
 
     def _around(
         self, handler: Handler, behaviour: Callable[..., Any], method: str, meter: Meter
@@ -157,19 +156,12 @@ class Guard(grpc.ServerInterceptor):
 
     def _enter(self, method: str, context: grpc.ServicerContext) -> None:
         """Each call runs in a context of its own, so what is set here needs no undoing."""
-        who = self._authenticate(context.invocation_metadata())
+        who = self._verifier.bearer(context.invocation_metadata())
         access.require(method, who)
         if method in self._unbuilt:
             raise NotBuilt(method=method.strip("/").replace("/", "."))
         call.principal.set(who)
         logs.call.set(logs.Call(who.subject, who.tenant_id))
-
-    def _authenticate(self, metadata: Sequence[tuple[str, str | bytes]]) -> Principal:
-        values = [value for key, value in metadata if key == "authorization"]
-        value = values[0] if len(values) == 1 else ""
-        if not isinstance(value, str) or value[: len(_SCHEME)].lower() != _SCHEME:
-            raise TokenMissing
-        return self._verifier.verify(value[len(_SCHEME) :].strip())
 
     def _check(self, request: Any) -> Message:
         if request is UNDECODABLE:

@@ -22,6 +22,7 @@ ADMIN_THREADS = 8
 FEEDBACK_THREADS = 64
 SYNC_THREADS = 4
 _HEALTH_THREADS = 2
+_WATCH_THREADS = 2
 _REFLECTION_THREADS = 4
 
 _HOT = frozenset({"Route", "BatchRoute", "DetectTask", "ExplainRoute"})
@@ -94,6 +95,8 @@ class Pools:
         self._admin = Pool("admin", ADMIN_THREADS, limits.admin)
         self._feedback = Pool("feedback", FEEDBACK_THREADS, limits.feedback)
         self._streams = Pool("stream", limits.streams, 0)
+        # Takes streams on and lets go of them at once. The hub counts the open ones.
+        self._watch = Pool("watch", _WATCH_THREADS, None)
         self._sync = Pool("sync", SYNC_THREADS, SYNC_THREADS)
         # Who asks whether we live gets an answer, however busy the others are.
         self._health = Pool("health", _HEALTH_THREADS, None)
@@ -103,6 +106,7 @@ class Pools:
             self._admin,
             self._feedback,
             self._streams,
+            self._watch,
             self._sync,
             self._health,
             self._reflection,
@@ -119,7 +123,7 @@ class Pools:
             return self._sync
         if service.endswith("FeedbackService"):
             return self._feedback
-        return self._streams if name == "StreamRoutes" else self._admin
+        return {"StreamRoutes": self._streams, "WatchAgent": self._watch}.get(name, self._admin)
 
     @property
     def in_hand(self) -> Mapping[str, int]:

@@ -50,6 +50,10 @@ def unbuilt(servicers: Mapping[str, object]) -> frozenset[str]:
     )
 
 
+def _nothing() -> None:
+    pass
+
+
 class Server:
     """Serves one servicer a service on ``address`` (host:port; port 0 takes a free one).
 
@@ -105,8 +109,10 @@ class Server:
         for name in ("", *SERVICES):
             self._health.set(name, status)
 
-    def stop(self, grace_seconds: float) -> None:
-        """Tell health first, then let calls in flight end."""
+    def stop(self, grace_seconds: float, end_streams: Callable[[], None] = _nothing) -> None:
+        """Tell health first, take nothing new, end endless streams, then let calls in flight end."""
         self._health.enter_graceful_shutdown()
-        self._server.stop(grace_seconds).wait()
+        ended = self._server.stop(grace_seconds)
+        end_streams()
+        ended.wait()
         self._pools.close()

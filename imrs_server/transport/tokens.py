@@ -18,11 +18,11 @@ from uuid import UUID
 import jwt
 
 from imrs_client.ids import new_id
-from imrs_server.domain.errors import TokenExpired, TokenInvalid
+from imrs_server.domain.errors import TokenExpired, TokenInvalid, TokenMissing
 from imrs_server.domain.principal import Principal, Role
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Iterable, Sequence
 
     from imrs_server.adapters.jwks import PublicKey
     from imrs_server.domain.token import IssuedToken
@@ -35,6 +35,7 @@ MAX_SUBJECT = 255
 _LEEWAY_SECONDS = 30
 _REMEMBER_SECONDS = 60.0
 _CACHE_SIZE = 10_000
+_SCHEME = "bearer "
 
 _AGENT_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 
@@ -137,6 +138,14 @@ class Verifier:
     def forget(self) -> None:
         """Check every token anew: keys have changed."""
         self._known = {}
+
+    def bearer(self, metadata: Iterable[tuple[str, str | bytes]]) -> Principal:
+        """Who sent the metadata of a call. Raises TokenMissing, TokenInvalid or TokenExpired."""
+        values = [value for key, value in metadata if key == "authorization"]
+        value = values[0] if len(values) == 1 else ""
+        if not isinstance(value, str) or value[: len(_SCHEME)].lower() != _SCHEME:
+            raise TokenMissing
+        return self.verify(value[len(_SCHEME) :].strip())
 
     def verify(self, token: str) -> Principal:
         """Raises TokenInvalid or TokenExpired, which never say which check failed."""

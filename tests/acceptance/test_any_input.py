@@ -261,8 +261,11 @@ def _renew(message: Any, number: str) -> None:
 
 def answered(call: Any, request: Message | None, metadata: Metadata) -> str:
     """The reason, OK where there is none, empty where an error has none."""
+    data = request.SerializeToString() if request else b""
     try:
-        list(call(iter([request.SerializeToString() if request else b""]), timeout=10, metadata=metadata))
+        answers = call(iter([data]), timeout=10, metadata=metadata)
+        next(answers)  # one is enough where they never end
+        answers.cancel()
     except grpc.RpcError as error:
         return from_rpc_error(error).reason
     return "OK"

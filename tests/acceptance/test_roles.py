@@ -90,6 +90,7 @@ OF_AN_AGENT = (
     "RouteService/BatchRoute",
     "RouteService/StreamRoutes",
     "RouteService/ExplainRoute",
+    "RouteService/WatchAgent",
     "FeedbackService/RecordMessage",
     "FeedbackService/BatchRecordMessages",
     "FeedbackService/SubmitFeedback",

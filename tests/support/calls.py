@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import islice
 from typing import TYPE_CHECKING, Any
 
 import grpc
@@ -27,6 +28,8 @@ METHODS: dict[str, MethodDescriptor] = {
     for service in file.DESCRIPTOR.services_by_name.values()
     for method in service.methods
 }  # fmt: skip
+
+ENDLESS = frozenset({"RouteService/WatchAgent"})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -67,7 +70,9 @@ class Caller:
         try:
             if descriptor.server_streaming:
                 stream = stub(given, metadata=self._metadata, timeout=20)
-                answers, call = tuple(stream), stream
+                # What never ends is left after the first answer.
+                answers, call = tuple(islice(stream, 1 if name in ENDLESS else None)), stream
+                call.cancel()
             else:
                 answer, call = stub.with_call(given, metadata=self._metadata, timeout=20)
                 answers = (answer,)

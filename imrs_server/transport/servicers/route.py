@@ -13,25 +13,38 @@ from imrs_server.transport.items import to_item_error
 from imrs_server.transport.validation import validate
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Callable, Iterable, Iterator
     from uuid import UUID
 
     import grpc
 
     from imrs_server.domain.principal import Principal
     from imrs_server.transport.paging import Pager
+    from imrs_server.transport.watch.hub import Hub
     from imrs_server.use_cases.decisions import Decisions
     from imrs_server.use_cases.replay import Replays
     from imrs_server.use_cases.route import Router
+    from imrs_server.use_cases.watched import WatchedAgents
 
 
 class RouteServicer(pb.RouteServiceServicer):
     """Every method of RouteService that is built."""
 
-    def __init__(self, *, router: Router, decisions: Decisions, replays: Replays, pager: Pager) -> None:
+    def __init__(
+        self,
+        *,
+        router: Router,
+        decisions: Decisions,
+        replays: Replays,
+        watched: WatchedAgents,
+        hub: Hub,
+        pager: Pager,
+    ) -> None:
         self.router = router
         self.decisions = decisions
         self.replays = replays
+        self.watched = watched
+        self.hub = hub
         self.pager = pager
 
     def Route(self, request: pb.RouteRequest, _context: grpc.ServicerContext) -> pb.Decision:
@@ -90,6 +103,24 @@ class RouteServicer(pb.RouteServiceServicer):
             end_time=common.time(request, "end_time"),
         )
         return replays.to_proto(found)
+
+    # As Watch of the health service: it is given where to send to, and returns.
+    def WatchAgent(  # type: ignore[override]
+        self,
+        request: pb.WatchAgentRequest,
+        context: grpc.ServicerContext,
+        send: Callable[[bytes | None], None],
+    ) -> None:
+        self.hub.join(
+            self.watched.find(who(), common.uuid(request.tenant_id), request.agent_id),
+            context,
+            send,
+            from_revision=request.from_revision,
+            from_fingerprint=request.from_fingerprint,
+        )
+
+    WatchAgent.experimental_non_blocking = True  # type: ignore[attr-defined]
+    WatchAgent.answers_bytes = True  # type: ignore[attr-defined]
 
     def _item(self, caller: Principal, request: Any, method: str) -> pb.Decision:
         """An answer of its own for each item; a bad one fails alone."""

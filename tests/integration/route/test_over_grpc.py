@@ -17,8 +17,10 @@ from imrs_server.transport.paging import Pager
 from imrs_server.transport.server import SERVICES, Server
 from imrs_server.transport.servicers.route import RouteServicer
 from imrs_server.transport.tokens import Trust, Verifier, issue
+from imrs_server.transport.watch.hub import Hub
 from imrs_server.use_cases.decisions import Decisions
 from imrs_server.use_cases.replay import Replays
+from imrs_server.use_cases.watched import WatchedAgents
 from tests.support.schema import HERE
 
 if TYPE_CHECKING:
@@ -42,6 +44,8 @@ def port(db: Database, index: Index, router: Router, decision_log: DecisionLog) 
         router=router,
         decisions=Decisions(db, decision_log.flush),
         replays=Replays(db, index, decision_log.flush),
+        watched=WatchedAgents(index),
+        hub=Hub(index, Verifier(TRUST).bearer),
         pager=Pager(b"p" * 32),
     )
     server = Server("127.0.0.1:0", verifier=Verifier(TRUST), servicers=servicers, with_reflection=False)
