@@ -32,6 +32,8 @@ if TYPE_CHECKING:
         from_rpc_error,
     )
     from imrs_client.ids import new_id, time_of
+    from imrs_client.knowledge import OnlyOnServer
+    from imrs_client.replica import NoSnapshot, Replica, ReplicaStatus
     from imrs_client.spool import FeedbackSpool, SpoolError, SpoolStatus
 
 __all__ = [
@@ -46,8 +48,12 @@ __all__ = [
     "ImrsError",
     "Internal",
     "InvalidArgument",
+    "NoSnapshot",
     "NotFound",
+    "OnlyOnServer",
     "PermissionDenied",
+    "Replica",
+    "ReplicaStatus",
     "ResourceExhausted",
     "SpoolError",
     "SpoolStatus",
@@ -65,6 +71,10 @@ _HOMES = {
     "AsyncImrsClient": "aio",
     "FeedbackSpool": "spool",
     "ImrsClient": "client",
+    "NoSnapshot": "replica",
+    "OnlyOnServer": "knowledge",
+    "Replica": "replica",
+    "ReplicaStatus": "replica",
     "SpoolError": "spool",
     "SpoolStatus": "spool",
     "new_id": "ids",

@@ -1,0 +1,111 @@
+"""Decisions taken in the client, on their way to the service."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections import deque
+from itertools import count
+from typing import TYPE_CHECKING, Final
+
+import grpc
+
+from imrs_client.errors import ImrsError
+from imrs_client.pauses import Pauses
+from imrs_client.v1 import RecordDecisionsRequest
+
+if TYPE_CHECKING:
+    from imrs_client.client import ImrsClient
+    from imrs_client.local_decision import LocalDecision
+    from imrs_client.v1 import Decision
+
+log = logging.getLogger(__name__)
+
+MOST_AT_ONCE: Final = 1000
+# Nothing that waiting changes. A token can be renewed, so UNAUTHENTICATED is not among them.
+REFUSALS: Final = frozenset(
+    {
+        grpc.StatusCode.INVALID_ARGUMENT,
+        grpc.StatusCode.PERMISSION_DENIED,
+        grpc.StatusCode.UNIMPLEMENTED,
+        grpc.StatusCode.NOT_FOUND,
+        grpc.StatusCode.FAILED_PRECONDITION,
+    }
+)
+
+
+class Reports:
+    """``offer`` takes a decision and never waits; ``send`` belongs to one thread.
+
+    Holds at most ``capacity`` decisions; what comes beyond is dropped and counted. A batch whose answer got
+    lost is sent again as it is: the service knows decisions by their id.
+    """
+
+    def __init__(self, client: ImrsClient, *, capacity: int) -> None:
+        self._client = client
+        self._capacity = self._room = capacity
+        self._waiting: deque[LocalDecision] = deque()
+        self._batch: list[Decision] = []
+        self._pauses = Pauses()
+        self._not_before = 0.0
+        self._refusal = ""
+        # Counts without a lock: whoever asks for a decision must not wait, not even for that.
+        self._drops = count(1)
+        self.accepted = 0
+        self.refused = 0
+        self.dropped = 0
+
+    def offer(self, decision: LocalDecision) -> None:
+        if len(self._waiting) < self._room:
+            self._waiting.append(decision)
+        else:
+            self.dropped = next(self._drops)
+
+    @property
+    def waiting(self) -> int:
+        return len(self._waiting) + len(self._batch)
+
+    def send(self) -> None:
+        """Send what waits, unless the last try failed a moment ago."""
+        while self.waiting and time.monotonic() >= self._not_before:
+            self._send_batch()
+
+    def finish(self, deadline: float) -> int:
+        """Send what waits until all is sent or the time, of time.monotonic, has come; how many are left."""
+        while self.waiting and (left_seconds := deadline - time.monotonic()) > 0:
+            pause_seconds = self._not_before - time.monotonic()
+            if pause_seconds > 0:
+                time.sleep(min(pause_seconds, left_seconds))
+            else:
+                self._send_batch(timeout_seconds=left_seconds)
+        return self.waiting
+
+    def _send_batch(self, timeout_seconds: float | None = None) -> None:
+        while self._waiting and len(self._batch) < MOST_AT_ONCE:
+            self._batch.append(self._waiting.popleft().to_proto())
+        self._room = self._capacity - len(self._batch)
+        try:
+            request = RecordDecisionsRequest(decisions=self._batch)
+            answer = self._client.route.RecordDecisions(request, timeout=timeout_seconds)
+        except Exception as error:  # noqa: BLE001  (such as a token that cannot be fetched: later, perhaps)
+            self._not_before = time.monotonic() + self._pauses.after(error)
+            if isinstance(error, ImrsError) and error.code in REFUSALS:
+                self._give_up(error)
+            return
+        self._pauses.reset()
+        self._refusal = ""
+        self.accepted += answer.accepted_count
+        self.refused += len(self._batch) - answer.accepted_count
+        self._clear()
+
+    def _give_up(self, error: ImrsError) -> None:
+        """What was refused once is refused again; what is decided later may not be."""
+        if str(error) != self._refusal:
+            log.warning("decisions are refused, and not reported: %s", error)
+            self._refusal = str(error)
+        self.refused += len(self._batch)
+        self._clear()
+
+    def _clear(self) -> None:
+        self._batch = []
+        self._room = self._capacity
