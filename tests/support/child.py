@@ -33,9 +33,9 @@ with App(Settings()) as app:
 
 @contextmanager
 def child(
-    settings: Settings, folder: Path, *, vault_address: str = ""
+    settings: Settings, folder: Path, *, vault_address: str = "", grpc_addr: str = "127.0.0.1:0"
 ) -> Iterator[tuple[subprocess.Popen[bytes], str]]:
-    """A server with the same settings on another port, and its address; killed at the end.
+    """A server with the same settings on a free port or ``grpc_addr``, and its address; killed at the end.
 
     What it logs, and whatever else it writes, is in ``folder / "output"``.
     """
@@ -43,7 +43,7 @@ def child(
     assert secret_id is not None
     environment = {
         **os.environ,
-        "IMRS_GRPC_ADDR": "127.0.0.1:0",
+        "IMRS_GRPC_ADDR": grpc_addr,
         "IMRS_DATABASE_URL": settings.database_url.get_secret_value(),
         "IMRS_VAULT_ADDR": vault_address or settings.vault_addr,
         "IMRS_VAULT_ROLE_ID": settings.vault_role_id,

@@ -1,0 +1,110 @@
+"""A replica through kills of the server and outages of the database: it answers, and says how old it is."""
+
+from __future__ import annotations
+
+import socket
+from typing import TYPE_CHECKING
+
+import pytest
+
+from imrs_client import ImrsClient, Replica
+from imrs_client import v1 as pb
+from imrs_server.domain.principal import Role
+from imrs_server.embedded.postgres import Postgres
+from imrs_server.storage import databases, migrate
+from tests.support.child import child
+from tests.support.service import Service, serving
+from tests.support.waiting import eventually
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from tests.conftest import Vault
+
+GOOD, FAIR = "p/good", "p/fair"
+
+
+def furnished(service: Service) -> ImrsClient:
+    """Whoever has made an agent ``bot`` with two models, of which one has the higher priority."""
+    platform, tenant = service.platform, service.tenant
+    provider = pb.Provider(provider_id="p", provider_type=pb.Provider.OLLAMA, api_base="http://127.0.0.1:9")
+    platform.admin.CreateProvider(pb.CreateProviderRequest(provider=provider))
+    for name, priority in (("good", 60), ("fair", 40)):
+        model = pb.Model(provider_id="p", external_id=name, priority=priority)
+        platform.catalog.CreateModel(pb.CreateModelRequest(model=model))
+    tenant.admin.CreateAgent(pb.CreateAgentRequest(agent=pb.Agent(agent_id="bot")))
+    tenant.admin.EnableAgentModels(pb.EnableAgentModelsRequest(agent_id="bot", model_ids=[GOOD, FAIR]))
+    return tenant
+
+
+def pin(tenant: ImrsClient, model_id: str) -> None:
+    tenant.admin.SetModelOverride(pb.SetModelOverrideRequest(agent_id="bot", model_id=model_id))
+
+
+def chosen(replica: Replica) -> str:
+    return replica.route(task_type="code").selected.model_id
+
+
+def free_address() -> str:
+    with socket.socket() as found:
+        found.bind(("127.0.0.1", 0))
+        return f"127.0.0.1:{found.getsockname()[1]}"
+
+
+def test_while_the_server_is_away_it_answers_and_turns_stale_then_learns_what_it_missed(
+    database: str, vault: Vault, tmp_path: Path
+) -> None:
+    address = free_address()
+    with serving(database, vault) as service:
+        tenant = furnished(service)
+        token = service.token(Role.AGENT, agent_id="bot")
+        with (
+            ImrsClient(address, token=token) as client,
+            Replica(client, stale_after_seconds=1, report=False) as replica,
+        ):
+            with child(service.settings, tmp_path, grpc_addr=address) as (server, _):
+                # There was no server when it began.
+                replica.wait_until_ready(20)
+                assert chosen(replica) == GOOD
+                server.kill()
+                server.wait()
+            eventually(lambda: not replica.status.connected)
+            eventually(lambda: replica.route(task_type="code").stale, 5)
+            made = replica.route(task_type="code")
+            assert (made.selected.model_id, made.age_seconds > 1) == (GOOD, True)
+            pin(tenant, FAIR)
+            with child(service.settings, tmp_path, grpc_addr=address):
+                eventually(lambda: chosen(replica) == FAIR)
+                made = replica.route(task_type="code")
+                assert (made.stale, made.reason) == (False, pb.Decision.OVERRIDE)
+                assert made.index_revision >= tenant.last_revision
+
+
+@pytest.fixture
+def postgres(tmp_path: Path) -> Iterator[Postgres]:
+    with Postgres(tmp_path / "postgres") as found:
+        yield found
+
+
+def test_while_the_database_is_away_it_answers_stale_as_the_server_does(
+    postgres: Postgres, vault: Vault
+) -> None:
+    databases.create(postgres.dsn, "imrs")
+    dsn = postgres.dsn_of("imrs")
+    migrate.apply(dsn)
+    with serving(dsn, vault) as service:
+        tenant = furnished(service)
+        with Replica(service.agent("bot"), report=False) as replica:
+            replica.wait_until_ready()
+            assert replica.wait_for_revision(tenant.last_revision)
+            assert not replica.route(task_type="code").stale
+            postgres.kill()
+            # Long before 30 seconds of silence: the server says so.
+            eventually(lambda: replica.route(task_type="code").stale)
+            assert chosen(replica) == GOOD
+            assert replica.status.connected
+            postgres.start()
+            eventually(lambda: not replica.route(task_type="code").stale)
+            pin(tenant, FAIR)
+            eventually(lambda: chosen(replica) == FAIR)
