@@ -687,8 +687,9 @@ class RecordDecisionsRequest(_message.Message):
     DECISIONS_FIELD_NUMBER: _builtins.int
     @_builtins.property
     def decisions(self) -> _containers.RepeatedCompositeFieldContainer[_decision_pb2.Decision]:
-        """Required. The decisions, at most 1,000, with `decision_id`, `create_time`, `task`, `selected` and
-        `index_revision` set.
+        """Required. The decisions, at most 1,000, as Route would have made them: with `decision_id`, a UUIDv7,
+        `create_time`, the time in it, `task`, `selected`, `reason` and, unless a default model answered before
+        anything was known, `index_revision`. `tenant_id` and `agent_id` may be left out.
         """
 
     def __init__(
@@ -712,7 +713,9 @@ class RecordDecisionsResponse(_message.Message):
 
     ACCEPTED_COUNT_FIELD_NUMBER: _builtins.int
     accepted_count: _builtins.int
-    """Output only. How many were taken over or known already; the others were malformed or too old."""
+    """Output only. How many were taken over or known already; the others were malformed, more than 31 days old
+    or from the future.
+    """
     def __init__(
         self,
         *,

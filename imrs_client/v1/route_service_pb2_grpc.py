@@ -262,15 +262,16 @@ class RouteServiceServicer(object):
         raise NotImplementedError('Method not implemented!')
 
     def RecordDecisions(self, request, context):
-        """Takes over decisions that a client took by itself. A decision_id that is known already is not stored
-        twice.
+        """Takes over decisions that a client took by itself, answered when they are stored. A decision_id that is
+        known already is not stored twice.
 
         Callers: agent.
 
         Errors:
         - INVALID_ARGUMENT INVALID_REQUEST: a field is missing, malformed or out of bounds.
         - PERMISSION_DENIED ROLE_REQUIRED: the token has none of the roles above.
-        - PERMISSION_DENIED AGENT_MISMATCH: the request names another agent than the token.
+        - PERMISSION_DENIED TENANT_MISMATCH: a decision names another tenant than the token.
+        - PERMISSION_DENIED AGENT_MISMATCH: a decision names another agent than the token.
         - RESOURCE_EXHAUSTED RATE_LIMITED: the caller's limit is reached; see RetryInfo.
         - UNAVAILABLE DATABASE_UNAVAILABLE: the database does not answer; see RetryInfo.
         """

@@ -157,15 +157,16 @@ class RouteServiceStub:
     - UNAVAILABLE SERVER_STOPPING: the server ends its streams before it stops; watch again at once.
     """
     RecordDecisions: _grpc.UnaryUnaryMultiCallable[_route_service_pb2.RecordDecisionsRequest, _route_service_pb2.RecordDecisionsResponse]
-    """Takes over decisions that a client took by itself. A decision_id that is known already is not stored
-    twice.
+    """Takes over decisions that a client took by itself, answered when they are stored. A decision_id that is
+    known already is not stored twice.
 
     Callers: agent.
 
     Errors:
     - INVALID_ARGUMENT INVALID_REQUEST: a field is missing, malformed or out of bounds.
     - PERMISSION_DENIED ROLE_REQUIRED: the token has none of the roles above.
-    - PERMISSION_DENIED AGENT_MISMATCH: the request names another agent than the token.
+    - PERMISSION_DENIED TENANT_MISMATCH: a decision names another tenant than the token.
+    - PERMISSION_DENIED AGENT_MISMATCH: a decision names another agent than the token.
     - RESOURCE_EXHAUSTED RATE_LIMITED: the caller's limit is reached; see RetryInfo.
     - UNAVAILABLE DATABASE_UNAVAILABLE: the database does not answer; see RetryInfo.
     """
@@ -323,15 +324,16 @@ class RouteServiceAsyncStub(RouteServiceStub):
     - UNAVAILABLE SERVER_STOPPING: the server ends its streams before it stops; watch again at once.
     """
     RecordDecisions: _aio.UnaryUnaryMultiCallable[_route_service_pb2.RecordDecisionsRequest, _route_service_pb2.RecordDecisionsResponse]  # type: ignore[assignment]
-    """Takes over decisions that a client took by itself. A decision_id that is known already is not stored
-    twice.
+    """Takes over decisions that a client took by itself, answered when they are stored. A decision_id that is
+    known already is not stored twice.
 
     Callers: agent.
 
     Errors:
     - INVALID_ARGUMENT INVALID_REQUEST: a field is missing, malformed or out of bounds.
     - PERMISSION_DENIED ROLE_REQUIRED: the token has none of the roles above.
-    - PERMISSION_DENIED AGENT_MISMATCH: the request names another agent than the token.
+    - PERMISSION_DENIED TENANT_MISMATCH: a decision names another tenant than the token.
+    - PERMISSION_DENIED AGENT_MISMATCH: a decision names another agent than the token.
     - RESOURCE_EXHAUSTED RATE_LIMITED: the caller's limit is reached; see RetryInfo.
     - UNAVAILABLE DATABASE_UNAVAILABLE: the database does not answer; see RetryInfo.
     """
@@ -536,15 +538,16 @@ class RouteServiceServicer:
         request: _route_service_pb2.RecordDecisionsRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_route_service_pb2.RecordDecisionsResponse, _abc.Awaitable[_route_service_pb2.RecordDecisionsResponse]]:
-        """Takes over decisions that a client took by itself. A decision_id that is known already is not stored
-        twice.
+        """Takes over decisions that a client took by itself, answered when they are stored. A decision_id that is
+        known already is not stored twice.
 
         Callers: agent.
 
         Errors:
         - INVALID_ARGUMENT INVALID_REQUEST: a field is missing, malformed or out of bounds.
         - PERMISSION_DENIED ROLE_REQUIRED: the token has none of the roles above.
-        - PERMISSION_DENIED AGENT_MISMATCH: the request names another agent than the token.
+        - PERMISSION_DENIED TENANT_MISMATCH: a decision names another tenant than the token.
+        - PERMISSION_DENIED AGENT_MISMATCH: a decision names another agent than the token.
         - RESOURCE_EXHAUSTED RATE_LIMITED: the caller's limit is reached; see RetryInfo.
         - UNAVAILABLE DATABASE_UNAVAILABLE: the database does not answer; see RetryInfo.
         """

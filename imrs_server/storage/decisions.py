@@ -5,12 +5,14 @@ from __future__ import annotations
 from dataclasses import fields
 from typing import TYPE_CHECKING, Any
 
+import psycopg
 from psycopg.types.json import Jsonb
 
 from imrs_client.ids import time_of
 from imrs_server.domain.decision import DecisionRecord
-from imrs_server.storage import sql
+from imrs_server.storage import partitions, sql
 from imrs_server.storage.listing import Listing
+from imrs_server.storage.partitions import MissingPartition, Table
 from imrs_server.storage.shape import shape
 
 if TYPE_CHECKING:
@@ -53,6 +55,22 @@ def insert(tx: Tx, records: Sequence[DecisionRecord]) -> None:
     """Append rows; those that are there already, from an attempt whose end was not seen, are left alone."""
     with tx.cursor() as cursor:
         cursor.executemany(Q.insert.text, [_columns(each) for each in records])
+
+
+def add(tx: Tx, records: Sequence[DecisionRecord]) -> None:
+    """Append rows by COPY; where some are there already, the others alone.
+
+    Raises MissingPartition, with the oldest of the times.
+    """
+    try:
+        with tx.transaction():
+            copy(tx, records)
+    except psycopg.errors.UniqueViolation:
+        insert(tx, records)
+    except psycopg.errors.CheckViolation as error:
+        if partitions.is_missing(error):
+            raise MissingPartition(Table.DECISIONS, min(each.create_time for each in records)) from error
+        raise
 
 
 def get(tx: Tx, tenant_id: UUID, decision_id: UUID) -> DecisionRecord | None:

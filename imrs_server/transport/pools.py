@@ -121,7 +121,7 @@ class Pools:
             return self.route
         if name in _SYNC:
             return self._sync
-        if service.endswith("FeedbackService"):
+        if service.endswith("FeedbackService") or name == "RecordDecisions":
             return self._feedback
         return {"StreamRoutes": self._streams, "WatchAgent": self._watch}.get(name, self._admin)
 

@@ -91,6 +91,7 @@ OF_AN_AGENT = (
     "RouteService/StreamRoutes",
     "RouteService/ExplainRoute",
     "RouteService/WatchAgent",
+    "RouteService/RecordDecisions",
     "FeedbackService/RecordMessage",
     "FeedbackService/BatchRecordMessages",
     "FeedbackService/SubmitFeedback",

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 UNBUILT = {
     "AdminService": """SetEndpoint ListEndpoints DeleteEndpoint
         LoadEndpoint UnloadEndpoint SetBudget ListBudgets DeleteBudget ApplyConfig ExportConfig""",
-    "RouteService": "RecordDecisions Complete",
+    "RouteService": "Complete",
     "FeedbackService": "GetUsage",
 }
 

@@ -11,6 +11,7 @@ from google.protobuf import duration_pb2
 
 from imrs_client import ImrsClient
 from imrs_client import v1 as pb
+from imrs_client.ids import new_id
 from imrs_server.domain.principal import Role
 
 if TYPE_CHECKING:
@@ -324,7 +325,7 @@ _REQUESTS: dict[str, Callable[[Names, ImrsClient], Any]] = {
     "RouteService/ListDecisions": lambda _h, _p: pb.ListDecisionsRequest(),
     "RouteService/ReplayDecisions": lambda h, _p: pb.ReplayDecisionsRequest(agent_id=h.agent_id),
     "RouteService/WatchAgent": lambda h, _p: pb.WatchAgentRequest(agent_id=h.agent_id),
-    "RouteService/RecordDecisions": lambda _h, _p: pb.RecordDecisionsRequest(),
+    "RouteService/RecordDecisions": lambda h, _p: pb.RecordDecisionsRequest(decisions=[_decision(h)]),
     "RouteService/Complete": lambda h, _p: pb.CompleteRequest(
         route=pb.RouteRequest(agent_id=h.agent_id), messages=[pb.ChatMessage(role="user", content="hello")]
     ),
@@ -365,6 +366,24 @@ def _deleted_model(platform: ImrsClient) -> pb.UndeleteModelRequest:
     model_id = new_model(platform, f"new-{next(_numbers)}")
     platform.catalog.DeleteModel(pb.DeleteModelRequest(model_id=model_id))
     return pb.UndeleteModelRequest(model_id=model_id)
+
+
+def _decision(home: Names) -> pb.Decision:
+    decision_id = new_id()
+    found = pb.Decision(
+        decision_id=str(decision_id),
+        agent_id=home.agent_id,
+        task=pb.TaskDetection(
+            task_type="code",
+            confidence=pb.TaskDetection.Confidence.HIGH,
+            source=pb.TaskDetection.Source.REQUEST,
+        ),
+        selected=pb.SelectedModel(model_id=MODELS[0]),
+        reason=pb.Decision.Reason.SCORE,
+        index_revision=1,
+    )
+    found.create_time.FromMilliseconds(decision_id.int >> 80)
+    return found
 
 
 def _message(home: Names) -> pb.Message:

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, cast
 
+import structlog
+
 from imrs_client import v1 as pb
 from imrs_server.domain.errors import InvalidRequest, Violation
-from imrs_server.transport.call import who
-from imrs_server.transport.convert import common, replays
+from imrs_server.transport.call import patience_seconds, who
+from imrs_server.transport.convert import common, replays, reports
 from imrs_server.transport.convert import routes as convert
 from imrs_server.transport.items import to_item_error
 from imrs_server.transport.validation import validate
@@ -18,13 +20,17 @@ if TYPE_CHECKING:
 
     import grpc
 
+    from imrs_server.domain.decision import Decision
     from imrs_server.domain.principal import Principal
     from imrs_server.transport.paging import Pager
     from imrs_server.transport.watch.hub import Hub
     from imrs_server.use_cases.decisions import Decisions
     from imrs_server.use_cases.replay import Replays
+    from imrs_server.use_cases.reports import DecisionReports
     from imrs_server.use_cases.route import Router
     from imrs_server.use_cases.watched import WatchedAgents
+
+log = structlog.get_logger()
 
 
 class RouteServicer(pb.RouteServiceServicer):
@@ -38,6 +44,7 @@ class RouteServicer(pb.RouteServiceServicer):
         replays: Replays,
         watched: WatchedAgents,
         hub: Hub,
+        reports: DecisionReports,
         pager: Pager,
     ) -> None:
         self.router = router
@@ -45,6 +52,7 @@ class RouteServicer(pb.RouteServiceServicer):
         self.replays = replays
         self.watched = watched
         self.hub = hub
+        self.reports = reports
         self.pager = pager
 
     def Route(self, request: pb.RouteRequest, _context: grpc.ServicerContext) -> pb.Decision:
@@ -122,6 +130,14 @@ class RouteServicer(pb.RouteServiceServicer):
     WatchAgent.experimental_non_blocking = True  # type: ignore[attr-defined]
     WatchAgent.answers_bytes = True  # type: ignore[attr-defined]
 
+    def RecordDecisions(
+        self, request: pb.RecordDecisionsRequest, context: grpc.ServicerContext
+    ) -> pb.RecordDecisionsResponse:
+        caller = who()
+        found = [each for each in (_reported(told, caller) for told in request.decisions) if each]
+        accepted = self.reports.take(caller, found, patience_seconds=patience_seconds(context))
+        return pb.RecordDecisionsResponse(accepted_count=accepted)
+
     def _item(self, caller: Principal, request: Any, method: str) -> pb.Decision:
         """An answer of its own for each item; a bad one fails alone."""
         try:
@@ -129,6 +145,15 @@ class RouteServicer(pb.RouteServiceServicer):
         except Exception as error:  # noqa: BLE001  (every failure becomes the item's)
             request_id = getattr(request, "request_id", "")
             return pb.Decision(request_id=request_id, error=to_item_error(error, method))
+
+
+def _reported(told: pb.Decision, caller: Principal) -> Decision | None:
+    """None for a malformed one: it is not accepted, and the others are."""
+    try:
+        return reports.decision(told, caller)
+    except InvalidRequest as error:
+        log.warning("decision.malformed", decision_id=told.decision_id[:36], detail=error.message[:300])
+        return None
 
 
 def _checked(request: Any) -> pb.RouteRequest:

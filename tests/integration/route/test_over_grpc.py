@@ -20,6 +20,7 @@ from imrs_server.transport.tokens import Trust, Verifier, issue
 from imrs_server.transport.watch.hub import Hub
 from imrs_server.use_cases.decisions import Decisions
 from imrs_server.use_cases.replay import Replays
+from imrs_server.use_cases.reports import DecisionReports
 from imrs_server.use_cases.watched import WatchedAgents
 from tests.support.schema import HERE
 
@@ -46,6 +47,7 @@ def port(db: Database, index: Index, router: Router, decision_log: DecisionLog) 
         replays=Replays(db, index, decision_log.flush),
         watched=WatchedAgents(index),
         hub=Hub(index, Verifier(TRUST).bearer),
+        reports=DecisionReports(db),
         pager=Pager(b"p" * 32),
     )
     server = Server("127.0.0.1:0", verifier=Verifier(TRUST), servicers=servicers, with_reflection=False)
@@ -222,3 +224,18 @@ def test_decisions_are_read_and_listed_by_pages(stub: pb.RouteServiceStub) -> No
     unknown = pb.GetDecisionRequest(decision_id="0199f3a0-0000-7000-8000-000000000000")
     code, info = refusal(lambda: stub.GetDecision(unknown, metadata=ADMIN))
     assert (code.name, info.reason) == ("NOT_FOUND", "DECISION_NOT_FOUND")
+
+
+def test_malformed_decisions_are_not_accepted_and_the_others_are(
+    stub: pb.RouteServiceStub, world: World
+) -> None:
+    good = stub.Route(pb.RouteRequest(task_type="code"), metadata=AGENT)
+    other = pb.Decision()
+    other.CopyFrom(good)
+    other.selected.model_id = "nothing"
+    request = pb.RecordDecisionsRequest(decisions=[good, other, pb.Decision()])
+    assert stub.RecordDecisions(request, metadata=AGENT).accepted_count == 1
+    assert refusal(lambda: stub.RecordDecisions(request, metadata=ADMIN))[1].reason == "ROLE_REQUIRED"
+    assert refusal(lambda: stub.RecordDecisions(request, metadata=bearer(Role.AGENT, "b")))[1].reason == (
+        "AGENT_MISMATCH"
+    )

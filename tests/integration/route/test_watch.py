@@ -20,6 +20,7 @@ from imrs_server.transport.tokens import Trust, Verifier, issue
 from imrs_server.transport.watch.hub import Hub, Pace
 from imrs_server.use_cases.decisions import Decisions
 from imrs_server.use_cases.replay import Replays
+from imrs_server.use_cases.reports import DecisionReports
 from imrs_server.use_cases.watched import WatchedAgents
 from tests.support.schema import HERE
 
@@ -131,6 +132,7 @@ def watched(db: Database, index: Index, router: Router, decision_log: DecisionLo
             "replays": Replays(db, index, decision_log.flush),
             "watched": WatchedAgents(index),
             "hub": hub,
+            "reports": DecisionReports(db),
             "pager": Pager(b"p" * 32),
         }
 

@@ -1,0 +1,77 @@
+"""Decisions that clients took by themselves, taken over into the log."""
+
+from __future__ import annotations
+
+import time
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING
+
+import structlog
+
+from imrs_server.domain.decision import record
+from imrs_server.domain.errors import AgentMismatch, Overloaded, TenantMismatch, Unavailable
+from imrs_server.domain.message import CLOCK_SKEW, TRUSTED_AGE
+from imrs_server.domain.principal import Role
+from imrs_server.storage import decisions
+from imrs_server.storage.group_commit import GroupCommit
+
+if TYPE_CHECKING:
+    from collections.abc import Hashable, Sequence
+
+    from imrs_server.domain.decision import Decision, DecisionRecord
+    from imrs_server.domain.principal import Principal
+    from imrs_server.storage.database import Database, Tx
+
+log = structlog.get_logger()
+
+PATIENCE_SECONDS = 10.0
+_MOST_AT_ONCE = 5_000
+_CAPACITY = 50_000
+
+
+class DecisionReports:
+    """What many clients report at once goes into one COPY, and each is answered after COMMIT."""
+
+    def __init__(self, database: Database) -> None:
+        self._queue: GroupCommit[DecisionRecord, bool] = GroupCommit(
+            database, _write, _nothing, name="decision reports", most=_MOST_AT_ONCE, capacity=_CAPACITY
+        )
+        self.start, self.stop = self._queue.start, self._queue.stop
+
+    def take(
+        self, who: Principal, reported: Sequence[Decision], *, patience_seconds: float = PATIENCE_SECONDS
+    ) -> int:
+        """How many are stored by now; those that were stored before count, those of no credible time do not.
+
+        Raises TenantMismatch and AgentMismatch, Overloaded, and DatabaseUnavailable also where it took longer
+        than the caller's patience. Whatever failed may be reported again.
+        """
+        who.require(Role.AGENT)
+        tenant_id = who.tenant(None)
+        for each in reported:
+            if each.tenant_id != tenant_id:
+                raise TenantMismatch
+            if each.agent_id != who.agent_id:
+                raise AgentMismatch
+        now = datetime.now(UTC)
+        timely = [each for each in reported if now - TRUSTED_AGE <= each.create_time <= now + CLOCK_SKEW]
+        deadline = time.monotonic() + patience_seconds
+        tickets = self._queue.hand_in([record(each) for each in timely])
+        outcomes = [each.wait(max(0.0, deadline - time.monotonic())) for each in tickets]
+        refused = [each for each in outcomes if isinstance(each, Exception)]
+        for error in refused:
+            if isinstance(error, Unavailable | Overloaded):
+                raise error
+        if refused:
+            log.error("decisions.refused", count=len(refused), exc_info=refused[0])
+        return len(outcomes) - len(refused)
+
+
+def _write(tx: Tx, records: Sequence[DecisionRecord]) -> Sequence[bool]:
+    decisions.add(tx, records)
+    return [True] * len(records)
+
+
+def _nothing(_record: DecisionRecord) -> frozenset[Hashable]:
+    """A report may meet its like in one transaction."""
+    return frozenset()
