@@ -55,6 +55,7 @@ from imrs_server.use_cases.preferences import Preferences
 from imrs_server.use_cases.provider_checks import ProviderChecks
 from imrs_server.use_cases.providers import Providers
 from imrs_server.use_cases.replay import Replays
+from imrs_server.use_cases.reports import DecisionReports
 from imrs_server.use_cases.revert import Reverts
 from imrs_server.use_cases.route import Router
 from imrs_server.use_cases.status import StatusReport
@@ -249,7 +250,8 @@ class App:
             with_memory=with_memory,
             most_at_once=most_votes_at_once,
         )
-        self._parts += (self.feedback,)
+        self.reports = DecisionReports(self.database)
+        self._parts += (self.feedback, self.reports)
 
         self._ready = threading.Event()
         self._stopping = threading.Event()
@@ -298,6 +300,7 @@ class App:
                     replays=Replays(self.database, self.index, self.decisions.flush),
                     watched=WatchedAgents(self.index),
                     hub=self.watch,
+                    reports=self.reports,
                     pager=pager,
                 ),
                 "imrs.v1.FeedbackService": FeedbackServicer(
