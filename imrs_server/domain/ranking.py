@@ -3,21 +3,28 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
 
 from imrs_client.ranked import Candidate, Policy, RankedTable, RemovedBy
 from imrs_server.domain import capsule, scoring
 from imrs_server.domain.agent import Agent, AgentModel
 from imrs_server.domain.credential import CredentialPath
-from imrs_server.domain.evidence import NOTHING
+from imrs_server.domain.evidence import DEFAULT_WEIGHTS
 from imrs_server.domain.model import Lifecycle, Model, PriceState
 from imrs_server.domain.provider import DataPolicy, Provider, State
 from imrs_server.domain.routing import CostPreference, Exploration, RoutingPolicy
-from imrs_server.domain.scoring import Knowledge, Score, Scorer
+from imrs_server.domain.scoring import LEVELS, Knowledge, Scorer
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Iterator
     from decimal import Decimal
+
+    from numpy.typing import NDArray
+
+    from imrs_server.domain.cells import Floats, Numbers
+    from imrs_server.domain.scoring import Scores
 
 # A share of errors among fewer calls says nothing.
 CALLS_TO_JUDGE = 10
@@ -33,6 +40,7 @@ class Offer:
     """One model of an agent, with what the catalogue says of it.
 
     ``own_key`` is where the agent's own key for the provider lies, ``own_key_usable`` whether it is there.
+    ``number`` is the model's in the evidence.
     """
 
     agent_model: AgentModel
@@ -40,6 +48,7 @@ class Offer:
     provider: Provider
     own_key: CredentialPath | None = None
     own_key_usable: bool = True
+    number: int = 0
 
     @property
     def credentials_ok(self) -> bool:
@@ -100,30 +109,29 @@ class Subject:
 
 def build(subject: Subject, knowledge: Knowledge, scorer: Scorer = scoring.score) -> RankedTable:
     """The table of an agent and a task, best first. Raises what the scorer raises."""
-    models = [(each.model.model_id, each.priority) for each in subject.offers]
-    return _table(subject, knowledge, scorer(subject.policy, knowledge, models), degraded=False)
+    numbers, priorities = _columns(subject)
+    return _table(subject, knowledge, numbers, scorer(subject.policy, knowledge, numbers, priorities))
 
 
 def degraded(subject: Subject, knowledge: Knowledge) -> RankedTable:
     """The table in mere order of priority, for where ranking or detection failed."""
-    scores = {each.model.model_id: Score(priority_term=each.priority / 100) for each in subject.offers}
-    return _table(subject, knowledge, scores, degraded=True)
+    numbers, priorities = _columns(subject)
+    return _table(subject, knowledge, numbers, scoring.by_priority(priorities), degraded=True)
+
+
+def _columns(subject: Subject) -> tuple[Numbers, Floats]:
+    numbers = np.array([each.number for each in subject.offers], np.int64)
+    return numbers, np.array([each.priority for each in subject.offers], np.float64) / 100
 
 
 def _table(
-    subject: Subject, knowledge: Knowledge, scores: dict[str, Score], *, degraded: bool
+    subject: Subject, knowledge: Knowledge, numbers: Numbers, scores: Scores, *, degraded: bool = False
 ) -> RankedTable:
     agent = subject.agent
     allowed = capsule.allowed(agent.capsule)
     candidates = [
-        _candidate(
-            agent,
-            offer,
-            allowed(offer.model.model_id, offer.model.external_id),
-            knowledge,
-            scores[offer.model.model_id],
-        )
-        for offer in subject.offers
+        _candidate(agent, offer, allowed(offer.model.model_id, offer.model.external_id), known)
+        for offer, known in zip(subject.offers, _known(knowledge, numbers, scores), strict=True)
     ]
     return RankedTable(
         revision=subject.revision,
@@ -139,6 +147,31 @@ def _table(
     )
 
 
+def _known(knowledge: Knowledge, numbers: Numbers, scores: Scores) -> Iterator[dict[str, Any]]:
+    """Model by model, what a candidate says of its score and of how its calls went."""
+    calls = knowledge.task.figures(numbers, DEFAULT_WEIGHTS, knowledge.decay)
+    timed, judged = calls.latency_n > 0, calls.calls >= CALLS_TO_JUDGE
+    columns = {
+        "latency_ms": _told(calls.latency_ms_sum / np.where(timed, calls.latency_n, 1), timed),
+        "error_rate": _told(calls.errors / np.where(judged, calls.calls, 1), judged),
+        "priority_term": scores.priority_terms.tolist(),
+        "experience_term": scores.experience_terms.tolist(),
+        "exploration_term": scores.exploration_terms.tolist(),
+        "rating_mean": _told(scores.rating_means, ~np.isnan(scores.rating_means)),
+        "rating_count": scores.rating_counts.tolist(),
+        "task_rating_count": scores.task_rating_counts.tolist(),
+        "level": [LEVELS[each] for each in scores.levels.tolist()],
+        "estimate": scores.estimates.tolist(),
+        "deviation": scores.deviations.tolist(),
+    }
+    for row in zip(*columns.values(), strict=True):
+        yield dict(zip(columns, row, strict=True))
+
+
+def _told(values: Floats, known: NDArray[np.bool_]) -> list[float | None]:
+    return [value if told else None for value, told in zip(values.tolist(), known.tolist(), strict=True)]
+
+
 def ordered(candidates: Iterable[Candidate]) -> list[Candidate]:
     """Best first: by score, then the cheaper, then by model_id, so that ties never depend on chance."""
     return sorted(
@@ -151,12 +184,8 @@ def ordered(candidates: Iterable[Candidate]) -> list[Candidate]:
     )
 
 
-def _candidate(
-    agent: Agent, offer: Offer, roles: capsule.Roles, knowledge: Knowledge, score: Score
-) -> Candidate:
+def _candidate(agent: Agent, offer: Offer, roles: capsule.Roles, known: dict[str, Any]) -> Candidate:
     model, own = offer.model, offer.agent_model
-    known = knowledge.task_cells.get(model.model_id, NOTHING)
-    calls = known.calls * knowledge.decay.factor(known.last_time)
     data = offer.provider.data_policy or DataPolicy()
     return Candidate(
         model_id=model.model_id,
@@ -175,18 +204,8 @@ def _candidate(
         trains_on_data=data.trains_on_data,
         retains_data=data.retains_data,
         credentials_ok=offer.credentials_ok,
-        latency_ms=known.latency_ms_sum / known.latency_n if known.latency_n > 0 else None,
-        error_rate=known.errors / known.calls if calls >= CALLS_TO_JUDGE else None,
         fallback_model_ids=own.fallback_model_ids,
-        priority_term=score.priority_term,
-        experience_term=score.experience_term,
-        exploration_term=score.exploration_term,
-        rating_mean=score.rating_mean,
-        rating_count=score.rating_count,
-        task_rating_count=score.task_rating_count,
-        level=score.level,
-        estimate=score.estimate,
-        deviation=score.deviation,
+        **known,
     )
 
 

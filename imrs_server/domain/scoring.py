@@ -13,13 +13,16 @@ good one, decides for ever. Without any rating both give the order of priorities
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field
-from math import sqrt
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from typing import TypeAlias
 
+import numpy as np
+from numpy.typing import NDArray
+
 from imrs_client.ranked import Level
-from imrs_server.domain.evidence import NO_DECAY, NOTHING, Cells, Decay, Weights, weights
+from imrs_server.domain.cells import NO_CELLS, Cells, Floats, Numbers, look_up
+from imrs_server.domain.evidence import NO_DECAY, Decay, Weights, weights
 from imrs_server.domain.routing import DEFAULT_POLICY, Exploration, RoutingPolicy, Scoring
 
 # How many ratings one level further up is worth (docs/decisions/0003-shrinkage.md has what was measured).
@@ -29,190 +32,189 @@ AGENT_RATINGS = 30.0
 
 # The bonus of a model that was never chosen is BONUS / 2. What other agents of the tenant decide counts half,
 # up to a limit: an agent goes on trying for itself.
-BONUS = 0.3
+BONUS = 0.2
 OTHERS_SHARE = 0.5
 OTHERS_LIMIT = 60.0
 
-# Until a model of the agent is rated, priorities decide: the bonus is so small that it only orders equal ones.
+# Until a model of the agent is rated, priorities decide: so small a bonus only orders equal ones.
 UNRATED_BONUS = 1e-7
 
 # Ratings hardly ever vary less than this, however few of them agree.
 LEAST_VARIANCE = 0.02
 
 
-@dataclass(frozen=True, slots=True)
-class Offset:
-    """How much better a model is rated than others of its tasks, and by how many ratings."""
-
-    value: float
-    ratings: float
-    mean: float
-
-
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class Pool:
-    """What a tenant knows of its models over all tasks."""
+    """What a tenant knows of its models over all tasks.
+
+    ``models`` rise. ``offsets`` say how much better each is rated than others of its tasks, ``ratings`` by
+    how many ratings, ``means`` what they come to.
+    """
 
     task_means: Mapping[str, float]
-    offsets: Mapping[str, Offset]
+    models: Numbers
+    offsets: Floats
+    ratings: Floats
+    means: Floats
+
+    def of(self, models: Numbers) -> tuple[Floats, Floats, Floats]:
+        """Offsets, ratings and means of some models; zeros for one that was never rated."""
+        offsets, ratings, means = look_up(models, self.models, (self.offsets, self.ratings, self.means))
+        return offsets, ratings, means
 
 
-NO_POOL = Pool({}, {})
+NO_POOL = Pool({}, np.zeros(0, np.int64), *(np.zeros(0) for _ in range(3)))
 
 
 def pool(tasks: Mapping[str, Cells], weigh: Weights, decay: Decay = NO_DECAY) -> Pool:
     """Mean ratings of tasks, shrunk towards 1/2, and the offsets of models from them."""
     means: dict[str, float] = {}
-    totals: dict[str, tuple[float, float, float]] = {}
-    for task, cells in tasks.items():
-        sums = {model_id: weigh.sums(cell, decay) for model_id, cell in cells.items()}
-        n_all = sum(n for n, _ in sums.values())
-        mean = means[task] = (sum(s for _, s in sums.values()) + 1) / (n_all + 2)
-        for model_id, (n, s) in sums.items():
-            if n:
-                n_m, s_m, surplus = totals.get(model_id, (0.0, 0.0, 0.0))
-                totals[model_id] = n_m + n, s_m + s, surplus + s - n * mean
-    return Pool(
-        means,
-        {
-            model_id: Offset(surplus / (n + 4 * PRIOR_RATINGS), n, s / n)
-            for model_id, (n, s, surplus) in totals.items()
-        },
-    )
+    parts: list[tuple[Numbers, Floats, Floats, Floats]] = []
+    for task, cells in sorted(tasks.items()):
+        models, known = cells.read(weigh, decay)
+        mean = means[task] = float((known.s.sum() + 1) / (known.n.sum() + 2))
+        rated = known.n > 0
+        n, s = known.n[rated], known.s[rated]
+        parts.append((models[rated], n, s, s - n * mean))
+    if not parts:
+        return NO_POOL
+    models, n, s, surplus = (np.concatenate(each) for each in zip(*parts, strict=True))
+    models, which = np.unique(models, return_inverse=True)
+    totals = [np.bincount(which, each, len(models)).astype(np.float64) for each in (n, s, surplus)]
+    n, s, surplus = totals
+    return Pool(means, models, surplus / (n + 4 * PRIOR_RATINGS), n, s / n)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Knowledge:
-    """All that is known for one agent and task; ``task_cells`` are the whole tenant's."""
+    """All that is known for one agent and task; ``task`` is the whole tenant's."""
 
     task_type: str = ""
-    agent_cells: Cells = field(default_factory=dict)
-    task_cells: Cells = field(default_factory=dict)
+    own: Cells = NO_CELLS
+    task: Cells = NO_CELLS
     pool: Pool = NO_POOL
     decay: Decay = NO_DECAY
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Score:
-    """A score by its terms.
+# In the order of ``Scores.levels``.
+LEVELS = tuple(Level)
 
-    Mean and count are those of ``level``; ``task_rating_count`` is the tenant's. ``estimate`` is the rating
-    to expect, ``deviation`` the standard error of it.
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Scores:
+    """Scores by their terms, one entry a model.
+
+    Means and counts are those of the level, which is a position in LEVELS; a mean is NaN where nothing was
+    rated. ``task_rating_counts`` are the tenant's. ``estimates`` are the ratings to expect, ``deviations``
+    their standard errors.
     """
 
-    priority_term: float
-    experience_term: float = 0.0
-    exploration_term: float = 0.0
-    rating_mean: float | None = None
-    rating_count: float = 0.0
-    task_rating_count: float = 0.0
-    level: Level = Level.PRIOR
-    estimate: float = 0.0
-    deviation: float = 0.0
+    priority_terms: Floats
+    experience_terms: Floats
+    exploration_terms: Floats
+    rating_means: Floats
+    rating_counts: Floats
+    task_rating_counts: Floats
+    levels: NDArray[np.int64]
+    estimates: Floats
+    deviations: Floats
 
 
-Scorer: TypeAlias = Callable[[RoutingPolicy, Knowledge, Iterable[tuple[str, int]]], dict[str, Score]]
-"""Scores for models given as (model_id, effective priority 0..100)."""
+Scorer: TypeAlias = Callable[[RoutingPolicy, Knowledge, Numbers, Floats], Scores]
+"""Scores for models with their effective priorities, 0 to 1."""
+
+_PRIOR, _MODEL, _TENANT_TASK, _AGENT_TASK = (
+    LEVELS.index(each) for each in (Level.PRIOR, Level.MODEL, Level.TENANT_TASK, Level.AGENT_TASK)
+)
 
 
-def score(policy: RoutingPolicy, knowledge: Knowledge, models: Iterable[tuple[str, int]]) -> dict[str, Score]:
+def score(policy: RoutingPolicy, knowledge: Knowledge, models: Numbers, priorities: Floats) -> Scores:
     """Score models by the policy's way; what it leaves unset is as in DEFAULT_POLICY."""
     w_p = _or(policy.priority_weight, DEFAULT_POLICY.priority_weight)
     w_e = _or(policy.experience_weight, DEFAULT_POLICY.experience_weight)
-    if policy.scoring is Scoring.SRS:
-        return {model_id: _srs(w_p, w_e, knowledge, model_id, p / 100) for model_id, p in models}
-    return _Pooled(policy, w_p, w_e, knowledge).all(list(models))
+    way = _srs if policy.scoring is Scoring.SRS else _pooled
+    return way(policy, w_p, w_e, knowledge, models, priorities)
 
 
-def _srs(w_p: float, w_e: float, knowledge: Knowledge, model_id: str, p: float) -> Score:
-    own = knowledge.agent_cells.get(model_id, NOTHING)
-    if not own.raw_n:
-        return Score(priority_term=p, estimate=p, deviation=_deviation(0.0, 0.0))
-    mean = own.raw_s / own.raw_n
-    return Score(
-        priority_term=w_p * p,
-        experience_term=w_e * mean,
-        rating_mean=mean,
-        rating_count=own.raw_n,
-        task_rating_count=own.raw_n,
-        level=Level.AGENT_TASK,
-        estimate=mean,
-        deviation=_deviation(mean * (1 - mean), own.raw_n),
+def by_priority(priorities: Floats) -> Scores:
+    """Scores that are the priorities, for where nothing else is to be trusted."""
+    nothing = np.zeros_like(priorities)
+    return Scores(
+        priority_terms=priorities,
+        experience_terms=nothing,
+        exploration_terms=nothing,
+        rating_means=np.full_like(priorities, np.nan),
+        rating_counts=nothing,
+        task_rating_counts=nothing,
+        levels=np.full(len(priorities), _PRIOR),
+        estimates=priorities,
+        deviations=_deviations(nothing, nothing),
     )
 
 
-class _Pooled:
-    """The pooled way, for one agent and task."""
-
-    __slots__ = ("_decay", "_known", "_w_e", "_w_p", "_weigh", "_with_bonus")
-
-    def __init__(self, policy: RoutingPolicy, w_p: float, w_e: float, knowledge: Knowledge) -> None:
-        self._w_p, self._w_e = w_p, w_e
-        self._weigh = weights(policy)
-        self._known = knowledge
-        self._decay = knowledge.decay
-        self._with_bonus = policy.exploration in {None, Exploration.UCB}
-
-    def all(self, models: list[tuple[str, int]]) -> dict[str, Score]:
-        bonus = 0.0
-        if self._with_bonus:
-            rated = any(self._rated(model_id) for model_id, _ in models)
-            bonus = BONUS if rated else UNRATED_BONUS * (self._w_p + self._w_e)
-        return {model_id: self._one(model_id, p / 100, bonus) for model_id, p in models}
-
-    def _rated(self, model_id: str) -> bool:
-        known = self._known
-        return model_id in known.pool.offsets or any(
-            self._weigh.sums(cells[model_id], self._decay)[0]
-            for cells in (known.task_cells, known.agent_cells)
-            if model_id in cells
-        )
-
-    def _one(self, model_id: str, p: float, bonus: float) -> Score:
-        known, decay = self._known, self._decay
-        own = known.agent_cells.get(model_id, NOTHING)
-        task = known.task_cells.get(model_id, NOTHING)
-        own_n, own_s = self._weigh.sums(own, decay)
-        task_n, task_s = self._weigh.sums(task, decay)
-        offset = known.pool.offsets.get(model_id)
-        by_task = (task_s + TASK_RATINGS * self._prior(offset, p)) / (task_n + TASK_RATINGS)
-        estimate = (own_s + AGENT_RATINGS * by_task) / (own_n + AGENT_RATINGS)
-        if own_n:
-            level, mean, count = Level.AGENT_TASK, own_s / own_n, own_n
-        elif task_n:
-            level, mean, count = Level.TENANT_TASK, task_s / task_n, task_n
-        elif offset is not None:
-            level, mean, count = Level.MODEL, offset.mean, offset.ratings
-        else:
-            level, mean, count = Level.PRIOR, None, 0.0
-        tried = own.decisions * decay.factor(own.last_time) + OTHERS_SHARE * min(
-            task.decisions * decay.factor(task.last_time), OTHERS_LIMIT
-        )
-        return Score(
-            priority_term=self._w_p * p,
-            experience_term=self._w_e * estimate,
-            exploration_term=bonus * sqrt(0.25 / (max(tried, 0.0) + 1)),
-            rating_mean=mean,
-            rating_count=count,
-            task_rating_count=task_n,
-            level=level,
-            estimate=estimate,
-            deviation=_deviation(
-                self._weigh.variance(task), own_n + OTHERS_SHARE * min(task_n, OTHERS_LIMIT)
-            ),
-        )
-
-    def _prior(self, offset: Offset | None, p: float) -> float:
-        if offset is None:
-            return p
-        w_prior = PRIOR_RATINGS / (PRIOR_RATINGS + offset.ratings)
-        typical = self._known.pool.task_means.get(self._known.task_type, 0.5) + offset.value
-        return w_prior * p + (1 - w_prior) * min(max(typical, 0.0), 1.0)
+def _srs(
+    policy: RoutingPolicy, w_p: float, w_e: float, knowledge: Knowledge, models: Numbers, p: Floats
+) -> Scores:
+    known = knowledge.own.figures(models, weights(policy), knowledge.decay)
+    rated = known.raw_n > 0
+    means = np.divide(known.raw_s, known.raw_n, out=np.full_like(p, np.nan), where=rated)
+    estimates = np.where(rated, means, p)
+    return Scores(
+        priority_terms=np.where(rated, w_p * p, p),
+        experience_terms=np.where(rated, w_e * estimates, 0.0),
+        exploration_terms=np.zeros_like(p),
+        rating_means=means,
+        rating_counts=known.raw_n,
+        task_rating_counts=known.raw_n,
+        levels=np.where(rated, _AGENT_TASK, _PRIOR),
+        estimates=estimates,
+        deviations=_deviations(estimates * (1 - estimates), known.raw_n),
+    )
 
 
-def _deviation(variance: float, ratings: float) -> float:
-    """Standard error of a mean; without a rating that of a coin."""
-    return sqrt(max(variance, LEAST_VARIANCE) / ratings) if ratings >= 1 else 0.5
+def _pooled(
+    policy: RoutingPolicy, w_p: float, w_e: float, knowledge: Knowledge, models: Numbers, p: Floats
+) -> Scores:
+    weigh, decay = weights(policy), knowledge.decay
+    own, task = (each.figures(models, weigh, decay) for each in (knowledge.own, knowledge.task))
+    offsets, ratings, means = knowledge.pool.of(models)
+    prior = _priors(knowledge, offsets, ratings, p)
+    by_task = (task.s + TASK_RATINGS * prior) / (task.n + TASK_RATINGS)
+    estimates = (own.s + AGENT_RATINGS * by_task) / (own.n + AGENT_RATINGS)
+    spoke = [own.n > 0, task.n > 0, ratings > 0]
+    bonus = 0.0
+    if policy.exploration in {None, Exploration.UCB}:
+        bonus = BONUS if any(each.any() for each in spoke) else UNRATED_BONUS * (w_p + w_e)
+    tried = own.decisions + OTHERS_SHARE * np.minimum(task.decisions, OTHERS_LIMIT)
+    return Scores(
+        priority_terms=w_p * p,
+        experience_terms=w_e * estimates,
+        exploration_terms=bonus * np.sqrt(0.25 / (tried + 1)),
+        rating_means=np.select(spoke, [_mean(own.s, own.n), _mean(task.s, task.n), means], np.nan),
+        rating_counts=np.select(spoke, [own.n, task.n, ratings], 0.0),
+        task_rating_counts=task.n,
+        levels=np.select(spoke, [_AGENT_TASK, _TENANT_TASK, _MODEL], _PRIOR),
+        estimates=estimates,
+        deviations=_deviations(task.variance, own.n + OTHERS_SHARE * np.minimum(task.n, OTHERS_LIMIT)),
+    )
+
+
+def _priors(knowledge: Knowledge, offsets: Floats, ratings: Floats, p: Floats) -> Floats:
+    shares = PRIOR_RATINGS / (PRIOR_RATINGS + ratings)
+    typical = knowledge.pool.task_means.get(knowledge.task_type, 0.5) + offsets
+    priors: Floats = np.where(ratings > 0, shares * p + (1 - shares) * np.clip(typical, 0.0, 1.0), p)
+    return priors
+
+
+def _mean(s: Floats, n: Floats) -> Floats:
+    return np.divide(s, n, out=np.zeros_like(n), where=n > 0)
+
+
+def _deviations(variances: Floats, ratings: Floats) -> Floats:
+    """Standard errors of means; without a rating that of a coin."""
+    counted = np.maximum(ratings, 1.0)
+    found: Floats = np.where(ratings >= 1, np.sqrt(np.maximum(variances, LEAST_VARIANCE) / counted), 0.5)
+    return found
 
 
 def _or(value: float | None, default: float | None) -> float:

@@ -7,13 +7,15 @@ from typing import TYPE_CHECKING
 
 from imrs_server.domain import routing
 from imrs_server.domain.agent import Agent, AgentModel
-from imrs_server.index.state import Enrolled, Made
+from imrs_server.index import rows
+from imrs_server.index.state import Made
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from imrs_server.domain.model import Model
     from imrs_server.domain.replay import WhatIf
+    from imrs_server.index.rows import Enrolled
     from imrs_server.index.state import State
     from imrs_server.index.tables import AgentTables
     from imrs_server.storage.index import Key
@@ -30,8 +32,8 @@ def tables(state: State, key: Key, what: WhatIf, catalogue: Iterable[Model]) -> 
     other = replace(enrolled, agent=_agent(enrolled.agent, what), models=_models(enrolled, what))
     imagined = replace(
         state,
-        agents={key: other},
-        models={**{each.model_id: each for each in catalogue}, **state.models},
+        agents=rows.given({key: other}),
+        models=state.models.beside({each.model_id: each for each in catalogue}),
         made=Made(),
     )
     return imagined.agent(*key)

@@ -4,10 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 from imrs_server.domain import scoring
-from imrs_server.domain.evidence import NO_DECAY, Cells, Decay, Weights
+from imrs_server.domain.cells import Cells
+from imrs_server.domain.evidence import NO_DECAY, Decay, Weights
 from imrs_server.domain.scoring import Pool
+
+if TYPE_CHECKING:
+    from datetime import timedelta
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,3 +32,11 @@ class Learned:
 
 
 NOTHING_LEARNED = Learned()
+
+
+def of(tasks: Mapping[str, Cells], half_life: timedelta | None) -> Learned:
+    """What is left as of the tenant's newest evidence: of its own time, so that equal evidence is read
+    equally by every server, whatever its clock.
+    """
+    newest = max((each.newest for each in tasks.values() if each.common), default=0)
+    return Learned(tasks, Decay(newest, half_life.total_seconds() if half_life else 0.0))

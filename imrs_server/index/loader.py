@@ -6,20 +6,23 @@ from collections import defaultdict
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
-from imrs_server.index.state import Enrolled, Made, State
+from imrs_server.index import rows
+from imrs_server.index.rows import EnrolledRow, Numbered
+from imrs_server.index.state import Made, State
 from imrs_server.storage import changes, index
 from imrs_server.storage.changes import Kind
-from imrs_server.storage.index import Key
+from imrs_server.storage.index import NO_SETTINGS, Key
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
     from uuid import UUID
 
-    from imrs_server.domain.evidence import Cells
+    from imrs_server.domain.cells import Cells
+    from imrs_server.domain.model import Model
     from imrs_server.domain.scoring import Scorer
+    from imrs_server.index.rows import Enrolled, Shaped
     from imrs_server.storage.changes import Change
     from imrs_server.storage.database import Tx
-    from imrs_server.storage.index import Cell
 
 # More changed agents than this are read with all the others.
 MAX_KEYS = 1000
@@ -28,16 +31,18 @@ MAX_KEYS = 1000
 def whole(tx: Tx, scorer: Scorer) -> State:
     """Everything, as one transaction sees it."""
     now = changes.current(tx)
+    numbered = Numbered()
     return State(
         revision=now.rev,
         epoch=now.epoch,
         providers={each.provider_id: each for each in index.providers(tx)},
-        models={each.model_id: each for each in index.models(tx)},
-        agents=_enrolled(tx, None),
+        models=rows.models(rows.learn(numbered, index.models(tx))),
+        agents=rows.agents(_enrolled(tx, None), numbered),
         preferences={each.agent_class: each for each in index.preferences(tx)},
         defaults={each.tenant_id: each for each in index.defaults(tx)},
         evidence=_by_task(index.evidence(tx)),
         revoked=index.revoked_tokens(tx),
+        numbered=numbered,
         scorer=scorer,
     )
 
@@ -118,10 +123,11 @@ def _advance(tx: Tx, state: State, revision: int, dirt: _Dirt) -> State:
     if dirt.providers:
         read = {each.provider_id: each for each in index.providers(tx, dirt.providers.wanted)}
         changed["providers"] = {**state.providers, **read}
+    enrolled = _enrolled(tx, dirt.agents.wanted) if dirt.agents else {}
     if dirt.agents:
-        changed["agents"] = _replaced(state.agents, dirt.agents.wanted, _enrolled(tx, dirt.agents.wanted))
+        changed["agents"] = _agents(state, dirt.agents.wanted, enrolled)
     if dirt.models or dirt.agents:
-        changed["models"] = _models(tx, state, dirt, changed.get("agents", state.agents))
+        changed["models"] = _models(tx, state, dirt, enrolled)
     if dirt.preferences:
         changed["preferences"] = {each.agent_class: each for each in index.preferences(tx)}
     if dirt.defaults:
@@ -134,35 +140,46 @@ def _advance(tx: Tx, state: State, revision: int, dirt: _Dirt) -> State:
     return replace(state, revision=revision, made=_kept(state.made, dirt), **changed)
 
 
-def _models(tx: Tx, state: State, dirt: _Dirt, agents: Mapping[Key, Enrolled]) -> dict[str, Any]:
+def _agents(
+    state: State, keys: set[Key] | None, read: Mapping[Key, EnrolledRow]
+) -> Shaped[Key, EnrolledRow, Enrolled]:
+    if keys is None:
+        return rows.agents(read, state.numbered)
+    return state.agents.over(read, frozenset(keys - read.keys()))
+
+
+def _models(tx: Tx, state: State, dirt: _Dirt, agents: Mapping[Key, EnrolledRow]) -> Shaped[str, str, Model]:
+    """Changed ones, and those that nobody used before; their numbers are noted before anybody needs them."""
     if dirt.models and dirt.models.wanted is None:
-        return {each.model_id: each for each in index.models(tx)}
-    wanted: set[str] = set(dirt.models.some)
-    keys = dirt.agents.wanted
-    for key in agents if keys is None else keys & agents.keys():
-        wanted.update(each.model_id for each in agents[key].models if each.model_id not in state.models)
-    read = {each.model_id: each for each in index.models(tx, wanted)} if wanted else {}
-    return {**state.models, **read}
+        return rows.models(rows.learn(state.numbered, index.models(tx)))
+    known = state.numbered.by_number
+    new = [
+        key
+        for key, row in agents.items()
+        if row.models.settings != "[]" or any(n not in known for n in row.numbers())
+    ]
+    read = rows.learn(state.numbered, index.models(tx, dirt.models.some)) if dirt.models else {}
+    if new:
+        read |= rows.learn(state.numbered, index.models(tx, of=new))
+    return state.models.over(read)
 
 
-def _enrolled(tx: Tx, keys: set[Key] | None) -> dict[Key, Enrolled]:
-    models = defaultdict(list)
-    for key, model in index.agent_models(tx, keys):
-        models[key].append(model)
+def _enrolled(tx: Tx, keys: set[Key] | None) -> dict[Key, EnrolledRow]:
+    models = index.agent_models(tx, keys)
     own_keys = defaultdict(list)
     for own in index.agent_keys(tx, keys):
         own_keys[Key(own.tenant_id, own.agent_id)].append(own)
-    found = ((Key(each.tenant_id, each.agent_id), each) for each in index.agents(tx, keys))
     return {
-        key: Enrolled(agent, tuple(models.get(key, ())), tuple(own_keys.get(key, ()))) for key, agent in found
+        key: EnrolledRow(row, models.get(key, NO_SETTINGS), tuple(own_keys.get(key, ())))
+        for key, row in index.agents(tx, keys)
     }
 
 
-def _by_task(cells: Iterable[Cell]) -> dict[Key, dict[str, Cells]]:
-    found: dict[Key, dict[str, dict[str, Any]]] = defaultdict(lambda: defaultdict(dict))
-    for cell in cells:
-        found[cell.key][cell.task_type][cell.model_id] = cell.evidence
-    return {key: dict(tasks) for key, tasks in found.items()}
+def _by_task(found: Iterable[tuple[Key, str, Cells]]) -> dict[Key, dict[str, Cells]]:
+    tasks: dict[Key, dict[str, Cells]] = defaultdict(dict)
+    for key, task_type, cells in found:
+        tasks[key][task_type] = cells
+    return dict(tasks)
 
 
 def _with_pooled(keys: _Keys) -> set[Key] | None:

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
+from functools import partial
+from typing import Any
 from uuid import UUID
 
 from imrs_client import tasks
 from imrs_client.tasks import SRS_RULES, Rules
-from imrs_server.domain import evidence, routing, scoring
-from imrs_server.domain.agent import Agent, AgentModel
-from imrs_server.domain.agent_key import AgentKey
+from imrs_server.domain import routing, scoring
+from imrs_server.domain.cells import Cells
 from imrs_server.domain.defaults import Defaults
-from imrs_server.domain.evidence import Cells
 from imrs_server.domain.model import Model
 from imrs_server.domain.preference import Preference
 from imrs_server.domain.provider import Provider
@@ -20,21 +20,14 @@ from imrs_server.domain.ranking import Offer
 from imrs_server.domain.routing import DEFAULT_POLICY
 from imrs_server.domain.scoring import Scorer
 from imrs_server.domain.vault_view import NEVER_LOOKED, VaultView
+from imrs_server.index import learned, rows
 from imrs_server.index.learned import Learned
+from imrs_server.index.rows import Enrolled, Numbered, Shaped
 from imrs_server.index.tables import AgentTables, Sources
 from imrs_server.storage.index import Key
 
 # Beyond this all tables start afresh: a candidate takes about half a kilobyte.
 MAX_CANDIDATES = 400_000
-
-
-@dataclass(frozen=True, slots=True)
-class Enrolled:
-    """An agent with its settings for models, and the providers for which it has a key of its own."""
-
-    agent: Agent
-    models: tuple[AgentModel, ...] = ()
-    keys: tuple[AgentKey, ...] = ()
 
 
 @dataclass(slots=True)
@@ -53,11 +46,12 @@ class State:
     revision: int
     epoch: UUID
     providers: Mapping[str, Provider] = field(default_factory=dict)
-    models: Mapping[str, Model] = field(default_factory=dict)
-    agents: Mapping[Key, Enrolled] = field(default_factory=dict)
+    models: Shaped[str, Any, Model] = field(default_factory=partial(rows.given, {}))
+    agents: Shaped[Key, Any, Enrolled] = field(default_factory=partial(rows.given, {}))
     preferences: Mapping[str, Preference] = field(default_factory=dict)
     defaults: Mapping[UUID | None, Defaults] = field(default_factory=dict)
     evidence: Mapping[Key, Mapping[str, Cells]] = field(default_factory=dict)
+    numbered: Numbered = field(default_factory=Numbered, compare=False, repr=False)
     revoked: frozenset[str] = frozenset()
     """Ids of tokens that are revoked and not yet expired."""
     vault: VaultView = NEVER_LOOKED
@@ -121,18 +115,20 @@ class State:
         )
 
     def _offers(self, enrolled: Enrolled) -> list[Offer]:
-        found = ((each, self.models.get(each.model_id)) for each in enrolled.models)
-        pairs = [(own, model) for own, model in found if model]
+        known = ((each, self.models.get(each.model_id)) for each in enrolled.models)
+        pairs = [(own, model) for own, model in known if model]
         names = {model.provider_id for _, model in pairs}
         providers = {name: self.vault.provider(self.providers[name]) for name in names}
         keys = {
             each.provider_id: (each.path, self.vault.usable(each.path, each.key_version))
             for each in enrolled.keys
         }
-        return [
-            Offer(own, model, providers[model.provider_id], *keys.get(model.provider_id, ()))
-            for own, model in pairs
-        ]
+        found = []
+        for own, model in pairs:
+            own_key, usable = keys.get(model.provider_id, (None, True))
+            number = self.numbered.by_id.get(model.model_id, 0)
+            found.append(Offer(own, model, providers[model.provider_id], own_key, usable, number))
+        return found
 
     def _levels(self, tenant_id: UUID) -> list[Defaults]:
         found = (self.defaults.get(None), self.defaults.get(tenant_id))
@@ -143,6 +139,5 @@ class State:
         if found is None:
             pooled = self.evidence.get(Key(tenant_id, ""), {})
             policy = routing.merge(DEFAULT_POLICY, *(each.routing for each in self._levels(tenant_id)))
-            decay = evidence.decay(pooled.values(), policy.half_life)
-            found = self.made.learned[tenant_id] = Learned(pooled, decay)
+            found = self.made.learned[tenant_id] = learned.of(pooled, policy.half_life)
         return found

@@ -14,9 +14,10 @@ import structlog
 from imrs_client.ids import new_id
 from imrs_server.domain import parameters, ranking, routing, scoring
 from imrs_server.domain.agent import Agent
+from imrs_server.domain.cells import NO_CELLS, Cells
 from imrs_server.domain.decision import SelectedModel
 from imrs_server.domain.defaults import Defaults
-from imrs_server.domain.evidence import MAX_TASK_TYPES, OTHER_TASKS, Cells, weights
+from imrs_server.domain.evidence import MAX_TASK_TYPES, OTHER_TASKS, weights
 from imrs_server.domain.preference import OTHER_CLASSES, Preference
 from imrs_server.domain.ranking import Offer, Subject
 from imrs_server.domain.routing import DEFAULT_POLICY
@@ -199,8 +200,8 @@ class AgentTables:
         sources = self._sources
         knowledge = Knowledge(
             task_type=task_type,
-            agent_cells=sources.own.get(task_type, {}),
-            task_cells=sources.learned.tasks.get(task_type, {}),
+            own=sources.own.get(task_type, NO_CELLS),
+            task=sources.learned.tasks.get(task_type, NO_CELLS),
             decay=sources.learned.decay,
         )
         if not degraded:

@@ -2,25 +2,26 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from struct import Struct
+from sys import intern
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from imrs_server.domain.agent import Agent, AgentModel
+from psycopg.sql import SQL
+
 from imrs_server.domain.agent_key import AgentKey
+from imrs_server.domain.cells import Cells
 from imrs_server.domain.defaults import Defaults
-from imrs_server.domain.evidence import Evidence
-from imrs_server.domain.model import Model
 from imrs_server.domain.preference import Preference
 from imrs_server.domain.provider import Provider
 from imrs_server.storage import sql
 from imrs_server.storage.shape import shape
 
 if TYPE_CHECKING:
-    from collections.abc import Collection
+    from collections.abc import Collection, Iterator, Mapping, Sequence
     from uuid import UUID
 
     from imrs_server.storage.database import Tx
-    from imrs_server.storage.sql import Row
+    from imrs_server.storage.sql import Query, Row
 
 Q = sql.load(__file__)
 
@@ -32,35 +33,49 @@ class Key(NamedTuple):
     agent_id: str
 
 
-@dataclass(frozen=True, slots=True)
-class Cell:
-    """A row of ``evidence``."""
+class ModelRow(NamedTuple):
+    """A model as JSON, with its number in evidence and in packed settings."""
 
-    key: Key
-    task_type: str
     model_id: str
-    evidence: Evidence
+    number: int
+    row: str
+
+
+class Settings(NamedTuple):
+    """An agent's models: those with an own priority at most as rows of PLAIN, the others as JSON."""
+
+    plain: bytes
+    settings: str
+
+
+NO_SETTINGS = Settings(b"", "[]")
+
+PLAIN = Struct(">qh?")
+"""Number, priority or -1, enabled."""
 
 
 def providers(tx: Tx, provider_ids: Collection[str] | None = None) -> list[Provider]:
     return Q.providers.all(tx, shape(Provider), provider_ids=_list(provider_ids))
 
 
-def models(tx: Tx, model_ids: Collection[str] | None = None) -> list[Model]:
-    """Models that some agent may use, also deleted ones; without ``metadata``."""
-    return Q.models.all(tx, shape(Model), model_ids=_list(model_ids))
+def models(
+    tx: Tx, model_ids: Collection[str] | None = None, *, of: Collection[Key] | None = None
+) -> list[ModelRow]:
+    """Models that some agent may use, or one of some agents; also deleted ones; without ``metadata``."""
+    arguments = {"model_ids": _list(model_ids), **_keys(of)}
+    return [ModelRow(*row) for row in _copied(tx, Q.models, ("text", "int8", "text"), arguments)]
 
 
-def agents(tx: Tx, keys: Collection[Key] | None = None) -> list[Agent]:
-    """Agents that are not deleted, without what only people read."""
-    found = Q.agents.all(tx, shape(Agent), **_keys(keys))
-    return [each for each in found if keys is None or Key(each.tenant_id, each.agent_id) in keys]
-
-
-def agent_models(tx: Tx, keys: Collection[Key] | None = None) -> list[tuple[Key, AgentModel]]:
-    """Settings of agents for models. A row without a priority of its own has that of its standing rule."""
-    found = Q.agent_models.all(tx, _owned, **_keys(keys))
+def agents(tx: Tx, keys: Collection[Key] | None = None) -> list[tuple[Key, str]]:
+    """Agents that are not deleted, without what only people read, as JSON."""
+    found = Q.agents.all(tx, lambda row: (_key(row), row["row"]), **_keys(keys))
     return [each for each in found if keys is None or each[0] in keys]
+
+
+def agent_models(tx: Tx, keys: Collection[Key] | None = None) -> dict[Key, Settings]:
+    """Settings of agents for models. A row without a priority of its own has that of its standing rule."""
+    rows = _of_agents(tx, Q.agent_models, ("bytea", "text"), keys)
+    return {key: Settings(*packed) for key, *packed in rows}
 
 
 def agent_keys(tx: Tx, keys: Collection[Key] | None = None) -> list[AgentKey]:
@@ -82,9 +97,32 @@ def defaults(tx: Tx, tenant_ids: Collection[UUID] | None = None) -> list[Default
     return Q.defaults.all(tx, shape(Defaults), tenant_ids=_list(tenant_ids))
 
 
-def evidence(tx: Tx, keys: Collection[Key] | None = None) -> list[Cell]:
-    found = Q.evidence.all(tx, _cell, **_keys(keys))
-    return [each for each in found if keys is None or each.key in keys]
+def evidence(tx: Tx, keys: Collection[Key] | None = None) -> Iterator[tuple[Key, str, Cells]]:
+    """What was learned, for each agent and task."""
+    rows = _of_agents(tx, Q.evidence, ("text", "bytea", "bytea", "bytea"), keys)
+    for key, task_type, *sums in rows:
+        # Thousands of agents have the same few task types.
+        yield key, intern(task_type), Cells(*sums)
+
+
+def _of_agents(
+    tx: Tx, query: Query, types: Sequence[str], keys: Collection[Key] | None
+) -> Iterator[tuple[Any, ...]]:
+    """Rows whose first two columns are a key, here one."""
+    for tenant_id, agent_id, *columns in _copied(tx, query, ("uuid", "text", *types), _keys(keys)):
+        key = Key(tenant_id, agent_id)
+        if keys is None or key in keys:
+            yield key, *columns
+
+
+def _copied(
+    tx: Tx, query: Query, types: Sequence[str], arguments: Mapping[str, Any]
+) -> Iterator[tuple[Any, ...]]:
+    """The rows of a query by binary COPY: no text is made of bytes, and they are never all there twice."""
+    statement = SQL("copy ({}) to stdout (format binary)").format(SQL(query.text))
+    with tx.cursor() as cursor, cursor.copy(statement, arguments) as stream:
+        stream.set_types(types)
+        yield from stream.rows()
 
 
 def _list(values: Collection[Any] | None) -> list[Any] | None:
@@ -101,10 +139,5 @@ def _keys(keys: Collection[Key] | None) -> dict[str, list[Any] | None]:
     }
 
 
-def _owned(row: Row) -> tuple[Key, AgentModel]:
-    return Key(row["tenant_id"], row["agent_id"]), shape(AgentModel)(row)
-
-
-def _cell(row: Row) -> Cell:
-    key = Key(row.pop("tenant_id"), row.pop("agent_id"))
-    return Cell(key, row.pop("task_type"), row.pop("model_id"), Evidence(**row))
+def _key(row: Row) -> Key:
+    return Key(row["tenant_id"], row["agent_id"])

@@ -7,33 +7,65 @@ from providers
 where %(provider_ids)s::text[] is null or provider_id = any(%(provider_ids)s)
 
 -- name: models
-select
-    model_id, provider_id, external_id, display_name, model_type, capabilities, domains, priority, cost_tier,
-    context_length, max_output_tokens, price_state, input_price_usd, output_price_usd, cached_input_price_usd,
-    parameters, available, lifecycle, delete_time, version
-from models
-where (%(model_ids)s::text[] is null or model_id = any(%(model_ids)s))
-  and exists (select from agent_models where agent_models.model_id = models.model_id)
+select model_id, hashtextextended(model_id, 0) as number, row_to_json(kept)::text as row
+from (
+    select
+        model_id, provider_id, external_id, display_name, model_type, capabilities, domains, priority, cost_tier,
+        context_length, max_output_tokens, price_state, input_price_usd::text, output_price_usd::text,
+        cached_input_price_usd::text, parameters, available, lifecycle, delete_time, version
+    from models
+    where (%(model_ids)s::text[] is null or model_id = any(%(model_ids)s))
+      and exists (
+          select from agent_models
+          where agent_models.model_id = models.model_id
+            and (%(tenant_ids)s::uuid[] is null or agent_models.tenant_id = any(%(tenant_ids)s))
+            and (%(agent_ids)s::text[] is null or agent_models.agent_id = any(%(agent_ids)s))
+      )
+) as kept
 
 -- name: agents
-select
-    tenant_id, agent_id, display_name, agent_class, capsule, default_model_id, parameters, routing, override,
-    fallback_model_ids, state, version
-from agents
-where delete_time is null
-  and (%(tenant_ids)s::uuid[] is null or tenant_id = any(%(tenant_ids)s))
-  and (%(agent_ids)s::text[] is null or agent_id = any(%(agent_ids)s))
+select tenant_id, agent_id, row_to_json(kept)::text as row
+from (
+    select
+        tenant_id, agent_id, display_name, agent_class, capsule, default_model_id, parameters, routing, override,
+        fallback_model_ids, state, version
+    from agents
+    where delete_time is null
+      and (%(tenant_ids)s::uuid[] is null or tenant_id = any(%(tenant_ids)s))
+      and (%(agent_ids)s::text[] is null or agent_id = any(%(agent_ids)s))
+) as kept
 
 -- name: agent_models
+-- Most models have no settings but a priority; these are packed.
 select
-    agent_models.tenant_id, agent_models.agent_id, agent_models.model_id, agent_models.enabled,
-    coalesce(agent_models.priority_override, agent_rules.priority_override) as priority_override,
-    agent_models.parameters, agent_models.context_length, agent_models.input_price_usd,
-    agent_models.output_price_usd, agent_models.fallback_model_ids, agent_models.allowed_roles
-from agent_models
-left join agent_rules using (tenant_id, rule_id)
-where (%(tenant_ids)s::uuid[] is null or agent_models.tenant_id = any(%(tenant_ids)s))
-  and (%(agent_ids)s::text[] is null or agent_models.agent_id = any(%(agent_ids)s))
+    tenant_id, agent_id,
+    coalesce(
+        string_agg(
+            int8send(hashtextextended(model_id, 0)) || int2send(coalesce(priority_override, -1)::int2) || boolsend(enabled),
+            ''
+        ) filter (where plain),
+        ''
+    ) as plain,
+    coalesce(json_agg(settings) filter (where not plain), '[]')::text as settings
+from (
+    select
+        kept.tenant_id, kept.agent_id, kept.model_id, kept.enabled, kept.priority_override, row_to_json(kept) as settings,
+        kept.parameters = '{}' and kept.allowed_roles = '[]' and num_nonnulls(
+            kept.context_length, kept.input_price_usd, kept.output_price_usd, kept.fallback_model_ids
+        ) = 0 as plain
+    from (
+        select
+            agent_models.tenant_id, agent_models.agent_id, agent_models.model_id, agent_models.enabled,
+            coalesce(agent_models.priority_override, agent_rules.priority_override) as priority_override,
+            agent_models.parameters, agent_models.context_length, agent_models.input_price_usd::text,
+            agent_models.output_price_usd::text, agent_models.fallback_model_ids, agent_models.allowed_roles
+        from agent_models
+        left join agent_rules using (tenant_id, rule_id)
+        where (%(tenant_ids)s::uuid[] is null or agent_models.tenant_id = any(%(tenant_ids)s))
+          and (%(agent_ids)s::text[] is null or agent_models.agent_id = any(%(agent_ids)s))
+    ) as kept
+) as known
+group by tenant_id, agent_id
 
 -- name: agent_keys
 select tenant_id, agent_id, provider_id, key_version
@@ -53,11 +85,41 @@ from defaults
 where %(tenant_ids)s::uuid[] is null or tenant_id is null or tenant_id = any(%(tenant_ids)s)
 
 -- name: evidence
+-- One row for an agent and task, with the sums of all its models as domain/cells.py reads them: common and served
+-- have an entry for each in the same order, as aggregates of one group see the same rows.
 select
-    tenant_id, agent_id, task_type, model_id, extract(epoch from last_time)::double precision as last_time, raw_n, raw_s,
-    explicit_n, explicit_s, explicit_q, thumbs_up_n, thumbs_up_s, thumbs_down_n, thumbs_down_s, self_n, self_s, self_q,
-    implicit_n, implicit_s, implicit_q, regenerate_n, regenerate_s, copy_n, copy_s, continue_n, continue_s, abandon_n,
-    abandon_s, decisions, calls, errors, latency_n, latency_ms_sum
+    tenant_id, agent_id, task_type,
+    string_agg(
+        int8send(hashtextextended(model_id, 0)) || int4send(evidence_time(last_time)) || int4send(raw_n::int)
+        || float8send(raw_s) || evidence_sum(explicit_n) || evidence_sum(explicit_s) || evidence_sum(explicit_q)
+        || evidence_sum(decisions),
+        ''
+    ) as common,
+    case when bool_or(calls <> 0 or errors <> 0 or latency_n <> 0 or latency_ms_sum <> 0) then
+        string_agg(
+            evidence_sum(calls) || evidence_sum(errors) || evidence_sum(latency_n) || evidence_sum(latency_ms_sum),
+            ''
+        )
+    else '' end as served,
+    coalesce(
+        string_agg(
+            int8send(hashtextextended(model_id, 0))
+            || evidence_sum(thumbs_up_n) || evidence_sum(thumbs_up_s) || evidence_sum(thumbs_down_n)
+            || evidence_sum(thumbs_down_s) || evidence_sum(self_n) || evidence_sum(self_s)
+            || evidence_sum(self_q) || evidence_sum(implicit_n) || evidence_sum(implicit_s)
+            || evidence_sum(implicit_q) || evidence_sum(regenerate_n) || evidence_sum(regenerate_s)
+            || evidence_sum(copy_n) || evidence_sum(copy_s) || evidence_sum(continue_n)
+            || evidence_sum(continue_s) || evidence_sum(abandon_n) || evidence_sum(abandon_s),
+            ''
+        ) filter (
+            where thumbs_up_n <> 0 or thumbs_up_s <> 0 or thumbs_down_n <> 0 or thumbs_down_s <> 0
+                or self_n <> 0 or self_s <> 0 or self_q <> 0 or implicit_n <> 0 or implicit_s <> 0 or implicit_q <> 0
+                or regenerate_n <> 0 or regenerate_s <> 0 or copy_n <> 0 or copy_s <> 0
+                or continue_n <> 0 or continue_s <> 0 or abandon_n <> 0 or abandon_s <> 0
+        ),
+        ''
+    ) as rare
 from evidence
 where (%(tenant_ids)s::uuid[] is null or tenant_id = any(%(tenant_ids)s))
   and (%(agent_ids)s::text[] is null or agent_id = any(%(agent_ids)s))
+group by tenant_id, agent_id, task_type

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from functools import cache
 from typing import TYPE_CHECKING, Any, Generic, TypeVar, cast
 
@@ -25,6 +26,10 @@ class Shape(Generic[T]):
     def __call__(self, row: Row) -> T:
         """A row as the dataclass; further columns are passed over, nulls leave the field's default."""
         return self._adapter.validate_python({name: v for name, v in row.items() if v is not None})
+
+    def parse(self, row: str) -> T:
+        """A row as JSON text as the dataclass."""
+        return self(json.loads(row))
 
     def json(self, value: T) -> dict[str, Any]:
         """Plain JSON values; what is None is left out."""

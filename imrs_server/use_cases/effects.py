@@ -19,7 +19,8 @@ if TYPE_CHECKING:
 
     from imrs_server.domain.agent import Agent, AgentModel
     from imrs_server.domain.defaults import Defaults
-    from imrs_server.index.state import Enrolled, State
+    from imrs_server.index.rows import Enrolled
+    from imrs_server.index.state import State
     from imrs_server.index.warm import Index
 
 # Long enough for a change of this very moment to arrive; with the listener down, the answer is the old one.

@@ -153,7 +153,8 @@ def _report(report: CandidateReport) -> pb.CandidateReport:
         experience_term=candidate.experience_term,
         exploration_term=candidate.exploration_term,
         rating_mean=candidate.rating_mean or 0.0,
-        rating_count=candidate.rating_count,
+        # A second of decay is not worth a digit.
+        rating_count=round(candidate.rating_count, 3),
         level=_LEVELS[candidate.level],
     )
 

@@ -15,7 +15,8 @@ from imrs_server.domain.agent import Agent
 from imrs_server.domain.agent_key import AgentKey
 from imrs_server.domain.credential import CredentialPath
 from imrs_server.domain.secret import Secret
-from imrs_server.index.state import Enrolled, State
+from imrs_server.index import rows
+from imrs_server.index.rows import Enrolled
 from imrs_server.index.warm import Index
 from imrs_server.jobs.credentials import CredentialWatch
 from imrs_server.storage.index import Key
@@ -27,6 +28,7 @@ from tests.support.waiting import eventually
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from imrs_server.index.state import State
     from tests.conftest import Vault as Running
 
 AGENTS = 5
@@ -48,7 +50,7 @@ def with_keys() -> State:
         Key(HERE, key.agent_id): Enrolled(Agent(agent_id=key.agent_id, tenant_id=HERE), keys=(key,))
         for key in map(own, range(AGENTS))
     }
-    return replace(state(), agents=agents)
+    return replace(state(), agents=rows.given(agents))
 
 
 def test_without_an_index_there_is_nothing_to_look_for(store: Vault) -> None:

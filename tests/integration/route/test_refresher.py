@@ -8,13 +8,15 @@ from contextlib import contextmanager
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+import numpy as np
 import psycopg
 import pytest
 from psycopg.types.json import Jsonb
 
 from imrs_server.domain import scoring
+from imrs_server.domain.cells import COMMON, RARE, SERVED, Cells
 from imrs_server.domain.errors import DatabaseUnavailable
-from imrs_server.index import loader
+from imrs_server.index import loader, rows
 from imrs_server.index.refresher import Refresher
 from imrs_server.index.state import Made
 from imrs_server.index.warm import Index
@@ -215,7 +217,24 @@ def comparable(state: State) -> State:
         key: replace(each, models=tuple(sorted(each.models, key=lambda own: own.model_id)))
         for key, each in state.agents.items()
     }
-    return replace(state, agents=agents, made=Made())
+    learned = {
+        key: {task: _sorted(cells) for task, cells in tasks.items()} for key, tasks in state.evidence.items()
+    }
+    return replace(state, agents=rows.given(agents), evidence=learned, made=Made())
+
+
+def _sorted(cells: Cells) -> Cells:
+    """The rows of cells come in any order."""
+    common, served, rare = (
+        np.frombuffer(packed, kind)
+        for packed, kind in ((cells.common, COMMON), (cells.served, SERVED), (cells.rare, RARE))
+    )
+    rising = np.argsort(common, order="model")
+    return Cells(
+        common[rising].tobytes(),
+        served[rising].tobytes() if cells.served else b"",
+        np.sort(rare, order="model").tobytes(),
+    )
 
 
 def tables(state: State) -> list[object]:

@@ -12,12 +12,11 @@ import pytest
 from imrs_client.ranked import RemovedBy
 from imrs_server.domain import ranking
 from imrs_server.domain.agent import Agent, AgentModel
-from imrs_server.domain.evidence import Evidence
 from imrs_server.domain.model import CostTier, Lifecycle, PriceState
 from imrs_server.domain.provider import DataPolicy, State
 from imrs_server.domain.ranking import Offer, Subject
 from imrs_server.domain.routing import CostPreference, RoutingPolicy, Scoring
-from imrs_server.domain.scoring import Knowledge
+from tests.support.evidence import knowledge, number, rated
 from tests.support.schema import HERE
 from tests.support.state import PROVIDER, model
 
@@ -31,11 +30,12 @@ KNOWN = {"price_state": PriceState.PRICE_KNOWN}
 
 
 def offer(found: Model, **own: Any) -> Offer:
-    return Offer(AgentModel(agent_id="a", model_id=found.model_id, **own), found, PROVIDER)
+    settings = AgentModel(agent_id="a", model_id=found.model_id, **own)
+    return Offer(settings, found, PROVIDER, number=number(found.model_id))
 
 
 def only(each: Offer, agent: Agent = AGENT, **known: Any) -> Candidate:
-    (found,) = ranking.build(Subject(agent=agent, offers=(each,)), Knowledge(**known)).candidates
+    (found,) = ranking.build(Subject(agent=agent, offers=(each,)), knowledge(**known)).candidates
     return found
 
 
@@ -47,7 +47,7 @@ def test_best_first_then_cheapest_then_by_id() -> None:
         offer(model("cheap", **KNOWN, input_price_usd=Decimal("0.1"), output_price_usd=Decimal("0.2"))),
         offer(model("best", priority=51)),
     )
-    found = ranking.build(Subject(agent=AGENT, offers=offers), Knowledge())
+    found = ranking.build(Subject(agent=AGENT, offers=offers), knowledge())
     assert [each.external_id for each in found.candidates] == ["best", "cheap", "a", "b", "unpriced"]
 
 
@@ -127,14 +127,14 @@ def test_the_agents_own_settings_go_over_the_catalogues() -> None:
 
 
 def test_what_is_known_of_the_provider_and_of_calls_comes_along() -> None:
-    cells = {"p/m": Evidence(calls=20, errors=5, latency_n=4, latency_ms_sum=2000)}
+    cells = {"p/m": {"calls": 20, "errors": 5, "latency_n": 4, "latency_ms_sum": 2000}}
     private = DataPolicy(regions=("eu",), trains_on_data=False)
     one = replace(offer(model("m")), provider=replace(PROVIDER, data_policy=private, key_version=None))
-    found = only(one, task_cells=cells)
+    found = only(one, task=cells)
     assert (found.latency_ms, found.error_rate) == (500, 0.25)
     assert (found.regions, found.trains_on_data, found.retains_data) == (frozenset({"eu"}), False, None)
     assert not found.credentials_ok
-    few = only(one, task_cells={"p/m": Evidence(calls=9, errors=9)})
+    few = only(one, task={"p/m": {"calls": 9, "errors": 9}})
     assert (few.latency_ms, few.error_rate) == (None, None)
 
 
@@ -146,14 +146,14 @@ def test_the_policy_that_decides_beyond_scores() -> None:
         max_cost_tier=CostTier.LOW,
         require_credentials=True,
     )
-    found = ranking.build(Subject(agent=AGENT, offers=(), policy=policy), Knowledge()).policy
+    found = ranking.build(Subject(agent=AGENT, offers=(), policy=policy), knowledge()).policy
     assert (found.cheaper_when_similar, found.similarity_margin) == (False, 0.1)
     assert (found.max_cost_tier, found.require_credentials) == ("LOW", True)
 
 
 def test_a_degraded_table_is_in_order_of_priority() -> None:
     offers = tuple(offer(model(name, priority=each)) for name, each in zip("abc", (10, 90, 50), strict=True))
-    cells = {"p/a": Evidence(raw_n=9, raw_s=9, explicit_n=9, explicit_s=9)}
-    found = ranking.degraded(Subject(agent=AGENT, offers=offers), Knowledge(task_cells=cells))
+    cells = {"p/a": rated(9, 9)}
+    found = ranking.degraded(Subject(agent=AGENT, offers=offers), knowledge(task=cells))
     assert [each.external_id for each in found.candidates] == ["b", "c", "a"]
     assert found.degraded

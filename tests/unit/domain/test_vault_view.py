@@ -11,6 +11,7 @@ from imrs_server.domain.agent_key import AgentKey
 from imrs_server.domain.credential import CredentialPath
 from imrs_server.domain.ranking import Offer
 from imrs_server.domain.vault_view import NEVER_LOOKED, Sighting, VaultView
+from imrs_server.index import rows
 from imrs_server.index.warm import Index
 from tests.support.schema import HERE
 from tests.support.state import PROVIDER, model, state
@@ -87,7 +88,7 @@ def test_an_agents_own_key_is_part_of_its_state() -> None:
     found = state(model("m"))
     (key, enrolled), *_ = found.agents.items()
     own = AgentKey(tenant_id=HERE, agent_id="a", provider_id="p", key_version=1)
-    with_key = replace(found, agents={key: replace(enrolled, keys=(own,))})
+    with_key = replace(found, agents=rows.given({key: replace(enrolled, keys=(own,))}))
     tables = with_key.agent(HERE, "a")
     assert tables is not None
     assert tables.table("").answer(0).api_key_vault_path == f"secret/{OWN}"

@@ -11,22 +11,21 @@ from structlog.testing import capture_logs
 from imrs_client.tasks import SRS_RULES, Rules
 from imrs_server.domain.agent import Agent
 from imrs_server.domain.defaults import Defaults, Scope
-from imrs_server.domain.evidence import MAX_TASK_TYPES, OTHER_TASKS, Cells, Evidence
+from imrs_server.domain.evidence import MAX_TASK_TYPES, OTHER_TASKS
 from imrs_server.domain.parameters import Parameters
 from imrs_server.domain.preference import Preference
 from imrs_server.domain.routing import RoutingPolicy, Scoring
 from imrs_server.index import tables
 from imrs_server.storage.index import Key
+from tests.support.evidence import Sums, rated
 from tests.support.schema import ELSEWHERE, HERE
 from tests.support.state import model, state
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
     from imrs_server.index.state import State
     from imrs_server.index.tables import AgentTables
 
-RATED = {"code": {"p/low": Evidence(raw_n=30, raw_s=30, explicit_n=30, explicit_s=30)}}
+RATED = {"code": {"p/low": rated(30, 30)}}
 LOW_AND_HIGH = (model("low", priority=40), model("high", priority=60))
 
 
@@ -66,8 +65,8 @@ def test_all_tasks_without_evidence_have_one_table() -> None:
 
 
 def test_old_evidence_counts_less_by_the_tenants_half_life() -> None:
-    old = Evidence(last_time=0, explicit_n=40, explicit_s=40)
-    new = Evidence(last_time=100 * 86_400, explicit_n=1, explicit_s=1)
+    old = rated(40, 40, last_time=0)
+    new = rated(1, 1, last_time=100 * 86_400)
     cells = {Key(HERE, ""): {"code": {"p/low": old}, "law": {"p/high": new}}}
 
     def term(*levels: Defaults) -> float:
@@ -82,7 +81,7 @@ def test_old_evidence_counts_less_by_the_tenants_half_life() -> None:
 
 
 def test_task_types_beyond_what_a_tenant_may_have_share_what_was_learned_of_the_others() -> None:
-    tasks: dict[str, Cells] = {f"task-{i}": {} for i in range(MAX_TASK_TYPES)}
+    tasks: dict[str, dict[str, Sums]] = {f"task-{i}": {} for i in range(MAX_TASK_TYPES)}
     tasks[OTHER_TASKS] = RATED["code"]
     found = of(state(*LOW_AND_HIGH, evidence={Key(HERE, ""): tasks}))
     assert order(found.table("one-too-many")) == ["low", "high"]
@@ -110,7 +109,7 @@ def test_more_tables_than_fit_start_afresh() -> None:
 def test_where_ranking_fails_the_table_is_a_degraded_one_and_the_log_has_its_id() -> None:
     calls = []
 
-    def failing(_policy: RoutingPolicy, _known: object, _models: Sequence[object]) -> Any:
+    def failing(*_: object) -> Any:
         calls.append(1)
         raise ZeroDivisionError("secret")
 
