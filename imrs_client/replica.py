@@ -177,6 +177,10 @@ class Replica:
         for thread in self._threads:
             thread.start()
 
+    def flush(self, timeout_seconds: float = 5) -> int:
+        """Report now what is not reported yet, so that ``client.record`` finds it; how many are left."""
+        return self._reports.finish(time.monotonic() + timeout_seconds)
+
     def close(self, timeout_seconds: float = 5) -> int:
         """Stop watching, report what is not reported yet; how many decisions are left unreported."""
         deadline = time.monotonic() + timeout_seconds
@@ -185,7 +189,7 @@ class Replica:
         for thread in self._threads:
             if thread.is_alive():
                 thread.join(max(0.0, deadline - time.monotonic()))
-        return self._reports.waiting if self._threads[-1].is_alive() else self._reports.finish(deadline)
+        return self._reports.finish(deadline)
 
     def __enter__(self) -> Self:
         self.start()

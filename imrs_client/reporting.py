@@ -6,6 +6,7 @@ import logging
 import time
 from collections import deque
 from itertools import count
+from threading import Lock
 from typing import TYPE_CHECKING, Final
 
 import grpc
@@ -35,7 +36,7 @@ REFUSALS: Final = frozenset(
 
 
 class Reports:
-    """``offer`` takes a decision and never waits; ``send`` belongs to one thread.
+    """``offer`` takes a decision and never waits.
 
     Holds at most ``capacity`` decisions; what comes beyond is dropped and counted. A batch whose answer got
     lost is sent again as it is: the service knows decisions by their id.
@@ -51,6 +52,7 @@ class Reports:
         self._refusal = ""
         # Counts without a lock: whoever asks for a decision must not wait, not even for that.
         self._drops = count(1)
+        self._sending = Lock()
         self.accepted = 0
         self.refused = 0
         self.dropped = 0
@@ -67,18 +69,25 @@ class Reports:
 
     def send(self) -> None:
         """Send what waits, unless the last try failed a moment ago."""
-        while self.waiting and time.monotonic() >= self._not_before:
-            self._send_batch()
+        with self._sending:
+            while self.waiting and time.monotonic() >= self._not_before:
+                self._send_batch()
 
     def finish(self, deadline: float) -> int:
-        """Send what waits until all is sent or the time, of time.monotonic, has come; how many are left."""
-        while self.waiting and (left_seconds := deadline - time.monotonic()) > 0:
-            pause_seconds = self._not_before - time.monotonic()
-            if pause_seconds > 0:
-                time.sleep(min(pause_seconds, left_seconds))
-            else:
-                self._send_batch(timeout_seconds=left_seconds)
-        return self.waiting
+        """Send all that waits now, until the deadline, of time.monotonic, at most; how many are left."""
+        if not self._sending.acquire(timeout=max(0.0, deadline - time.monotonic())):
+            return self.waiting or 1
+        try:
+            end = self.accepted + self.refused + self.waiting
+            while self.accepted + self.refused < end and (left_seconds := deadline - time.monotonic()) > 0:
+                pause_seconds = self._not_before - time.monotonic()
+                if pause_seconds > 0:
+                    time.sleep(min(pause_seconds, left_seconds))
+                else:
+                    self._send_batch(timeout_seconds=left_seconds)
+            return max(0, end - self.accepted - self.refused)
+        finally:
+            self._sending.release()
 
     def _send_batch(self, timeout_seconds: float | None = None) -> None:
         while self._waiting and len(self._batch) < MOST_AT_ONCE:

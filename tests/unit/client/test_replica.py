@@ -346,6 +346,20 @@ def test_what_is_not_reported_yet_is_reported_at_the_end(played: Played, client:
     assert len(played.reported) == 2500
 
 
+def test_a_flush_reports_what_was_decided_before_it(played: Played, client: ImrsClient) -> None:
+    played.say_whole()
+    with Replica(client) as replica:
+        replica.wait_until_ready()
+        for _ in range(20):
+            made = replica.route(task_type="code")
+            assert replica.flush() == 0
+            assert made.decision_id in {each.decision_id for each in played.reported}
+        played.failures += [status(grpc.StatusCode.UNAVAILABLE, "DATABASE_UNAVAILABLE")] * 100
+        decided(replica, 3)
+        assert replica.flush(timeout_seconds=0.1) == 3
+        played.failures.clear()
+
+
 def test_the_end_does_not_wait_for_a_service_that_is_away(played: Played, client: ImrsClient) -> None:
     played.say_whole()
     played.failures += [status(grpc.StatusCode.UNAVAILABLE, "DATABASE_UNAVAILABLE")] * 100
