@@ -21,7 +21,7 @@ from imrs_server.index.refresher import Refresher
 from imrs_server.index.warm import Index
 from imrs_server.jobs import outbox, rollup, shared_view
 from imrs_server.jobs.credentials import CredentialWatch
-from imrs_server.jobs.decision_log import DecisionLog
+from imrs_server.jobs.decision_log import DecisionLog, uncounted
 from imrs_server.jobs.lifecycle import Lifecycle
 from imrs_server.jobs.orphans import OrphanSweep
 from imrs_server.jobs.outbox import OutboxDelivery
@@ -31,6 +31,8 @@ from imrs_server.jobs.shared_view import SharedView
 from imrs_server.jobs.sync_schedule import SyncSchedule
 from imrs_server.storage.database import Database
 from imrs_server.storage.group_commit import MOST
+from imrs_server.telemetry.access_log import AccessLog
+from imrs_server.transport.guard import unmeasured
 from imrs_server.transport.paging import Pager
 from imrs_server.transport.pools import Limits
 from imrs_server.transport.server import Server
@@ -65,10 +67,13 @@ from imrs_server.use_cases.tokens import Tokens
 from imrs_server.use_cases.watched import WatchedAgents
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
     from types import TracebackType
 
     from imrs_server.domain.scoring import Scorer
+    from imrs_server.figures import Figures
     from imrs_server.settings import Settings, TokenSettings
+    from imrs_server.transport.guard import Meter
 
 log = structlog.get_logger()
 
@@ -137,6 +142,13 @@ def somabrain(settings: Settings, rules: AddressRules) -> SomaBrain | None:
     )
 
 
+def _figures() -> Figures:
+    # What it imports looks once where figures shall go, and not everybody who imports us knows it by then.
+    from imrs_server.figures import Figures  # noqa: PLC0415
+
+    return Figures()
+
+
 class _Part(Protocol):
     """A thread that lives as long as the server."""
 
@@ -181,11 +193,19 @@ class App:
         dsn = settings.database_url.get_secret_value()
         direct = settings.listen_database_url
         rules = AddressRules(allowed=settings.provider_allow)
+        self._figures = _figures() if settings.metrics else None
+        self._access_log = AccessLog() if settings.access_log else None
+        # They tell of all others, and so they begin first and end last.
+        self._reporters: tuple[_Part, ...] = tuple(
+            each for each in (self._figures, self._access_log) if each is not None
+        )
         self.database = Database(dsn)
         self.vault = vault(settings)
         self.index = Index(poll_seconds=settings.poll_seconds)
         self._refresher = Refresher(direct.get_secret_value() if direct else dsn, self.index, scorer=scorer)
-        self.decisions = DecisionLog(self.database)
+        self.decisions = DecisionLog(
+            self.database, count=self._figures.decision if self._figures else uncounted
+        )
         memory = somabrain(settings, rules)
         with_memory = memory is not None
         leads = place is None or place.leads
@@ -257,6 +277,8 @@ class App:
         self._stopping = threading.Event()
         self._patience_seconds = place.patience_seconds if place else 0.0
         self._server = self._serve(settings, shared_port=place is not None)
+        if self._figures:
+            self._figures.declare(self)
         host = settings.grpc_addr.rpartition(":")[0]
         self.address = f"{host}:{self._server.port}"
 
@@ -314,8 +336,18 @@ class App:
                 admin=settings.max_waiting_admin,
                 streams=settings.max_streams,
             ),
+            meter_of=self._meter_of,
             shared_port=shared_port,
         )
+
+    def _meter_of(self, method: str) -> Meter:
+        meter = self._figures.meter(method) if self._figures else unmeasured(method)
+        return self._access_log.around(method, meter) if self._access_log else meter
+
+    @property
+    def calls_in_hand(self) -> Mapping[str, int]:
+        """Calls that run or wait, by the pool that serves them."""
+        return self._server.calls_in_hand
 
     def _votes_came(self) -> None:
         self._rollup.wake()
@@ -324,6 +356,8 @@ class App:
 
     def __enter__(self) -> Self:
         self.database.open()
+        for each in self._reporters:
+            each.start()
         for part in self._parts:
             part.start()
         self.watch.start()
@@ -342,6 +376,8 @@ class App:
             part.stop()
         self.vault.close()
         self.database.close()
+        for each in self._reporters:
+            each.stop()
         log.info("server.stopped", address=self.address)
 
     def wait_ready(self, timeout_seconds: float | None) -> bool:

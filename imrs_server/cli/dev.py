@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from imrs_server.cli import run_folder
 from imrs_server.cli.dev_environment import Environment
 from imrs_server.cli.ending import Ending
 from imrs_server.cli.environment import AddressTaken, on
@@ -64,8 +65,14 @@ def _steps(
     yield
     settings = environment.settings(*parts, port=port, http_port=http_port)
     yield
+    figures = stack.enter_context(run_folder.make())
+    run_folder.count_in(figures)
     app = on(settings.grpc_addr, "--port", lambda: App(settings))
-    console = on(settings.http_addr, "--http-port", lambda: Console(settings.http_addr, app.address))
+    console = on(
+        settings.http_addr,
+        "--http-port",
+        lambda: Console(settings.http_addr, app.address, figures=figures if settings.metrics else None),
+    )
     stack.enter_context(console)
     stack.enter_context(app)
     if not app.wait_ready(READY_SECONDS):

@@ -34,6 +34,11 @@ def make(parent: Path | None = None) -> Iterator[Path]:
         os.close(lock)
 
 
+def count_in(folder: Path) -> None:
+    """Have what this process counts lie there, where others find it; before the first that counts is made."""
+    os.environ["PROMETHEUS_MULTIPROC_DIR"] = str(folder)
+
+
 def _remove_abandoned(folder: Path) -> None:
     """Whoever is alive holds the lock of its folder; a new one has a moment to take it."""
     with suppress(OSError):

@@ -16,7 +16,7 @@ from imrs_server.console.process import Console
 from imrs_server.console.standing import Standing
 from imrs_server.domain.errors import DatabaseUnavailable
 from imrs_server.storage import migrate
-from imrs_server.telemetry import logs
+from imrs_server.telemetry import exposition, logs
 
 if TYPE_CHECKING:
     from imrs_server.settings import Settings
@@ -56,7 +56,12 @@ def _serve(settings: Settings, count: int) -> None:
         console = environment.on(
             settings.http_addr,
             "IMRS_HTTP_ADDR",
-            lambda: Console(settings.http_addr, port.address, standing=standing),
+            lambda: Console(
+                settings.http_addr,
+                port.address,
+                standing=standing,
+                figures=folder if settings.metrics else None,
+            ),
         )
         # Probes are answered until the last call has ended.
         stack.enter_context(console)
@@ -67,4 +72,7 @@ def _serve(settings: Settings, count: int) -> None:
             folder=folder,
             pinned=settings.pin_workers and count <= cores.count(),
         )
-        stack.enter_context(Workers(worker.run, given, count, standing=standing)).run(ending)
+        workers = Workers(
+            worker.run, given, count, standing=standing, bury=lambda pid: exposition.bury(folder, pid)
+        )
+        stack.enter_context(workers).run(ending)

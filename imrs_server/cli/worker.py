@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from imrs_server.cli import cores
+from imrs_server.cli import cores, run_folder
 from imrs_server.cli.ending import Ending
 from imrs_server.cli.workers import READY, STOP_SECONDS
 from imrs_server.console.process import after_parent
@@ -40,6 +40,7 @@ def run(messages: Connection, given: Given, number: int, again: bool) -> None:
     after_parent(_end)
     if given.pinned:
         cores.pin(number)
+    run_folder.count_in(given.folder)
     # Only now: what these start stays on the core; and who only watches workers needs none of it.
     from imrs_server.domain.errors import AddressForbidden, InvalidRequest  # noqa: PLC0415
     from imrs_server.telemetry import logs  # noqa: PLC0415

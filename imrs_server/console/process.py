@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Self
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
+    from pathlib import Path
     from types import TracebackType
 
     from imrs_server.console.standing import Standing
@@ -25,7 +26,8 @@ class Console:
     """Serves HTTP on ``http_addr`` (host:port; port 0 takes a free one) for the gRPC server at ``grpc_addr``.
 
     From the constructor on connections are accepted; they are answered when the process is up. ``standing``
-    says how the workers are, where there are several. Raises OSError where the address is taken.
+    says how the workers are, where there are several; ``figures`` is the folder in which they count. Raises
+    OSError where the address is taken.
     """
 
     def __init__(
@@ -34,6 +36,7 @@ class Console:
         grpc_addr: str,
         *,
         standing: Standing | None = None,
+        figures: Path | None = None,
     ) -> None:
         host, _, port = http_addr.rpartition(":")
         host = host.strip("[]")
@@ -41,7 +44,7 @@ class Console:
         self._socket = socket.create_server((host, int(port)), family=family)
         self.address = f"{http_addr.rpartition(':')[0]}:{self._socket.getsockname()[1]}"
         self._process = spawn.Process(
-            target=_serve, args=(self._socket, grpc_addr, standing), name="imrs-http", daemon=True
+            target=_serve, args=(self._socket, grpc_addr, standing, figures), name="imrs-http", daemon=True
         )
 
     def __enter__(self) -> Self:
@@ -86,7 +89,7 @@ def after_parent(end: Callable[[], None]) -> None:
     threading.Thread(target=watch, name="parent", daemon=True).start()
 
 
-def _serve(listening: socket.socket, grpc_addr: str, standing: Standing | None) -> None:
+def _serve(listening: socket.socket, grpc_addr: str, standing: Standing | None, figures: Path | None) -> None:
     after_parent(lambda: os._exit(0))
     # Whoever starts us needs none of this.
     import uvicorn  # noqa: PLC0415
@@ -96,7 +99,7 @@ def _serve(listening: socket.socket, grpc_addr: str, standing: Standing | None) 
 
     health = Health(grpc_addr)
     config = uvicorn.Config(
-        app.build(health.is_serving, standing=standing),
+        app.build(health.is_serving, standing=standing, figures=figures),
         log_level="warning",
         access_log=False,
     )

@@ -26,21 +26,39 @@ PERIOD_SECONDS = 0.2
 _BATCH = 5_000
 
 
+def uncounted(_reason: str) -> None:
+    """Nobody counts decisions."""
+
+
 class DecisionLog:
-    """Bounded: while the database is away, decisions beyond ``capacity`` are dropped and counted."""
+    """Bounded: while the database is away, decisions beyond ``capacity`` are dropped and counted.
+
+    ``count`` is told the reason of each that is offered; it must not wait.
+    """
 
     def __init__(
-        self, database: Database, *, capacity: int = CAPACITY, period_seconds: float = PERIOD_SECONDS
+        self,
+        database: Database,
+        *,
+        capacity: int = CAPACITY,
+        period_seconds: float = PERIOD_SECONDS,
+        count: Callable[[str], None] = uncounted,
     ) -> None:
         self._database = database
         self._capacity = capacity
         self._period_seconds = period_seconds
+        self._count = count
         self._waiting: deque[Decision] = deque()
         self._writing = threading.Lock()
         self._stopping = threading.Event()
         self._thread = threading.Thread(target=self._run, name="decision-log", daemon=True)
         self.dropped = 0
         """Decisions that were not stored: the buffer was full, or the database refused them for good."""
+
+    @property
+    def waiting(self) -> int:
+        """How many are not stored yet."""
+        return len(self._waiting)
 
     def start(self) -> None:
         self._thread.start()
@@ -52,7 +70,8 @@ class DecisionLog:
         self.flush()
 
     def offer(self, decision: Decision) -> None:
-        """Take a decision; never waits. Counting is exact but for races between threads."""
+        """Take a decision; never waits. Counting drops is exact but for races between threads."""
+        self._count(decision.reason)
         if len(self._waiting) >= self._capacity:
             self.dropped += 1
         else:

@@ -100,6 +100,15 @@ class GroupCommit(Generic[I, A]):
         self._stopped = False
         self._thread: threading.Thread | None = None
         self._name = name
+        self.commits = 0
+        """Transactions that were committed."""
+        self.committed = 0
+        """What was written in them, for better or worse of each."""
+
+    @property
+    def waiting(self) -> int:
+        """How many items are queued."""
+        return len(self._waiting)
 
     def start(self) -> None:
         """Start the thread; handing something in does it too."""
@@ -187,7 +196,10 @@ class GroupCommit(Generic[I, A]):
 
     def _commit(self, batch: Sequence[_Queued[I, A]]) -> Sequence[A | Exception | None]:
         with self._database.system(timeout_seconds=CONNECT_SECONDS) as tx:
-            return self._write(tx, [each.item for each in batch])
+            outcomes = self._write(tx, [each.item for each in batch])
+        self.commits += 1
+        self.committed += len(outcomes) - sum(each is None for each in outcomes)
+        return outcomes
 
     def _give_up(self, batch: Sequence[_Queued[I, A]]) -> None:
         """Answer all that wait: each would only wait as long for the same news."""

@@ -63,7 +63,7 @@ def configure(
             _tell_call,
             *([] if worker is None else [_worker(worker)]),
             structlog.processors.add_log_level,
-            structlog.processors.TimeStamper(fmt="iso", utc=True),
+            _stamp,
             *render,
         ],
         wrapper_class=structlog.make_filtering_bound_logger(getattr(logging, level.upper())),
@@ -81,6 +81,14 @@ def call_id() -> str:
 def _tell_call(_logger: Any, _method: str, event: structlog.typing.EventDict) -> structlog.typing.EventDict:
     found = call.get()
     return event if found is None else {**found.facts, **event}
+
+
+def _stamp(logger: Any, method: str, event: structlog.typing.EventDict) -> structlog.typing.EventDict:
+    """What is written later than it happened brings its time along."""
+    return event if "timestamp" in event else _STAMP(logger, method, event)
+
+
+_STAMP = structlog.processors.TimeStamper(fmt="iso", utc=True)
 
 
 def _worker(number: int) -> structlog.typing.Processor:

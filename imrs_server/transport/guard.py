@@ -8,6 +8,8 @@ handler there, which refuses it before anything is read or decoded.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from contextvars import copy_context
+from functools import partial
 from time import perf_counter
 from typing import TYPE_CHECKING, Any, NoReturn, Protocol, TypeAlias
 
@@ -20,7 +22,6 @@ from imrs_server.transport import access, call, errors
 from imrs_server.transport.pools import AtOnce
 
 if TYPE_CHECKING:
-
     from imrs_server.transport.pools import Pool
     from imrs_server.transport.tokens import Verifier
 
@@ -28,15 +29,20 @@ Validate = Callable[[Message], None]
 Handler: TypeAlias = "grpc.RpcMethodHandler[Any, Any]"  # generic in its stub only
 
 _OK = "OK"
+_CANCELLED = "CANCELLED"
 
 
 class Meter(Protocol):
-    """Is told of every call of one method when it has ended."""
+    """Is told of every call of one method, when it begins and when it has ended."""
+
+    def started(self) -> None: ...
 
     def ended(self, code: str, seconds: float) -> None: ...
 
 
 class _Silent:
+    def started(self) -> None: ...
+
     def ended(self, code: str, seconds: float) -> None: ...
 
 
@@ -112,7 +118,9 @@ class Guard(grpc.ServerInterceptor):
         self, handler: Handler, behaviour: Callable[..., Any], method: str, meter: Meter
     ) -> Callable[..., Any]:
         streams = handler.request_streaming
-        if handler.response_streaming and not getattr(behaviour, "experimental_non_blocking", False):
+        if getattr(behaviour, "experimental_non_blocking", False):
+            return self._not_blocking(behaviour, method, streams, meter)
+        if handler.response_streaming:
             return self._streaming(behaviour, method, streams, meter)
         return self._unary(behaviour, method, streams, meter)
 
@@ -120,12 +128,12 @@ class Guard(grpc.ServerInterceptor):
     def _unary(
         self, behaviour: Callable[..., Any], method: str, streams: bool, meter: Meter
     ) -> Callable[..., Any]:
-        # What does not block is given a third argument: where to send its answers to.
-        def around(request: Any, context: grpc.ServicerContext, *send: Any) -> Any:
+        def around(request: Any, context: grpc.ServicerContext) -> Any:
             start, code = perf_counter(), _OK
+            meter.started()
             try:
                 self._enter(method, context)
-                return behaviour(request if streams else self._check(request), context, *send)
+                return behaviour(request if streams else self._check(request), context)
             except BaseException as error:  # noqa: BLE001  (every failure becomes a status)
                 found = errors.as_domain(error, method)
                 code = found.code
@@ -140,10 +148,12 @@ class Guard(grpc.ServerInterceptor):
     ) -> Callable[..., Any]:
         def around(request: Any, context: grpc.ServicerContext) -> Iterator[Any]:
             start, code = perf_counter(), _OK
+            meter.started()
             try:
                 self._enter(method, context)
                 yield from behaviour(request if streams else self._check(request), context)
             except GeneratorExit:
+                code = _CANCELLED
                 raise
             except BaseException as error:  # noqa: BLE001  (every failure becomes a status)
                 found = errors.as_domain(error, method)
@@ -151,6 +161,31 @@ class Guard(grpc.ServerInterceptor):
                 errors.abort(context, found, method)
             finally:
                 meter.ended(code, perf_counter() - start)
+
+        return around
+
+    def _not_blocking(
+        self, behaviour: Callable[..., Any], method: str, streams: bool, meter: Meter
+    ) -> Callable[..., Any]:
+        # It is given a third argument, where to send its answers to, and the call goes on when it returns.
+        def around(request: Any, context: grpc.ServicerContext, send: Any) -> Any:
+            start = perf_counter()
+            meter.started()
+            try:
+                self._enter(method, context)
+                behaviour(request if streams else self._check(request), context, send)
+            except BaseException as error:  # noqa: BLE001  (every failure becomes a status)
+                found = errors.as_domain(error, method)
+                meter.ended(found.code, perf_counter() - start)
+                errors.abort(context, found, method)
+
+            def ended() -> None:
+                code = context.code()  # type: ignore[attr-defined]  # unknown to its stub only
+                meter.ended(code.name if isinstance(code, grpc.StatusCode) else _OK, perf_counter() - start)
+
+            # It is called outside of the call's context, of which the access log tells.
+            if not context.add_callback(partial(copy_context().run, ended)):
+                ended()
 
         return around
 
@@ -202,6 +237,7 @@ def _refusal(meter: Meter, method: str) -> Handler:
 
     def refuse(_requests: Any, context: grpc.ServicerContext) -> NoReturn:
         refused = Overloaded()
+        meter.started()
         meter.ended(refused.code, 0.0)
         errors.abort(context, refused, method)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 import grpc
+from google.protobuf import descriptor_pool
 from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 
 from imrs_client import v1
@@ -52,6 +53,24 @@ def unbuilt(servicers: Mapping[str, object]) -> frozenset[str]:
 
 def _nothing() -> None:
     pass
+
+
+def kinds() -> Mapping[str, str]:
+    """Whether requests, answers, both or neither of a method are a stream, by its full name."""
+    return {
+        f"/{service.full_name}/{method.name}": _KINDS[method.client_streaming, method.server_streaming]
+        for service in map(_POOL.FindServiceByName, SERVICES)
+        for method in service.methods
+    }
+
+
+_POOL = descriptor_pool.Default()
+_KINDS = {
+    (False, False): "unary",
+    (True, False): "client_stream",
+    (False, True): "server_stream",
+    (True, True): "bidi_stream",
+}
 
 
 class Server:

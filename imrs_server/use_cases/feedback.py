@@ -57,6 +57,21 @@ class FeedbackDesk:
         )
         self.start, self.stop = self._queue.start, self._queue.stop
 
+    @property
+    def waiting(self) -> int:
+        """Votes in the queue."""
+        return self._queue.waiting
+
+    @property
+    def commits(self) -> int:
+        """Transactions that stored votes."""
+        return self._queue.commits
+
+    @property
+    def committed(self) -> int:
+        """Votes that were stored, or refused by the database."""
+        return self._queue.committed
+
     def submit(
         self,
         who: Principal,

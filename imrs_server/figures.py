@@ -1,0 +1,56 @@
+"""What is counted of a server, and by which names; calls are counted where they are guarded."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from imrs_client.ranked import Reason
+from imrs_server.telemetry.metrics import Metrics
+from imrs_server.transport.server import kinds
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from imrs_server.wiring import App
+
+
+class Figures(Metrics):
+    """The figures of a server. ``decision`` is to be told the reason of each."""
+
+    def __init__(self) -> None:
+        super().__init__(kinds())
+        self.decision: Callable[[str], None] = self.tally(
+            "imrs_decisions", "Decisions of Route, by their reason.", "reason", Reason
+        )
+
+    def declare(self, app: App) -> None:
+        """All that is read from the parts of a server now and then."""
+        index, log, votes = app.index, app.decisions, app.feedback
+        self.gauge(
+            "imrs_index_revision",
+            "Revision that answers are given by; of the worker that is furthest behind.",
+            lambda: index.revision,
+            of="livemin",
+        )
+        self.gauge(
+            "imrs_index_age_seconds",
+            "Time since the database last confirmed the index; of the worker that waits longest.",
+            lambda: index.age_seconds,
+            of="livemax",
+        )
+        self.gauge(
+            "imrs_index_connected",
+            "1 where every worker hears of changes from the database.",
+            lambda: index.connected,
+            of="livemin",
+        )
+        self.gauge(
+            "imrs_vault_answers", "1 where Vault answered last.", lambda: index.vault.answers, of="livemin"
+        )
+        self.gauges("imrs_calls_in_hand", "Calls that run or wait.", "pool", lambda: app.calls_in_hand)
+        self.gauge("imrs_watchers", "Open streams of WatchAgent.", lambda: app.watch.streams)
+        self.gauge("imrs_decisions_waiting", "Decisions that are not stored yet.", lambda: log.waiting)
+        self.total("imrs_decisions_dropped", "Decisions that were not stored.", lambda: log.dropped)
+        self.gauge("imrs_feedback_waiting", "Votes that are not committed yet.", lambda: votes.waiting)
+        self.total("imrs_feedback_commits", "Transactions that stored votes.", lambda: votes.commits)
+        self.total("imrs_feedback_committed", "Votes that were stored.", lambda: votes.committed)

@@ -1,0 +1,198 @@
+"""Figures for Prometheus.
+
+Who serves only notes what happened; a thread folds it into the figures a few times a second. To count a call
+in place would cost several microseconds of it, as every figure lies in a file that other processes read.
+
+Import this when PROMETHEUS_MULTIPROC_DIR names the folder of these files, and not before: prometheus-client
+looks once. Without a folder the figures stay in this process.
+"""
+
+from __future__ import annotations
+
+import threading
+from bisect import bisect_left
+from collections import Counter as Tallied
+from collections import deque
+from typing import TYPE_CHECKING, Literal
+
+import structlog
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Mapping, Sequence
+
+log = structlog.get_logger()
+
+PERIOD_SECONDS = 0.25
+BUCKETS_SECONDS = (
+    0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0,
+)  # fmt: skip
+
+# Of several workers: the sum, or the one that is worst off. Those that have died do not count.
+Of = Literal["livesum", "livemin", "livemax"]
+
+_LABELS = ("grpc_type", "grpc_service", "grpc_method")
+
+
+class _Latency(Histogram):
+    def add(self, counts: Sequence[int], total: float) -> None:
+        """Observe many at once: how many fell into each bucket, and their sum."""
+        self._sum.inc(total)
+        for bucket, count in zip(self._buckets, counts, strict=True):
+            if count:
+                bucket.inc(count)
+
+
+class CallMeter:
+    """The calls of one method. Its methods take no lock and never wait; ``fold`` is for one thread."""
+
+    def __init__(
+        self, started: Counter, handled: Counter, latency: _Latency, labels: tuple[str, ...]
+    ) -> None:
+        self._started = started.labels(*labels)
+        self._latency = latency
+        self._handled = handled
+        self._labels = labels
+        self._by_code: dict[str, Counter] = {}
+        self._begun: deque[None] = deque()
+        self._ended: deque[tuple[str, float]] = deque()
+        self._handled_with("OK")
+
+    def started(self) -> None:
+        self._begun.append(None)
+
+    def ended(self, code: str, seconds: float) -> None:
+        """``code`` is the status by its name, such as INVALID_ARGUMENT."""
+        self._ended.append((code, seconds))
+
+    def fold(self) -> None:
+        begun, ended = len(self._begun), len(self._ended)
+        if begun:
+            for _ in range(begun):
+                self._begun.popleft()
+            self._started.inc(begun)
+        if not ended:
+            return
+        codes: Tallied[str] = Tallied()
+        counts, total = [0] * (len(BUCKETS_SECONDS) + 1), 0.0
+        for _ in range(ended):
+            code, seconds = self._ended.popleft()
+            codes[code] += 1
+            counts[bisect_left(BUCKETS_SECONDS, seconds)] += 1
+            total += seconds
+        # Made with the first call: most methods of most servers are never called, and it is twenty figures.
+        self._latency.labels(*self._labels).add(counts, total)
+        for code, count in codes.items():
+            self._handled_with(code).inc(count)
+
+    def _handled_with(self, code: str) -> Counter:
+        if code not in self._by_code:
+            self._by_code[code] = self._handled.labels(*self._labels, code_name(code))
+        return self._by_code[code]
+
+
+class Metrics:
+    """All figures of one process. ``methods`` has the kind of each by its full name, such as unary."""
+
+    def __init__(self, methods: Mapping[str, str], *, period_seconds: float = PERIOD_SECONDS) -> None:
+        self.registry = CollectorRegistry()
+        self._period_seconds = period_seconds
+        self._folds: list[Callable[[], None]] = []
+        self._stopping = threading.Event()
+        self._folding = threading.Lock()
+        self._thread = threading.Thread(target=self._run, name="metrics", daemon=True)
+        started = Counter("grpc_server_started", "Calls that began.", _LABELS, registry=self.registry)
+        handled = Counter(
+            "grpc_server_handled",
+            "Calls that ended, by their status.",
+            (*_LABELS, "grpc_code"),
+            registry=self.registry,
+        )
+        latency = _Latency(
+            "grpc_server_handling_seconds",
+            "Time from when a call had a thread until its answer was ready.",
+            _LABELS,
+            buckets=BUCKETS_SECONDS,
+            registry=self.registry,
+        )
+        self._meters = {
+            name: CallMeter(started, handled, latency, (kind, *name.strip("/").rsplit("/", 1)))
+            for name, kind in methods.items()
+        }
+        self._folds.extend(each.fold for each in self._meters.values())
+
+    def meter(self, method: str) -> CallMeter:
+        """By full method name, ``/imrs.v1.AdminService/GetAgent``."""
+        return self._meters[method]
+
+    def tally(self, name: str, says: str, label: str, values: Iterable[str]) -> Callable[[str], None]:
+        """A counter by one label; to call what is returned counts one, without a lock."""
+        counter = Counter(name, says, [label], registry=self.registry)
+        children = {value: counter.labels(value) for value in values}
+        noted: deque[str] = deque()
+
+        def fold() -> None:
+            for value, count in Tallied(noted.popleft() for _ in range(len(noted))).items():
+                children[value].inc(count)
+
+        self._folds.append(fold)
+        return noted.append
+
+    def total(self, name: str, says: str, read: Callable[[], float]) -> None:
+        """A counter that follows a number of ours that only grows."""
+        counter = Counter(name, says, registry=self.registry)
+        known = 0.0
+
+        def fold() -> None:
+            nonlocal known
+            now = read()
+            if now > known:
+                counter.inc(now - known)
+                known = now
+
+        self._folds.append(fold)
+
+    def gauge(self, name: str, says: str, read: Callable[[], float], *, of: Of = "livesum") -> None:
+        """A number that rises and falls; ``of`` says what is told of several workers."""
+        gauge = Gauge(name, says, registry=self.registry, multiprocess_mode=of)
+        self._folds.append(lambda: gauge.set(read()))
+
+    def gauges(self, name: str, says: str, label: str, read: Callable[[], Mapping[str, float]]) -> None:
+        """Numbers that rise and fall, by one label; of several workers their sum."""
+        gauge = Gauge(name, says, [label], registry=self.registry, multiprocess_mode="livesum")
+
+        def fold() -> None:
+            for value, number in read().items():
+                gauge.labels(value).set(number)
+
+        self._folds.append(fold)
+
+    def start(self) -> None:
+        self._thread.start()
+
+    def stop(self) -> None:
+        """End the thread; what was noted until now is counted."""
+        self._stopping.set()
+        if self._thread.is_alive():
+            self._thread.join()
+        self.fold()
+
+    def fold(self) -> None:
+        """Count what was noted. Never raises: a figure that fails must not cost the others, or a call."""
+        with self._folding:
+            for each in self._folds:
+                try:
+                    each()
+                except Exception:
+                    log.exception("metrics.failed")
+
+    def _run(self) -> None:
+        while not self._stopping.wait(self._period_seconds):
+            self.fold()
+
+
+def code_name(code: str) -> str:
+    """A status as other servers' figures name it: InvalidArgument for INVALID_ARGUMENT."""
+    if code in {"OK", "CANCELLED"}:
+        return "OK" if code == "OK" else "Canceled"
+    return code.title().replace("_", "")
