@@ -50,6 +50,19 @@ class Answer:
     def fallbacks(self) -> Sequence[SelectedModel]:
         return tuple([self._table.answer(each, self._parameters) for each in self._choice.fallbacks])
 
+    @cached_property
+    def report(self) -> Decision:
+        """What the service keeps of each decision with this answer."""
+        return Decision(
+            task=self.task,
+            selected=_kept(self.selected),
+            fallbacks=[_kept(each) for each in self.fallbacks],
+            reason=self.reason,
+            candidates_total=self.candidates_total,
+            candidates_eligible=self.candidates_eligible,
+            propensity=self.propensity,
+        )
+
 
 class DefaultAnswer(Answer):
     """The configured default model, where nothing is known of the agent yet."""
@@ -166,6 +179,19 @@ class LocalDecision:
             create_time=_timestamp(self._time_ns),
         )
 
+    def to_report(self) -> Decision:
+        """As much of it as RecordDecisions asks for."""
+        report = Decision()
+        report.CopyFrom(self._answer.report)
+        report.decision_id = self.decision_id
+        report.request_id = self.request_id
+        report.tenant_id = self.tenant_id
+        report.agent_id = self.agent_id
+        report.index_revision = self.index_revision
+        report.stale = self.stale
+        report.create_time.CopyFrom(_timestamp(self._time_ns))
+        return report
+
     def __repr__(self) -> str:
         return (
             f"<LocalDecision {self.decision_id} {self.selected.model_id} {Decision.Reason.Name(self.reason)} "
@@ -177,6 +203,10 @@ def id_of(time_ns: int, seed: tuple[bytes, int]) -> str:
     """The id of the decision with a number, of a replica with a secret: nobody else can guess it."""
     secret, number = seed
     return str(derived_id(_time(time_ns), secret + number.to_bytes(8)))
+
+
+def _kept(model: SelectedModel) -> SelectedModel:
+    return SelectedModel(model_id=model.model_id, score=model.score)
 
 
 def to_detection(task: Detection) -> TaskDetection:

@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 MOST_AT_ONCE: Final = 1000
+# One decision has at most 100 fallbacks of 255 characters each; a server takes 4 MiB.
+_MOST_BYTES: Final = 1 << 20
 # Nothing that waiting changes. A token can be renewed, so UNAUTHENTICATED is not among them.
 REFUSALS: Final = frozenset(
     {
@@ -47,6 +49,7 @@ class Reports:
         self._capacity = self._room = capacity
         self._waiting: deque[LocalDecision] = deque()
         self._batch: list[Decision] = []
+        self._batch_bytes = 0
         self._pauses = Pauses()
         self._not_before = 0.0
         self._refusal = ""
@@ -90,8 +93,10 @@ class Reports:
             self._sending.release()
 
     def _send_batch(self, timeout_seconds: float | None = None) -> None:
-        while self._waiting and len(self._batch) < MOST_AT_ONCE:
-            self._batch.append(self._waiting.popleft().to_proto())
+        while self._waiting and len(self._batch) < MOST_AT_ONCE and self._batch_bytes < _MOST_BYTES:
+            report = self._waiting.popleft().to_report()
+            self._batch.append(report)
+            self._batch_bytes += report.ByteSize()
         self._room = self._capacity - len(self._batch)
         try:
             request = RecordDecisionsRequest(decisions=self._batch)
@@ -116,5 +121,5 @@ class Reports:
         self._clear()
 
     def _clear(self) -> None:
-        self._batch = []
+        self._batch, self._batch_bytes = [], 0
         self._room = self._capacity

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import subprocess
 import sys
 from typing import TYPE_CHECKING
@@ -12,6 +13,8 @@ from tests.support.model_server import EXAMPLES, model_server
 from tests.support.waiting import eventually
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from tests.support.dev import Dev
 
 PROMPT = "Write a Python function that parses a date"
@@ -40,6 +43,17 @@ def test_models_that_do_not_answer_are_passed_over_and_named(dev: Dev) -> None:
     assert last == "no model answered"
     assert len(failed) == 4
     assert all(line.startswith("ollama/") for line in failed)
+
+
+def test_an_agent_that_decides_by_itself(dev: Dev, tmp_path: Path) -> None:
+    command = [sys.executable, str(EXAMPLES / "local_agent.py"), str(tmp_path / "votes.spool"), "3"]
+    environment = os.environ | dev.variables
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=True)
+    assert done.stderr == ""
+    *_, last = done.stdout.splitlines()
+    model_id, _, said = last.partition(", revision ")
+    assert re.fullmatch(r"\d+, fresh, \d+\.\d s old", said)
+    assert "/" in model_id
 
 
 def rated(dev: Dev, model_id: str) -> list[Performance]:
