@@ -62,6 +62,15 @@ def configured_alike(one: AgentTables, other: AgentTables) -> bool:
     return one.sources.configured_like(other.sources)
 
 
+def learned_alike(one: AgentTables, other: AgentTables) -> bool:
+    """Whether the two go by the same evidence; False where that is not certain."""
+    pairs = (
+        (one.sources.own, other.sources.own),
+        (one.sources.learned.tasks, other.sources.learned.tasks),
+    )
+    return all(mine is theirs or not (mine or theirs) for mine, theirs in pairs)
+
+
 def entries(tables: AgentTables) -> list[Entry]:
     """The agent's models."""
     common = tables.table("")

@@ -20,9 +20,8 @@ import structlog
 
 from imrs_client.ids import new_id
 from imrs_server.domain.errors import AgentNotFound, Internal, Overloaded, ServerStopping
-from imrs_server.index import view
-from imrs_server.transport.watch.room import Room
 from imrs_server.transport.watch.stream import Stream
+from imrs_server.transport.watch.visit import Visit
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -32,7 +31,6 @@ if TYPE_CHECKING:
 
     from imrs_server.domain.errors import DomainError
     from imrs_server.index.state import State
-    from imrs_server.index.tables import AgentTables
     from imrs_server.index.warm import Index
     from imrs_server.storage.index import Key
 
@@ -44,18 +42,20 @@ _STOP_SECONDS = 2.0
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Pace:
-    """How often, how long and how many; seconds.
+    """How often, how long and how many.
 
-    ``evidence`` is between two differences that only ratings make, ``beat`` the longest time without a word.
-    A caller who takes nothing for ``patience`` is cut; where all ``senders`` wait for callers, after
-    ``short_patience``. What is known of an agent is kept for ``memory`` after its last watcher.
+    ``evidence_seconds`` are between two differences that only ratings make, ``beat_seconds`` the longest time
+    without a word, ``check_seconds`` between two looks at the caller's token. A caller who takes nothing for
+    ``patience_seconds`` is cut; where all ``senders`` wait for callers, after ``scarce_seconds``. What is
+    known of an agent is kept for ``memory_seconds`` after its last watcher.
     """
 
-    evidence: float = 2.0
-    beat: float = 10.0
-    patience: float = 30.0
-    short_patience: float = 5.0
-    memory: float = 60.0
+    evidence_seconds: float = 2.0
+    beat_seconds: float = 10.0
+    check_seconds: float = 10.0
+    patience_seconds: float = 30.0
+    scarce_seconds: float = 5.0
+    memory_seconds: float = 60.0
     senders: int = 16
     most_streams: int = 4096
 
@@ -73,7 +73,7 @@ class Hub:
         self._index = index
         self._check = check
         self._pace = pace
-        self._visits: dict[Key, _Visit] = {}
+        self._visits: dict[Key, Visit] = {}
         self._state: State | None = None
         self._joined: deque[tuple[Key, Stream]] = deque()
         self._left: deque[tuple[Key, Stream]] = deque()
@@ -121,6 +121,7 @@ class Hub:
             partial(self._check, context.invocation_metadata()),
             from_revision=from_revision,
             from_fingerprint=from_fingerprint,
+            check_seconds=self._pace.check_seconds,
             now=monotonic(),
         )
         self._joined.append((key, stream))
@@ -150,22 +151,24 @@ class Hub:
         self._state = state
         if state is None:
             return
-        if state is not before:
+        if before is not None and state is not before:
             self._hear(state, before)
         now = monotonic()
         for visit in list(self._visits.values()):
             if visit.streams:
                 self._visit(visit, state, now)
-            elif now - visit.empty_since > self._pace.memory:
+            elif now - visit.empty_since > self._pace.memory_seconds:
                 del self._visits[visit.room.key]
         self._cut(now)
 
     def _register(self) -> None:
         while self._joined:
             key, stream = self._joined.popleft()
+            if stream.gone:
+                continue
             visit = self._visits.get(key)
             if visit is None:
-                visit = self._visits[key] = _Visit(Room(key))
+                visit = self._visits[key] = Visit(key, self._lock)
             visit.streams.add(stream)
             self.streams += 1
         while self._left:
@@ -176,84 +179,56 @@ class Hub:
                 visit.empty_since = monotonic()
                 self.streams -= 1
 
-    def _hear(self, state: State, before: State | None) -> None:
+    def _hear(self, state: State, before: State) -> None:
         """A new state: whether it may be more than evidence, and whether tokens were revoked."""
-        if before is None:
-            return
-        if state.epoch != before.epoch:
-            # Revisions mean something else now, so all is said anew.
-            for visit in self._visits.values():
+        for visit in self._visits.values():
+            if state.epoch != before.epoch:
                 visit.renew()
-        if not state.configured_like(before):
-            for visit in self._visits.values():
-                visit.urgent = True
-        if state.revoked != before.revoked:
-            for visit in self._visits.values():
+            elif not state.configured_like(before):
+                visit.hurry()
+            if state.revoked != before.revoked:
                 for stream in visit.streams:
                     stream.check_soon()
 
-    def _visit(self, visit: _Visit, state: State, now: float) -> None:
-        error = None
-        if visit.is_due(state, now, self._pace.evidence):
-            try:
-                error = self._look(visit, state, now)
-            except Exception:
-                error_id = str(new_id())
-                log.exception("watch.failed", error_id=error_id, agent_id=visit.room.key.agent_id)
-                error = Internal(error_id=error_id)
-        stale = self._index.stale
+    def _visit(self, visit: Visit, state: State, now: float) -> None:
+        error: DomainError | None = None
+        try:
+            visit.look(state, now, self._pace.evidence_seconds)
+        except AgentNotFound as gone:
+            error = gone
+        except Exception:
+            error_id = str(new_id())
+            log.exception("watch.failed", error_id=error_id, agent_id=visit.room.key.agent_id)
+            error = Internal(error_id=error_id)
         with self._lock:
             visit.room.forget_payloads()
             for stream in visit.streams:
-                stream.error = error or stream.error
-                self._offer(visit, stream, now, stale=stale)
+                stream.error = stream.error or error
+                self._offer(visit, stream, now)
 
-    def _look(self, visit: _Visit, state: State, now: float) -> DomainError | None:
-        """See what the agent is like; what ends its streams."""
-        room = visit.room
-        tables = state.agent(*room.key)
-        if tables is None:
-            return AgentNotFound(agent_id=room.key.agent_id)
-        if tables is not visit.tables:
-            calm = visit.tables is not None and view.configured_alike(visit.tables, tables)
-            if calm and now - visit.built_at < self._pace.evidence:
-                visit.urgent = False
-                return None
-            content = room.build(tables)
-            fingerprint = content.fingerprint
-            with self._lock:
-                room.accept(content, fingerprint, state.revision)
-            visit.tables, visit.built_at = tables, now
-        else:
-            with self._lock:
-                room.confirm(state.revision)
-        visit.seen, visit.urgent = state, False
-        return None
-
-    def _offer(self, visit: _Visit, stream: Stream, now: float, *, stale: bool) -> None:
+    def _offer(self, visit: Visit, stream: Stream, now: float) -> None:
         """Hand a stream to the senders if there is something to do for it. With the lock."""
         if stream.busy or stream.gone:
             return
-        pace = self._pace
-        if stream.error is None and not visit.room.revision:
-            return
-        if stream.error is None and stream.lacks(
-            visit.room, now, stale=stale, pause_seconds=pace.evidence, beat_seconds=pace.beat
-        ):
-            stream.load(visit.room.lacking(stream.position, stale=stale))
-        elif stream.error is None and not stream.is_due_for_check(now):
-            return
+        if stream.error is None:
+            stale, pace = self._index.stale, self._pace
+            if stream.lacks(
+                visit.room, now, stale=stale, pause=pace.evidence_seconds, beat=pace.beat_seconds
+            ):
+                stream.load(visit.room.lacking(stream.position, stale=stale))
+            elif not stream.is_due_for_check(now):
+                return
         stream.busy = True
         self._hand_over(visit, stream)
 
-    def _hand_over(self, visit: _Visit, stream: Stream) -> None:
+    def _hand_over(self, visit: Visit, stream: Stream) -> None:
         try:
             self._senders.submit(self._attend, visit, stream)
         except RuntimeError:
             # The senders have stopped.
             stream.gone = True
 
-    def _attend(self, visit: _Visit, stream: Stream) -> None:
+    def _attend(self, visit: Visit, stream: Stream) -> None:
         """A chunk at a time, so that a large snapshot does not keep small news from others."""
         start = monotonic()
         self._sending[stream] = start
@@ -274,13 +249,13 @@ class Hub:
             now = monotonic()
             stream.told(now)
             stream.busy = False
-            self._offer(visit, stream, now, stale=self._index.stale)
+            self._offer(visit, stream, now)
 
     def _cut(self, now: float) -> None:
         """End the streams of callers who have had no room for too long."""
         sending = list(self._sending.items())
         scarce = len(sending) >= self._pace.senders
-        patience_seconds = self._pace.short_patience if scarce else self._pace.patience
+        patience_seconds = self._pace.scarce_seconds if scarce else self._pace.patience_seconds
         for stream, since in sending:
             if now - since > patience_seconds:
                 stream.cut()
@@ -294,33 +269,8 @@ class Hub:
                 with self._lock:
                     for stream in visit.streams:
                         stream.error = stream.error or ServerStopping()
-                        self._offer(visit, stream, deadline, stale=False)
+                        self._offer(visit, stream, deadline)
             if not self.streams or monotonic() > deadline:
                 return
             self._woken.wait(_TICK_SECONDS)
             self._woken.clear()
-
-
-class _Visit:
-    """A room with its streams, and when and as what it was looked at."""
-
-    __slots__ = ("built_at", "empty_since", "room", "seen", "streams", "tables", "urgent")
-
-    def __init__(self, room: Room) -> None:
-        self.room = room
-        self.streams: set[Stream] = set()
-        self.tables: AgentTables | None = None
-        self.seen: State | None = None
-        self.built_at = float("-inf")
-        self.empty_since = 0.0
-        self.urgent = True
-
-    def renew(self) -> None:
-        """Forget what the agent was like."""
-        self.room, self.tables, self.urgent = Room(self.room.key), None, True
-
-    def is_due(self, state: State, now: float, evidence_seconds: float) -> bool:
-        """Evidence alone may wait."""
-        if self.seen is state:
-            return False
-        return self.urgent or now - self.built_at >= evidence_seconds

@@ -17,8 +17,6 @@ if TYPE_CHECKING:
     from imrs_server.domain.errors import DomainError
     from imrs_server.transport.watch.room import Payload, Position, Room
 
-# A token that ends, or whose key is withdrawn, ends its streams so soon at least.
-_CHECK_SECONDS = 10.0
 # A server that lags behind the one before may catch up, and then need not send the whole.
 _CATCH_UP_SECONDS = 5.0
 
@@ -28,8 +26,8 @@ _METHOD = "/imrs.v1.RouteService/WatchAgent"
 class Stream:
     """``send`` takes serialised messages, waits until the transport has taken one, and ends with None.
 
-    ``check`` raises what is wrong with the caller's token by now. ``from_revision`` and ``from_fingerprint``
-    say what he has already.
+    ``check`` raises what is wrong with the caller's token by now, and is asked every ``check_seconds``.
+    ``from_revision`` and ``from_fingerprint`` say what the caller has already.
     """
 
     def __init__(
@@ -40,6 +38,7 @@ class Stream:
         *,
         from_revision: int,
         from_fingerprint: bytes,
+        check_seconds: float,
         now: float,
     ) -> None:
         self._context = context
@@ -48,7 +47,8 @@ class Stream:
         self._claim: tuple[int, bytes] | None = (from_revision, from_fingerprint) if from_revision else None
         self._joined_at = now
         self._told_at = float("-inf")
-        self._check_at = now + _CHECK_SECONDS
+        self._check_seconds = check_seconds
+        self._check_at = now + check_seconds
         self._chunks: deque[bytes] = deque()
         self._leads_to: Position | None = None
         self.position: Position | None = None
@@ -57,21 +57,19 @@ class Stream:
         """Whether it is in the hands of a sender."""
         self.gone = False
 
-    def lacks(
-        self, room: Room, now: float, *, stale: bool, pause_seconds: float, beat_seconds: float
-    ) -> bool:
+    def lacks(self, room: Room, now: float, *, stale: bool, pause: float, beat: float) -> bool:
         """Whether it is due for more than it has.
 
-        New content is due at once; a mere revision after ``pause_seconds`` in which nothing was sent, and
-        nothing at all after ``beat_seconds``.
+        New content is due at once; a mere revision after ``pause`` seconds in which nothing was sent, and
+        nothing at all after ``beat`` seconds.
         """
-        if self._claim is not None and not self._settle_claim(room, now):
+        if not room.revision or (self._claim is not None and not self._settle_claim(room, now)):
             return False
         position = self.position
         if position is None or position.fingerprint != room.fingerprint:
             return True
         moved = position.revision != room.revision or position.stale != stale
-        return now - self._told_at >= (pause_seconds if moved else beat_seconds)
+        return now - self._told_at >= (pause if moved else beat)
 
     def load(self, payload: Payload) -> None:
         """Take what is to be sent next."""
@@ -91,7 +89,7 @@ class Stream:
         In a sender's thread, which waits as long as the caller has no room for the chunk.
         """
         if now >= self._check_at:
-            self._check_at = now + _CHECK_SECONDS
+            self._check_at = now + self._check_seconds
             self._check_token()
         if self.error is not None:
             self._end(self.error)
