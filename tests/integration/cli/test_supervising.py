@@ -1,0 +1,148 @@
+"""Who watches workers: what he does when they die, refuse or do not listen."""
+
+from __future__ import annotations
+
+import os
+import signal
+import threading
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+import pytest
+import structlog
+
+from imrs_server.cli import workers as supervising
+from imrs_server.cli.ending import Ending
+from imrs_server.cli.workers import MOST_FALLS, Workers, WorkersFailed
+from imrs_server.console.standing import Standing
+from tests.support import bodies
+from tests.support.processes import is_gone
+from tests.support.waiting import eventually
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from pathlib import Path
+
+
+@contextmanager
+def meanwhile(act: Callable[[], None]) -> Iterator[Ending]:
+    """The wish to end comes when ``act`` is done, which runs in a thread beside the caller."""
+    failed: list[BaseException] = []
+
+    def run() -> None:
+        try:
+            act()
+        except BaseException as error:  # noqa: BLE001  (the test's thread tells it)
+            failed.append(error)
+        finally:
+            os.kill(os.getpid(), signal.SIGTERM)
+
+    with Ending() as ending:
+        thread = threading.Thread(target=run)
+        thread.start()
+        yield ending
+        thread.join()
+    if failed:
+        raise failed[0]
+
+
+def test_each_place_that_falls_empty_is_taken_again(tmp_path: Path) -> None:
+    standing = Standing(2)
+    buried: list[int] = []
+
+    def seen(number: int, again: bool) -> list[int]:
+        return [int(each.name.split("-")[1]) for each in tmp_path.glob(f"{number}-*-{again}")]
+
+    def act() -> None:
+        eventually(lambda: standing.ready)
+        [first] = seen(0, again=False)
+        os.kill(first, signal.SIGKILL)
+        eventually(lambda: bool(seen(0, again=True)) and standing.serving == 2)
+        assert buried == [first]
+        assert len(seen(1, again=False)) == 1
+        assert not seen(1, again=True)
+
+    with (
+        meanwhile(act) as ending,
+        Workers(bodies.steady, tmp_path, 2, standing=standing, bury=buried.append) as workers,
+    ):
+        workers.run(ending)
+    assert all(is_gone(pid) for pid in (*seen(0, again=True), *seen(1, again=False)))
+
+
+def test_all_must_have_served_before_any_is_enough() -> None:
+    standing = Standing(2)
+    told = []
+    for serving in (0, 1, 2, 1, 0, 1):
+        standing.tell(serving)
+        told.append(standing.ready)
+    assert told == [False, False, True, True, False, True]
+
+
+def test_a_worker_that_dies_at_once_again_and_again_is_given_up(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(supervising, "_FIRST_PAUSE_SECONDS", 0.001)
+    standing = Standing(2)
+    with (
+        structlog.testing.capture_logs() as lines,
+        Ending() as ending,
+        pytest.raises(WorkersFailed) as caught,
+        Workers(bodies.fleeting, tmp_path, 2, standing=standing) as workers,
+    ):
+        workers.run(ending)
+    assert str(caught.value).startswith(
+        f"worker 1 ended {MOST_FALLS} times in a row soon after its start, the last time by SIGKILL;"
+    )
+    assert (tmp_path / "starts").read_text() == "." * MOST_FALLS
+    pauses = [each["restart_seconds"] for each in lines if each["event"] == "worker.died"]
+    assert pauses == [0.001 * 2**n for n in range(MOST_FALLS - 1)]
+    assert not standing.ready
+
+
+def test_a_worker_that_lived_long_is_replaced_soon_and_never_given_up(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(supervising, "_FIRST_PAUSE_SECONDS", 0.001)
+
+    def act() -> None:
+        eventually(lambda: len((tmp_path / "starts").read_text()) > MOST_FALLS, 60)
+
+    (tmp_path / "starts").touch()
+    with (
+        meanwhile(act) as ending,
+        Workers(bodies.fleeting, tmp_path, 2, standing=Standing(2), settled_seconds=0) as workers,
+    ):
+        workers.run(ending)
+
+
+def test_what_a_worker_refuses_for_is_told() -> None:
+    with (
+        Ending() as ending,
+        pytest.raises(WorkersFailed, match="IMRS_X: not like this"),
+        Workers(bodies.refusing, "IMRS_X: not like this", 1, standing=Standing(1)) as workers,
+    ):
+        workers.run(ending)
+
+
+def test_a_worker_that_does_not_listen_is_ended_by_force(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(supervising, "STOP_SECONDS", 0.2)
+    standing = Standing(1)
+    with (
+        structlog.testing.capture_logs() as lines,
+        meanwhile(lambda: eventually(lambda: standing.ready)) as ending,
+        Workers(bodies.deaf, None, 1, standing=standing) as workers,
+    ):
+        workers.run(ending)
+    [killed] = [each for each in lines if each["event"] == "worker.killed"]
+    assert is_gone(killed["pid"])
+
+
+def test_a_wish_to_end_that_came_before_starts_nobody() -> None:
+    started: list[Any] = []
+    with Ending() as ending:
+        os.kill(os.getpid(), signal.SIGTERM)
+        assert ending.wait(30)
+        with Workers(bodies.steady, None, 1, standing=Standing(1), bury=started.append) as workers:
+            workers.run(ending)
+    assert not started
