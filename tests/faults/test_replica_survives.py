@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import socket
+from functools import partial
 from typing import TYPE_CHECKING
 
+import psycopg
 import pytest
 
-from imrs_client import ImrsClient, Replica
+from imrs_client import FeedbackSpool, ImrsClient, Replica
 from imrs_client import v1 as pb
 from imrs_server.domain.principal import Role
 from imrs_server.embedded.postgres import Postgres
@@ -22,6 +24,8 @@ if TYPE_CHECKING:
 
     from tests.conftest import Vault
 
+KILLS = 3
+BEFORE_A_KILL = 200
 GOOD, FAIR = "p/good", "p/fair"
 
 
@@ -79,6 +83,56 @@ def test_while_the_server_is_away_it_answers_and_turns_stale_then_learns_what_it
                 made = replica.route(task_type="code")
                 assert (made.stale, made.reason) == (False, pb.Decision.OVERRIDE)
                 assert made.index_revision >= tenant.last_revision
+
+
+def test_through_kills_each_decision_is_reported_once_and_its_vote_counts(
+    database: str, vault: Vault, tmp_path: Path
+) -> None:
+    address = free_address()
+    with serving(database, vault) as service:
+        tenant = furnished(service)
+        token = service.token(Role.AGENT, agent_id="bot")
+        made: list[str] = []
+        with (
+            ImrsClient(address, token=token) as client,
+            Replica(client) as replica,
+            FeedbackSpool(client, tmp_path / "votes", sync=False) as spool,
+        ):
+
+            def decide(count: int) -> None:
+                for _ in range(count):
+                    decision = replica.route(task_type="code")
+                    assert spool.rate(decision.decision_id, 1.0)
+                    made.append(decision.decision_id)
+
+            def on(enough: int) -> bool:
+                """Decide until so many decisions are reported."""
+                decide(10)
+                return replica.status.reported >= enough
+
+            for _ in range(KILLS):
+                with child(service.settings, tmp_path, grpc_addr=address) as (server, _):
+                    replica.wait_until_ready(20)
+                    enough = replica.status.reported + BEFORE_A_KILL
+                    eventually(partial(on, enough))
+                    server.kill()
+                    server.wait()
+                    decide(BEFORE_A_KILL)
+            with child(service.settings, tmp_path, grpc_addr=address):
+                assert replica.flush(20) == 0
+                assert spool.flush(20) == 0
+            assert (replica.status.refused, replica.status.dropped) == (0, 0)
+            assert (spool.status.refused, spool.status.dropped) == (0, 0)
+        with psycopg.connect(database) as connection:
+            decided = connection.execute("select decision_id::text from decisions").fetchall()
+        assert sorted(each for (each,) in decided) == sorted(made)
+        request = pb.ListPerformanceRequest(agent_id="bot", task_type="code")
+
+        def counted() -> bool:
+            told = tenant.feedback.ListPerformance(request).performance
+            return sum(each.rating_count for each in told) == len(made)
+
+        eventually(counted)
 
 
 @pytest.fixture
