@@ -713,8 +713,8 @@ class RecordDecisionsResponse(_message.Message):
 
     ACCEPTED_COUNT_FIELD_NUMBER: _builtins.int
     accepted_count: _builtins.int
-    """Output only. How many were taken over or known already; the others were malformed, more than 31 days old
-    or from the future.
+    """Output only. How many were taken over or known already; the others were malformed, of models that never
+    were, more than 31 days old or from the future.
     """
     def __init__(
         self,

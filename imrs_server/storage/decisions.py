@@ -16,7 +16,7 @@ from imrs_server.storage.partitions import MissingPartition, Table
 from imrs_server.storage.shape import shape
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Sequence
     from datetime import datetime
     from uuid import UUID
 
@@ -71,6 +71,11 @@ def add(tx: Tx, records: Sequence[DecisionRecord]) -> None:
         if partitions.is_missing(error):
             raise MissingPartition(Table.DECISIONS, min(each.create_time for each in records)) from error
         raise
+
+
+def known_models(tx: Tx, model_ids: Iterable[str]) -> frozenset[str]:
+    """Which of these the catalogue has or had."""
+    return frozenset(Q.known_models.all(tx, lambda row: str(row["model_id"]), model_ids=list(model_ids)))
 
 
 def get(tx: Tx, tenant_id: UUID, decision_id: UUID) -> DecisionRecord | None:

@@ -17,6 +17,9 @@ insert into decisions (
 )
 on conflict do nothing
 
+-- name: known_models
+select model_id from models where model_id = any(%(model_ids)s)
+
 -- name: get
 select
     tenant_id, decision_id, create_time, agent_id, task_type, confidence, source, model_id, reason,

@@ -41,7 +41,9 @@ class DecisionReports:
     def take(
         self, who: Principal, reported: Sequence[Decision], *, patience_seconds: float = PATIENCE_SECONDS
     ) -> int:
-        """How many are stored by now; those that were stored before count, those of no credible time do not.
+        """How many are stored by now; those that were stored before count, too.
+
+        Those of no credible time, or of a model that never was, do not: they would fill the evidence.
 
         Raises TenantMismatch and AgentMismatch, Overloaded, and DatabaseUnavailable also where it took longer
         than the caller's patience. Whatever failed may be reported again.
@@ -64,12 +66,13 @@ class DecisionReports:
                 raise error
         if refused:
             log.error("decisions.refused", count=len(refused), exc_info=refused[0])
-        return len(outcomes) - len(refused)
+        return outcomes.count(True)
 
 
 def _write(tx: Tx, records: Sequence[DecisionRecord]) -> Sequence[bool]:
-    decisions.add(tx, records)
-    return [True] * len(records)
+    known = decisions.known_models(tx, {each.model_id for each in records})
+    decisions.add(tx, [each for each in records if each.model_id in known])
+    return [each.model_id in known for each in records]
 
 
 def _nothing(_record: DecisionRecord) -> frozenset[Hashable]:

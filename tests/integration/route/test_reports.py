@@ -128,6 +128,12 @@ def test_times_that_are_not_credible_are_not_accepted(
     assert len(stored(db)) == 1 + accepted
 
 
+def test_models_that_never_were_are_not_accepted(reports: DecisionReports, db: Database) -> None:
+    invented = [decision(selected=pb.SelectedModel(model_id=f"p/none-{number}")) for number in range(3)]
+    assert reports.take(AGENT, [invented[0], decision(), *invented[1:]]) == 1
+    assert [each.selected.model_id for each in stored(db)] == ["p/high"]
+
+
 def test_an_agent_reports_for_itself_alone_and_then_nothing_of_it_is_stored(
     reports: DecisionReports, db: Database
 ) -> None:
