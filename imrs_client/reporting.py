@@ -109,7 +109,12 @@ class Reports:
         self._pauses.reset()
         self._refusal = ""
         self.accepted += answer.accepted_count
-        self.refused += len(self._batch) - answer.accepted_count
+        refused = len(self._batch) - answer.accepted_count
+        if refused:
+            log.warning(
+                "%d decisions were refused: is this clock right? No service takes the future.", refused
+            )
+            self.refused += refused
         self._clear()
 
     def _give_up(self, error: ImrsError) -> None:

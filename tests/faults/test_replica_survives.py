@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+import os
+import signal
 import socket
+from contextlib import suppress
 from functools import partial
 from typing import TYPE_CHECKING
 
 import psycopg
 import pytest
 
-from imrs_client import FeedbackSpool, ImrsClient, Replica
+from imrs_client import FeedbackSpool, ImrsClient, ImrsError, Replica
 from imrs_client import v1 as pb
 from imrs_server.domain.principal import Role
 from imrs_server.embedded.postgres import Postgres
 from imrs_server.storage import databases, migrate
+from tests.support import workers
 from tests.support.child import child
 from tests.support.service import Service, serving
 from tests.support.waiting import eventually
@@ -24,14 +28,13 @@ if TYPE_CHECKING:
 
     from tests.conftest import Vault
 
-KILLS = 3
+KILLS = 2
 BEFORE_A_KILL = 200
 GOOD, FAIR = "p/good", "p/fair"
 
 
-def furnished(service: Service) -> ImrsClient:
-    """Whoever has made an agent ``bot`` with two models, of which one has the higher priority."""
-    platform, tenant = service.platform, service.tenant
+def furnish(platform: ImrsClient, tenant: ImrsClient) -> None:
+    """Make an agent ``bot`` with two models, of which one has the higher priority."""
     provider = pb.Provider(provider_id="p", provider_type=pb.Provider.OLLAMA, api_base="http://127.0.0.1:9")
     platform.admin.CreateProvider(pb.CreateProviderRequest(provider=provider))
     for name, priority in (("good", 60), ("fair", 40)):
@@ -39,11 +42,25 @@ def furnished(service: Service) -> ImrsClient:
         platform.catalog.CreateModel(pb.CreateModelRequest(model=model))
     tenant.admin.CreateAgent(pb.CreateAgentRequest(agent=pb.Agent(agent_id="bot")))
     tenant.admin.EnableAgentModels(pb.EnableAgentModelsRequest(agent_id="bot", model_ids=[GOOD, FAIR]))
+
+
+def furnished(service: Service) -> ImrsClient:
+    """Who has made the agent."""
+    tenant = service.tenant
+    furnish(service.platform, tenant)
     return tenant
 
 
 def pin(tenant: ImrsClient, model_id: str) -> None:
     tenant.admin.SetModelOverride(pb.SetModelOverrideRequest(agent_id="bot", model_id=model_id))
+
+
+def pinned(tenant: ImrsClient, model_id: str) -> bool:
+    """Whether a server took it: a call that was in flight when its server was killed may be lost."""
+    with suppress(ImrsError):
+        pin(tenant, model_id)
+        return True
+    return False
 
 
 def chosen(replica: Replica) -> str:
@@ -133,6 +150,25 @@ def test_through_kills_each_decision_is_reported_once_and_its_vote_counts(
             return sum(each.rating_count for each in told) == len(made)
 
         eventually(counted)
+
+
+def test_a_worker_that_is_killed_is_left_for_another(database: str, vault: Vault, tmp_path: Path) -> None:
+    with (
+        workers.serving(database, vault, tmp_path) as serve,
+        workers.by_worker(serve) as clients,
+        workers.connect(serve, workers.TENANT) as tenant,
+        Replica(tenant, "bot", report=False) as replica,
+    ):
+        # There was no such agent when it began.
+        furnish(next(iter(clients.values())), tenant)
+        replica.wait_until_ready()
+        for turn, (pid, wanted) in enumerate(zip(clients, (FAIR, GOOD), strict=True), 1):
+            os.kill(pid, signal.SIGKILL)
+            eventually(partial(pinned, tenant, wanted))
+            assert replica.wait_for_revision(tenant.last_revision, 20)
+            assert chosen(replica) == wanted
+            assert not replica.route(task_type="code").stale
+            workers.await_ready(serve, 1 + turn)
 
 
 @pytest.fixture
