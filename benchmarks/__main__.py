@@ -54,11 +54,15 @@ def _run(wanted: list[str], rows: list[Row], absent: dict[str, str], folder: Pat
             absent[part] = f"skipped: {reason}"
         except Exception as error:  # noqa: BLE001  (one part that fails leaves the others their figures)
             traceback.print_exc()
-            absent[part] = f"FAILED: {type(error).__name__}: {error}"
+            absent[part] = f"FAILED: {type(error).__name__}: {_first_line(error)}"
             failed = True
         click.echo(f"{part}: {time.monotonic() - start:.0f} s", err=True)
         report.keep(rows, folder)
     return failed
+
+
+def _first_line(error: Exception) -> str:
+    return str(error).partition("\n")[0][:200]
 
 
 def _machine() -> str:

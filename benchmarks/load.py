@@ -138,10 +138,13 @@ def _each(option: str, values: Iterator[str]) -> list[str]:
 
 
 def _run(command: Sequence[str], on: Cores, given: bytes = b"") -> str:
-    with pinned(on):
-        ended = subprocess.run(
-            command, input=given, capture_output=True, check=False, timeout=TIMEOUT_SECONDS, cwd=ROOT
-        )
+    try:
+        with pinned(on):
+            ended = subprocess.run(
+                command, input=given, capture_output=True, check=False, timeout=TIMEOUT_SECONDS, cwd=ROOT
+            )
+    except subprocess.TimeoutExpired:
+        raise BadAnswers(f"{command[0]} had not ended after {TIMEOUT_SECONDS} s") from None
     if ended.returncode:
         raise BadAnswers(f"{command[0]} failed:\n{ended.stderr.decode()}")
     return ended.stdout.decode()

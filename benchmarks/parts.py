@@ -23,7 +23,13 @@ PARTS: Mapping[str, tuple[str, ...]] = {
         "sync_fifty_thousand_memory_mib",
     ),
     "rollup": (),
+    "index": ("index_build_s", "index_build_mib"),
     "calls": ("route_bare", "route_full", "batch_cpu"),
+    "workers": ("workers", "route_p95_ms"),
+    "propagation": ("propagation_p99_ms",),
+    "replica": ("replica",),
+    "fanout": ("watch_fanout_ms",),
+    "sql_router": ("sql_router",),
     "feedback": ("feedback_batch", "feedback_p95_ms"),
     "lists": ("models_page_p95_ms",),
 }

@@ -66,7 +66,7 @@ def tables(draw: random.Random, models: Sequence[Candidate], agents: int) -> lis
         size = round(LEAST * (MOST / LEAST) ** draw.random())
         mine = draw.sample(models, size)
         tasks = draw.sample(range(TASKS), TASKS_EACH)
-        found += [_table(draw, f"agent{number}", f"task{task}", mine) for task in tasks]
+        found += [table(draw, f"agent{number}", f"task{task}", mine) for task in tasks]
     return found
 
 
@@ -83,7 +83,8 @@ def asked(draw: random.Random, table: RankedTable) -> Asked:
     return Asked(table, query)
 
 
-def _table(draw: random.Random, agent_id: str, task_type: str, models: Sequence[Candidate]) -> RankedTable:
+def table(draw: random.Random, agent_id: str, task_type: str, models: Sequence[Candidate]) -> RankedTable:
+    """One agent and task; of a tenth of the models it knows ratings."""
     scored = [_scored(draw, each) for each in models]
     scored.sort(key=lambda each: (-each.score, each.cost_usd, each.model_id))
     return RankedTable(revision=1, agent_id=agent_id, task_type=task_type, candidates=tuple(scored))
