@@ -94,7 +94,7 @@ def test_connections_are_spread_and_a_change_is_known_to_all(
     assert serve.process.returncode == 0
 
 
-def test_srs_7_4_a_killed_worker_is_replaced_while_the_other_serves_on(
+def test_a_killed_worker_is_replaced_while_the_other_serves_on(
     database: str, vault: Vault, tmp_path: Path
 ) -> None:
     with serving(database, vault, tmp_path) as serve, by_worker(serve) as clients:
