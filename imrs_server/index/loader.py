@@ -11,7 +11,7 @@ from imrs_server.index.rows import EnrolledRow, Numbered
 from imrs_server.index.state import Made, State
 from imrs_server.storage import changes, index
 from imrs_server.storage.changes import Kind
-from imrs_server.storage.index import NO_SETTINGS, Key
+from imrs_server.storage.index import NO_SETTINGS, Key, Place
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -24,8 +24,9 @@ if TYPE_CHECKING:
     from imrs_server.storage.changes import Change
     from imrs_server.storage.database import Tx
 
-# More changed agents than this are read with all the others.
+# More changed rows of a kind than this are read with all the others.
 MAX_KEYS = 1000
+MAX_PLACES = 20_000
 
 
 def whole(tx: Tx, scorer: Scorer) -> State:
@@ -40,17 +41,18 @@ def whole(tx: Tx, scorer: Scorer) -> State:
         agents=rows.agents(_enrolled(tx, None), numbered),
         preferences={each.agent_class: each for each in index.preferences(tx)},
         defaults={each.tenant_id: each for each in index.defaults(tx)},
-        evidence=_by_task(index.evidence(tx)),
+        evidence=_by_task({}, index.evidence(tx)),
         revoked=index.revoked_tokens(tx),
         numbered=numbered,
         scorer=scorer,
     )
 
 
-def next_state(tx: Tx, state: State) -> State:
+def next_state(tx: Tx, state: State, *, learn: bool = True) -> State:
     """The state at the newest revision: this one where nothing changed, else it with what changed since.
 
-    A new epoch, or a log with a gap, means everything anew.
+    A new epoch, or a log with a gap, means everything anew. Without ``learn`` this one stays where
+    nothing but evidence moved.
     """
     now = changes.current(tx)
     if now.epoch == state.epoch and now.rev == state.revision:
@@ -60,7 +62,8 @@ def next_state(tx: Tx, state: State) -> State:
     numbered = changes.since(tx, state.revision)
     if {rev for rev, _ in numbered} != set(range(state.revision + 1, now.rev + 1)):
         return whole(tx, state.scorer)
-    return _advance(tx, state, now.rev, _dirt(change for _, change in numbered))
+    dirt = _dirt(change for _, change in numbered)
+    return _advance(tx, state, now.rev, dirt) if learn or dirt.configured else state
 
 
 @dataclass(slots=True)
@@ -69,6 +72,7 @@ class _Keys:
 
     some: set[Any] = field(default_factory=set)
     all: bool = False
+    most: int = MAX_KEYS
 
     def add(self, key: Any, known: bool) -> None:
         self.all = self.all or not known
@@ -77,7 +81,7 @@ class _Keys:
     @property
     def wanted(self) -> set[Any] | None:
         """The keys to read; None for all."""
-        return None if self.all or len(self.some) > MAX_KEYS else self.some
+        return None if self.all or len(self.some) > self.most else self.some
 
     def __bool__(self) -> bool:
         return self.all or bool(self.some)
@@ -90,10 +94,17 @@ class _Dirt:
     providers: _Keys = field(default_factory=_Keys)
     models: _Keys = field(default_factory=_Keys)
     agents: _Keys = field(default_factory=_Keys)
-    evidence: _Keys = field(default_factory=_Keys)
+    evidence: _Keys = field(default_factory=lambda: _Keys(most=MAX_PLACES))
     preferences: bool = False
     defaults: bool = False
     tokens: bool = False
+
+    @property
+    def configured(self) -> bool:
+        """Whether there is more to read than evidence."""
+        return bool(
+            self.providers or self.models or self.agents or self.preferences or self.defaults or self.tokens
+        )
 
 
 def _dirt(found: Iterable[Change]) -> _Dirt:
@@ -108,7 +119,8 @@ def _dirt(found: Iterable[Change]) -> _Dirt:
             case Kind.AGENT:
                 dirt.agents.add(Key(change.tenant_id, change.key), owned and bool(change.key))  # type: ignore[arg-type]
             case Kind.EVIDENCE:
-                dirt.evidence.add(Key(change.tenant_id, change.key), owned)  # type: ignore[arg-type]
+                agent_id, _, task_type = change.key.partition("/")
+                dirt.evidence.add(Place(change.tenant_id, agent_id, task_type), owned)  # type: ignore[arg-type]
             case Kind.PREFERENCE:
                 dirt.preferences = True
             case Kind.DEFAULTS:
@@ -135,8 +147,7 @@ def _advance(tx: Tx, state: State, revision: int, dirt: _Dirt) -> State:
     if dirt.tokens:
         changed["revoked"] = index.revoked_tokens(tx)
     if dirt.evidence:
-        keys = _with_pooled(dirt.evidence)
-        changed["evidence"] = _replaced(state.evidence, keys, _by_task(index.evidence(tx, keys)))
+        changed["evidence"] = _evidence(tx, state, dirt.evidence.wanted)
     return replace(state, revision=revision, made=_kept(state.made, dirt), **changed)
 
 
@@ -175,23 +186,30 @@ def _enrolled(tx: Tx, keys: set[Key] | None) -> dict[Key, EnrolledRow]:
     }
 
 
-def _by_task(found: Iterable[tuple[Key, str, Cells]]) -> dict[Key, dict[str, Cells]]:
-    tasks: dict[Key, dict[str, Cells]] = defaultdict(dict)
-    for key, task_type, cells in found:
-        tasks[key][task_type] = cells
-    return dict(tasks)
+def _evidence(tx: Tx, state: State, places: set[Place] | None) -> Mapping[Key, Mapping[str, Cells]]:
+    """What was asked for and is not there is gone."""
+    if places is None:
+        return _by_task({}, index.evidence(tx))
+    wanted = places | {each._replace(agent_id="") for each in places}
+    read = dict(index.evidence(tx, wanted))
+    return _by_task(state.evidence, ((place, read.get(place)) for place in wanted))
 
 
-def _with_pooled(keys: _Keys) -> set[Key] | None:
-    wanted = keys.wanted
-    return None if wanted is None else wanted | {Key(each.tenant_id, "") for each in wanted}
-
-
-def _replaced(before: Mapping[Key, Any], keys: set[Key] | None, read: Mapping[Key, Any]) -> Mapping[Key, Any]:
-    """The rows that were read in place of those before; what was asked for and is not there is gone."""
-    if keys is None:
-        return read
-    return {**{key: row for key, row in before.items() if key not in keys}, **read}
+def _by_task(
+    before: Mapping[Key, Mapping[str, Cells]], found: Iterable[tuple[Place, Cells | None]]
+) -> dict[Key, Mapping[str, Cells]]:
+    """Evidence by its owner and task: that of before, with what was found in its place."""
+    tasks: dict[Key, dict[str, Cells]] = {}
+    for (tenant_id, agent_id, task_type), cells in found:
+        key = Key(tenant_id, agent_id)
+        mine = tasks.get(key)
+        if mine is None:
+            mine = tasks[key] = dict(before.get(key, {}))
+        if cells is None:
+            mine.pop(task_type, None)
+        else:
+            mine[task_type] = cells
+    return {**before, **tasks}
 
 
 def _kept(made: Made, dirt: _Dirt) -> Made:

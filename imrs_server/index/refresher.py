@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 import threading
+import time
 from typing import TYPE_CHECKING
 
 import structlog
@@ -21,6 +22,9 @@ log = structlog.get_logger()
 _SHORTEST_PAUSE_SECONDS = 0.05
 _LONGEST_PAUSE_SECONDS = 2.0
 
+# Ratings stream in, and each batch of them means new tables. Configuration does not wait.
+EVIDENCE_PAUSE_SECONDS = 0.2
+
 
 class Refresher:
     """A thread with a connection of its own. A notification is only a hint: a poll finds what was lost.
@@ -35,6 +39,7 @@ class Refresher:
         self._stopping = threading.Event()
         self._listener: Listener | None = None
         self._failures = 0
+        self._learned_time = -EVIDENCE_PAUSE_SECONDS
         self._thread = threading.Thread(target=self._run, name="index", daemon=True)
 
     def start(self) -> None:
@@ -63,21 +68,25 @@ class Refresher:
         self._listener = listener = Listener(self._dsn)
         try:
             while not self._stopping.is_set():
-                self._read(listener)
-                listener.wait(self._index.poll_seconds)
+                pause_seconds = self._learned_time + EVIDENCE_PAUSE_SECONDS - time.monotonic()
+                self._read(listener, learn=pause_seconds <= 0)
+                longest = self._index.poll_seconds
+                listener.wait(min(pause_seconds, longest) if pause_seconds > 0 else longest)
         finally:
             self._listener = None
             listener.close()
 
-    def _read(self, listener: Listener) -> None:
+    def _read(self, listener: Listener, *, learn: bool) -> None:
         before = self._index.current
         with listener.snapshot() as tx:
             # What fails twice on a difference may work on the whole.
             if before is None or self._failures > 1:
                 state = loader.whole(tx, self._scorer)
             else:
-                state = loader.next_state(tx, before)
+                state = loader.next_state(tx, before, learn=learn)
         self._index.confirm(state)
+        if before is None or state.evidence is not before.evidence:
+            self._learned_time = time.monotonic()
         if self._failures or before is None or before.epoch != state.epoch:
             sizes = {"agents": len(state.agents), "models": len(state.models)}
             log.info("index.loaded", revision=state.revision, **sizes)

@@ -33,7 +33,11 @@ class Kind(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """One line of the change log. For AGENT and EVIDENCE the key is the agent_id within the tenant."""
+    """One line of the change log.
+
+    For AGENT the key is the agent_id within the tenant, for EVIDENCE ``agent_id/task_type``. An empty key
+    means all there is of a kind.
+    """
 
     kind: Kind
     key: str = ""

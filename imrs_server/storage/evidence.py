@@ -132,7 +132,7 @@ def clear(tx: Tx, tenant_ids: Collection[UUID] | None = None) -> list[Change]:
     Which task types have evidence of their own is not forgotten: it follows from what came first, and that
     may not be there any more.
     """
-    return Q.clear.all(tx, _agent, tenant_ids=None if tenant_ids is None else list(tenant_ids))
+    return Q.clear.all(tx, _place, tenant_ids=None if tenant_ids is None else list(tenant_ids))
 
 
 def count(
@@ -144,7 +144,7 @@ def count(
     but: Collection[UUID] = (),
 ) -> list[Change]:
     """Count a window into every cell (tenant, agent, task, model) and its pooled cell of the tenant; of some
-    tenants only, or of all but some. Returns the agents concerned as lines of the change feed.
+    tenants only, or of all but some. Returns the agents and tasks concerned as lines of the change feed.
 
     A sum at time T is made of its parts at times t by 2^-((T - t) / half-life); parts are added in any order
     and any number of turns (Cormode and others, Forward decay, 2009). ``raw_n`` and ``raw_s`` do not decay,
@@ -153,7 +153,7 @@ def count(
     """
     return Q.count.all(
         tx,
-        _agent,
+        _place,
         start=window.start,
         end=window.end,
         only=None if only is None else list(only),
@@ -188,5 +188,5 @@ def _policy(row: Row) -> tuple[UUID | None, RoutingPolicy]:
     return row["tenant_id"], shape(RoutingPolicy)(row["routing"])
 
 
-def _agent(row: Row) -> Change:
-    return Change(Kind.EVIDENCE, row["agent_id"], row["tenant_id"])
+def _place(row: Row) -> Change:
+    return Change(Kind.EVIDENCE, f"{row['agent_id']}/{row['task_type']}", row["tenant_id"])

@@ -67,9 +67,9 @@ with forgotten as (
 ), cleared as (
     delete from evidence
     where %(tenant_ids)s::uuid[] is null or tenant_id = any(%(tenant_ids)s)
-    returning tenant_id, agent_id
+    returning tenant_id, agent_id, task_type
 )
-select distinct tenant_id, agent_id from cleared where agent_id <> ''
+select distinct tenant_id, agent_id, task_type from cleared where agent_id <> ''
 
 -- name: forget
 with calls as (
@@ -325,9 +325,12 @@ with votes as (
         continue_n = excluded.continue_n, continue_s = excluded.continue_s, abandon_n = excluded.abandon_n,
         abandon_s = excluded.abandon_s, decisions = excluded.decisions, calls = excluded.calls,
         errors = excluded.errors, latency_n = excluded.latency_n, latency_ms_sum = excluded.latency_ms_sum
-    returning tenant_id, agent_id
+    returning tenant_id, agent_id, task_type
 )
-select distinct tenant_id, agent_id from stored where agent_id <> '' order by tenant_id, agent_id
+select distinct tenant_id, agent_id, task_type
+from stored
+where agent_id <> ''
+order by tenant_id, agent_id, task_type
 
 -- name: set_aside
 create temp table evidence_before on commit drop as select * from evidence

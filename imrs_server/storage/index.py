@@ -33,6 +33,14 @@ class Key(NamedTuple):
     agent_id: str
 
 
+class Place(NamedTuple):
+    """What evidence is kept for: a task of an agent or, where agent_id is empty, of the tenant."""
+
+    tenant_id: UUID
+    agent_id: str
+    task_type: str
+
+
 class ModelRow(NamedTuple):
     """A model as JSON, with its number in evidence and in packed settings."""
 
@@ -97,12 +105,17 @@ def defaults(tx: Tx, tenant_ids: Collection[UUID] | None = None) -> list[Default
     return Q.defaults.all(tx, shape(Defaults), tenant_ids=_list(tenant_ids))
 
 
-def evidence(tx: Tx, keys: Collection[Key] | None = None) -> Iterator[tuple[Key, str, Cells]]:
-    """What was learned, for each agent and task."""
-    rows = _of_agents(tx, Q.evidence, ("text", "bytea", "bytea", "bytea"), keys)
-    for key, task_type, *sums in rows:
+def evidence(tx: Tx, places: Collection[Place] | None = None) -> Iterator[tuple[Place, Cells]]:
+    """What was learned, in some places or in all."""
+    columns = ("uuid", "text", "text", "bytea", "bytea", "bytea")
+    if places is None:
+        rows = _copied(tx, Q.evidence, columns, {})
+    else:
+        names = zip(Place._fields, zip(*places, strict=True), strict=True)
+        rows = _copied(tx, Q.evidence_of, columns, {f"{name}s": list(values) for name, values in names})
+    for tenant_id, agent_id, task_type, *sums in rows:
         # Thousands of agents have the same few task types.
-        yield key, intern(task_type), Cells(*sums)
+        yield Place(tenant_id, agent_id, intern(task_type)), Cells(*sums)
 
 
 def _of_agents(

@@ -93,7 +93,9 @@ class World:
                 explicit_n = excluded.explicit_n, explicit_s = excluded.explicit_s
         """
         known = {"tenant": HERE, "task": task_type, "model": f"p/{name}", "now": NOW}
-        return self.change(statement, Change(Kind.EVIDENCE, "a", HERE), n=n, s=n * rating, **known)
+        return self.change(
+            statement, Change(Kind.EVIDENCE, f"a/{task_type}", HERE), n=n, s=n * rating, **known
+        )
 
     def set_defaults(self, tenant_id: UUID | None = None, **columns: Any) -> int:
         """The defaults of a tenant, or of all."""

@@ -148,7 +148,7 @@ def test_the_pooled_cell_is_of_all_agents_of_the_tenant(world: World) -> None:
     }
 
 
-def test_a_turn_takes_one_revision_for_the_agents_whose_evidence_moved(world: World) -> None:
+def test_a_turn_takes_one_revision_for_the_agents_and_tasks_whose_evidence_moved(world: World) -> None:
     world.rolled_up()
     before = revision(world)
     for agent_id in ("a", "a", "b"):
@@ -156,7 +156,7 @@ def test_a_turn_takes_one_revision_for_the_agents_whose_evidence_moved(world: Wo
 
     world.rolled_up()
 
-    assert since(world, before) == [Change(Kind.EVIDENCE, "a", HERE), Change(Kind.EVIDENCE, "b", HERE)]
+    assert since(world, before) == [Change(Kind.EVIDENCE, f"{each}/code", HERE) for each in "ab"]
     assert revision(world) == before + 1
     world.rolled_up()
     assert revision(world) == before + 1
