@@ -22,6 +22,7 @@ from imrs_server.index.state import Made
 from imrs_server.index.warm import Index
 from imrs_server.storage import migrate
 from imrs_server.storage.changes import Change, Kind
+from imrs_server.storage.index import Key
 from imrs_server.storage.listener import Listener
 from tests.support.schema import HERE, insert
 from tests.support.waiting import eventually
@@ -209,6 +210,23 @@ def test_after_any_changes_the_state_is_what_a_fresh_load_gives(world: World, in
         followed = current(index)
         assert comparable(followed) == comparable(truth)
         assert tables(followed) == tables(truth)
+
+
+def test_evidence_that_moves_waits_where_it_is_told_to_and_configuration_does_not(world: World) -> None:
+    def after(state: State, *, learn: bool) -> State:
+        with world.database.system() as tx:
+            return loader.next_state(tx, state, learn=learn)
+
+    with world.database.system() as tx:
+        before = loader.whole(tx, scoring.score)
+    rated = world.rate("low", 0.9)
+    assert after(before, learn=False) is before
+    assert after(before, learn=True).revision == rated
+
+    configured = world.update_model("low", priority=3)
+    state = after(before, learn=False)
+    assert state.revision == configured
+    assert state.evidence[Key(HERE, "a")].keys() == {"code"}
 
 
 def comparable(state: State) -> State:
