@@ -11,7 +11,7 @@ from threading import Condition, Event, Thread
 from typing import TYPE_CHECKING, Any, Final, Self
 
 from imrs_client import route_query
-from imrs_client.errors import ImrsError, NotFound, Unavailable
+from imrs_client.errors import NotFound, Unavailable
 from imrs_client.filters import matches_any
 from imrs_client.knowledge import Knowledge, not_reached
 from imrs_client.local_decision import DefaultAnswer, LocalDecision
@@ -46,7 +46,7 @@ class ReplicaStatus:
     age_seconds: float
     stale: bool
     connected: bool
-    last_error: ImrsError | None
+    last_error: Exception | None
     reported: int
     refused: int
     dropped: int
@@ -88,7 +88,7 @@ class Replica:
         )
         self._known: Knowledge | None = None
         self._refusal: NotFound | None = None
-        self._last_error: ImrsError | None = None
+        self._last_error: Exception | None = None
         self._changed = Condition()
         self._closing = Event()
         # Ids are hashes of this and a number: nobody else can guess them.
@@ -207,7 +207,7 @@ class Replica:
             self._known = known
             self._changed.notify_all()
 
-    def _fail(self, error: ImrsError) -> None:
+    def _fail(self, error: Exception) -> None:
         self._last_error = error
         if isinstance(error, NotFound) and error.reason == "AGENT_NOT_FOUND":
             # The service answers; so this is no outage to get over, but what Route would say.

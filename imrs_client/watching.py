@@ -8,7 +8,6 @@ from contextlib import suppress
 from threading import Event
 from typing import TYPE_CHECKING, Any
 
-from imrs_client.errors import ImrsError
 from imrs_client.pauses import Pauses
 from imrs_client.snapshot import Snapshot, SnapshotGap, apply
 from imrs_client.v1 import AgentSnapshot, WatchAgentRequest
@@ -34,7 +33,7 @@ class Watch:
         agent_id: str,
         *,
         hear: Callable[[Snapshot], None],
-        fail: Callable[[ImrsError], None],
+        fail: Callable[[Exception], None],
         silence_seconds: float,
     ) -> None:
         self._client = client
@@ -47,6 +46,7 @@ class Watch:
         self._closing = Event()
         self._stream: Any = None
         self._heard_at = time.monotonic()
+        self._said = ""
         self.connected = False
 
     def run(self) -> None:
@@ -56,15 +56,11 @@ class Watch:
                 self._follow()
             except SnapshotGap:
                 self._snapshot = None
-            except ImrsError as found:
+            except Exception as found:  # noqa: BLE001  (such as a token that cannot be fetched: later, perhaps)
                 error = found
                 if not self._closing.is_set():
+                    self._say(found)
                     self._fail(found)
-            except Exception as found:
-                # Such as a token that cannot be fetched: the next try may have one.
-                error = found
-                if not self._closing.is_set():
-                    log.exception("watching the agent failed; it is tried again")
             self.connected = False
             self._closing.wait(self._pauses.after(error))
 
@@ -85,6 +81,12 @@ class Watch:
         if stream is not None:
             with suppress(Exception):
                 stream.cancel()
+
+    def _say(self, error: Exception) -> None:
+        """Once, until it has worked again."""
+        if str(error) != self._said:
+            self._said = str(error)
+            log.warning("agent %r cannot be watched, it is tried again: %s", self._agent_id, error)
 
     def _follow(self) -> None:
         """Apply what one stream sends until it ends."""
@@ -117,7 +119,14 @@ class Watch:
             pieces = chunks
         else:
             pieces = [piece]
-        self._snapshot = apply(self._snapshot, pieces)
+        try:
+            self._snapshot = apply(self._snapshot, pieces)
+        except SnapshotGap:
+            raise
+        except Exception as error:
+            log.exception("what came of agent %r cannot be read; the whole is asked for", self._agent_id)
+            raise SnapshotGap(piece.base_revision, None) from error
         self._pauses.reset()
+        self._said = ""
         self._hear(self._snapshot)
         return chunks if piece.kind == AgentSnapshot.HEARTBEAT else []

@@ -259,6 +259,42 @@ def test_what_does_not_fit_makes_it_ask_for_the_whole(played: Played, replica: R
     assert replica.wait_for_revision(9)
 
 
+def test_what_cannot_be_read_makes_it_ask_for_the_whole(played: Played, replica: Replica) -> None:
+    broken = v1.AgentSnapshot(
+        kind=DELTA,
+        revision=6,
+        base_revision=5,
+        last_chunk=True,
+        tables=[v1.SnapshotTable(task_type="*", numbers=[99], priority_terms=[1.0], experience_terms=[1.0])],
+    )
+    replica.route(task_type="code")
+    played.said.put(broken)
+    eventually(lambda: len(played.watched) == 2, 10)
+    assert played.watched[1].from_revision == 0
+    assert replica.route(task_type="code").index_revision == 5
+    played.say_whole(TURNED, 9)
+    assert replica.wait_for_revision(9)
+
+
+def test_a_token_that_cannot_be_had_is_asked_for_again(
+    played: Played, caplog: pytest.LogCaptureFixture
+) -> None:
+    failures = [OSError("no token today")] * 3
+
+    def token() -> str:
+        if failures:
+            raise failures.pop()
+        return "t"
+
+    played.say_whole()
+    with ImrsClient(played.address, token=token) as client, Replica(client, report=False) as replica:
+        replica.wait_until_ready()
+        assert str(replica.status.last_error) == "no token today"
+    assert [each.message for each in caplog.records] == [
+        "agent '' cannot be watched, it is tried again: no token today"
+    ]
+
+
 def test_an_agent_that_is_gone_is_not_found_until_it_is_back(played: Played, replica: Replica) -> None:
     played.said.put(status(grpc.StatusCode.NOT_FOUND, "AGENT_NOT_FOUND", agent_id="bot"))
     eventually(lambda: len(played.watched) == 2, 10)
