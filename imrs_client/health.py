@@ -7,13 +7,19 @@ import grpc
 _CHECK = "/grpc.health.v1.Health/Check"
 # HealthCheckResponse{status: SERVING} on the wire: field 1, varint 1.
 _SERVING = b"\x08\x01"
+# Who asks every few seconds wants to hear soon of a server that is back.
+_OPTIONS = (
+    ("grpc.enable_http_proxy", 0),
+    ("grpc.initial_reconnect_backoff_ms", 100),
+    ("grpc.max_reconnect_backoff_ms", 1000),
+)
 
 
 class Health:
     """A connection to the health service at ``target`` (host:port, plaintext)."""
 
     def __init__(self, target: str) -> None:
-        self._channel = grpc.insecure_channel(target, options=[("grpc.enable_http_proxy", 0)])
+        self._channel = grpc.insecure_channel(target, options=_OPTIONS)
         self._check: grpc.UnaryUnaryMultiCallable[bytes, bytes] = self._channel.unary_unary(_CHECK)
 
     def is_serving(self, timeout_seconds: float = 1.0) -> bool:

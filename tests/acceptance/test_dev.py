@@ -63,7 +63,9 @@ def test_dev_env_is_written_last_and_says_how_to_reach_the_server(folder: Path) 
         assert list(known) == KEYS
         assert all(known.values())
         assert stat.S_IMODE(dev.file.stat().st_mode) == 0o600
-        assert [answer(known["IMRS_HTTP_ADDR"], path) for path in ("/healthz", "/readyz")] == [200, 200]
+        assert [answer(known["IMRS_HTTP_ADDR"], path) for path in ("/healthz", "/readyz", "/metrics")] == [
+            200
+        ] * 3
 
 
 def answer(address: str, path: str) -> int:
