@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import subprocess
 import sys
 import tempfile
@@ -19,19 +18,17 @@ from uuid import UUID
 import psycopg
 
 from benchmarks.rows import Row, percentile
+from benchmarks.world import server_environment, token
 from imrs_client.ids import new_id, time_of
 from imrs_server.domain.principal import Role
 from imrs_server.embedded.postgres import Postgres
 from imrs_server.storage import databases, migrate, partitions
 from imrs_server.storage.database import Database
 from imrs_server.storage.group_commit import MOST
-from imrs_server.transport import tokens
-from imrs_server.transport.tokens import Trust
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-SECRET = "a secret of the benchmark of more than 32 bytes"
 TENANT_ID = UUID("11111111-1111-7111-8111-111111111111")
 DATABASE = "imrs"
 ROUNDS = 2
@@ -165,16 +162,7 @@ def _messages(dsn: str) -> Iterator[str]:
 
 @contextmanager
 def _server(dsn: str, most: int) -> Iterator[str]:
-    environment = {
-        **os.environ,
-        "IMRS_GRPC_ADDR": "127.0.0.1:0",
-        "IMRS_DATABASE_URL": dsn,
-        # Nobody is there: feedback needs no vault.
-        "IMRS_VAULT_ADDR": "http://127.0.0.1:9",
-        "IMRS_VAULT_ROLE_ID": "none",
-        "IMRS_VAULT_SECRET_ID": "none",
-        "IMRS_JWT_SECRETS": SECRET,
-    }
+    environment = dict(server_environment(dsn))
     command = [sys.executable, "-m", "benchmarks.feedback_server", str(most)]
     with subprocess.Popen(
         command, env=environment, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
@@ -185,15 +173,13 @@ def _server(dsn: str, most: int) -> Iterator[str]:
 
 
 def _round(address: str, ids: Sequence[str], in_flight: int, batch: int) -> Round:
-    token = tokens.issue(
-        Trust(secrets=(SECRET.encode(),)), roles=[Role.TENANT_ADMIN], subject="ann", tenant_id=TENANT_ID
-    )
+    caller = token(Role.TENANT_ADMIN, TENANT_ID)
     command = [
         sys.executable,
         "-m",
         "benchmarks.feedback_callers",
         address,
-        token,
+        caller,
         str(in_flight),
         str(batch),
     ]

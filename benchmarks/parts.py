@@ -30,6 +30,7 @@ PARTS: Mapping[str, tuple[str, ...]] = {
     "replica": ("replica",),
     "fanout": ("watch_fanout_ms",),
     "sql_router": ("sql_router",),
+    "proxy": ("litellm_proxy",),
     "feedback": ("feedback_batch", "feedback_p95_ms"),
     "lists": ("models_page_p95_ms",),
 }
