@@ -39,9 +39,10 @@ class Knowledge:
         self.revision = snapshot.revision
         self.stale = snapshot.stale
         self.agent = (snapshot.agent.tenant_id, snapshot.agent.agent_id)
-        same = before is not None and before.snapshot.fingerprint == snapshot.fingerprint != b""
-        self.by_task: dict[str, Answer] = before.by_task if before is not None and same else {}
-        self.answers: dict[bytes, Answer] = before.answers if before is not None and same else {}
+        self.by_task: dict[str, Answer] = {}
+        self.answers: dict[bytes, Answer] = {}
+        if before is not None and _goes_on(before.snapshot, snapshot):
+            self.by_task, self.answers = before.by_task, before.answers
 
     def answer_task(self, task_type: str, request_id: str, time_ns: int, seed: tuple[bytes, int]) -> Answer:
         """The answer to a request that says nothing but the task type, remembered for the next."""
@@ -56,13 +57,12 @@ class Knowledge:
         Raises InvalidArgument, FailedPrecondition (NO_ELIGIBLE_MODEL, or OnlyOnServer) and Unavailable
         (REVISION_NOT_REACHED).
         """
+        # Equal requests that serialise differently, as maps may, only miss what is remembered.
+        key = request.SerializeToString()
+        found = self.answers.get(key)
+        if found is not None:
+            return found
         self._check(request)
-        key = b""
-        if not (request.message or request.conversation_id or request.request_id):
-            key = request.SerializeToString(deterministic=True)
-            found = self.answers.get(key)
-            if found is not None:
-                return found
         query = route_query.of(request)
         task = route_query.task(request, self.snapshot.rules)
         if not self.snapshot.knows(task.task_type):
@@ -83,7 +83,7 @@ class Knowledge:
             parameters = Parameters()
             parameters.CopyFrom(request.parameters)
         answer = Answer(task, table, self._decide(table, query), parameters)
-        if key and not explores:
+        if not (explores or request.message or request.conversation_id or request.request_id):
             _remember(self.answers, key, answer)
         return answer
 
@@ -123,6 +123,11 @@ def not_reached(revision: int, min_revision: int) -> ImrsError:
         metadata={"revision": str(revision), "min_revision": str(min_revision)},
         retry_after_seconds=0.05,
     )
+
+
+def _goes_on(before: Snapshot, snapshot: Snapshot) -> bool:
+    """Whether what was answered before holds yet, with the revision that was asked for."""
+    return before.fingerprint == snapshot.fingerprint != b"" and before.revision <= snapshot.revision
 
 
 def _chance(request: RouteRequest, request_id: str) -> str:
