@@ -334,6 +334,31 @@ def test_a_file_that_is_no_spool_is_left_alone(client: ImrsClient, tmp_path: Pat
         FeedbackSpool(client, tmp_path / "missing" / "votes")
 
 
+FULL = """
+import resource, sys
+from imrs_client.spool_store import SpoolError, Store
+store, kept = Store(sys.argv[1], sync=True), 0
+resource.setrlimit(resource.RLIMIT_FSIZE, (200_000, resource.RLIM_INFINITY))
+try:
+    while kept < 10_000:
+        store.put("m", b"x" * 500)
+        kept += 1
+except SpoolError as error:
+    print(kept, store.count, error)
+"""
+
+
+def test_a_file_that_cannot_grow_says_so_and_loses_nothing(client: ImrsClient, tmp_path: Path) -> None:
+    command = [sys.executable, "-c", FULL, str(tmp_path / "votes")]
+    said = subprocess.run(command, check=True, capture_output=True, text=True).stdout
+    kept, count, error = said.split(maxsplit=2)
+    assert int(kept) == int(count) > 0
+    assert "disk I/O error" in error
+    spool = FeedbackSpool(client, tmp_path / "votes")
+    assert spool.status.waiting == int(kept)
+    spool.close()
+
+
 def test_only_the_owner_reads_the_file(client: ImrsClient, tmp_path: Path) -> None:
     spool = FeedbackSpool(client, tmp_path / "votes")
     spool.rate("a", 1.0)
