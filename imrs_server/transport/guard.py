@@ -134,7 +134,10 @@ class Guard(grpc.ServerInterceptor):
             try:
                 self._enter(method, context)
                 return behaviour(request if streams else self._check(request), context)
-            except BaseException as error:  # noqa: BLE001  (every failure becomes a status)
+            except BaseException as error:
+                if _has_gone(error, context):
+                    code = _CANCELLED
+                    raise
                 found = errors.as_domain(error, method)
                 code = found.code
                 errors.abort(context, found, method)
@@ -152,10 +155,15 @@ class Guard(grpc.ServerInterceptor):
             try:
                 self._enter(method, context)
                 yield from behaviour(request if streams else self._check(request), context)
+                if not context.is_active():
+                    code = _CANCELLED
             except GeneratorExit:
                 code = _CANCELLED
                 raise
-            except BaseException as error:  # noqa: BLE001  (every failure becomes a status)
+            except BaseException as error:
+                if _has_gone(error, context):
+                    code = _CANCELLED
+                    raise
                 found = errors.as_domain(error, method)
                 code = found.code
                 errors.abort(context, found, method)
@@ -218,6 +226,11 @@ def _behaviour(handler: Handler) -> Callable[..., Any]:
     found = handler.unary_unary or handler.unary_stream or handler.stream_unary or handler.stream_stream
     assert found is not None
     return found
+
+
+def _has_gone(error: BaseException, context: grpc.ServicerContext) -> bool:
+    """Whether it only says that the caller is not there any more, who was to be read from."""
+    return isinstance(error, grpc.RpcError) and not context.is_active()
 
 
 def _untouched(behaviour: Callable[..., Any]) -> Callable[..., Any]:
