@@ -3,28 +3,26 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
 from imrs_client.ranked import Candidate, Policy, RankedTable, RemovedBy
 from imrs_server.domain import capsule, scoring
 from imrs_server.domain.agent import Agent, AgentModel
+from imrs_server.domain.cells import Floats
 from imrs_server.domain.credential import CredentialPath
 from imrs_server.domain.evidence import DEFAULT_WEIGHTS
 from imrs_server.domain.model import Lifecycle, Model, PriceState
 from imrs_server.domain.provider import DataPolicy, Provider, State
 from imrs_server.domain.routing import CostPreference, Exploration, RoutingPolicy
-from imrs_server.domain.scoring import LEVELS, Knowledge, Scorer
+from imrs_server.domain.scoring import LEVELS, Knowledge, Scorer, Scores
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterable, Iterator, Sequence
     from decimal import Decimal
 
-    from numpy.typing import NDArray
-
-    from imrs_server.domain.cells import Floats, Numbers
-    from imrs_server.domain.scoring import Scores
+    from imrs_server.domain.cells import Numbers
 
 # A share of errors among fewer calls says nothing.
 CALLS_TO_JUDGE = 10
@@ -107,57 +105,114 @@ class Subject:
     revision: int = 0
 
 
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Standing:
+    """How the models of an agent stand at a task: one entry an offer, NaN where nothing is known."""
+
+    task_type: str
+    scores: Scores
+    latencies_ms: Floats
+    error_rates: Floats
+    degraded: bool = False
+
+
+class Lineup(NamedTuple):
+    """What scores are made of beside the evidence: one entry an offer, priorities 0 to 1."""
+
+    numbers: Numbers
+    priorities: Floats
+
+
+def lineup(offers: Sequence[Offer]) -> Lineup:
+    numbers = np.array([each.number for each in offers], np.int64)
+    return Lineup(numbers, np.array([each.priority for each in offers], np.float64) / 100)
+
+
+def standing(
+    policy: RoutingPolicy, models: Lineup, knowledge: Knowledge, scorer: Scorer = scoring.score
+) -> Standing:
+    """How models stand by what is known. Raises what the scorer raises."""
+    scores = scorer(policy, knowledge, *models)
+    return _standing(knowledge, models.numbers, scores, degraded=False)
+
+
+def standing_by_priority(models: Lineup, knowledge: Knowledge) -> Standing:
+    """How models stand by mere priority, for where ranking or detection failed."""
+    scores = scoring.by_priority(models.priorities)
+    return _standing(knowledge, models.numbers, scores, degraded=True)
+
+
+def order(found: Standing, ties: Numbers) -> Numbers:
+    """The positions of the offers, best first, as in the table; ``ties`` are of ``tie_ranks``."""
+    scores = found.scores
+    total = scores.priority_terms + scores.experience_terms + scores.exploration_terms
+    return np.lexsort((ties, -total))
+
+
+def tie_ranks(offers: Sequence[Offer]) -> Numbers:
+    """Which of two offers with equal scores goes first."""
+    costs = [float("inf") if (cost := each.blended_usd) is None else cost for each in offers]
+    names = [each.model.model_id for each in offers]
+    ranks = np.empty(len(offers), np.int64)
+    ranks[sorted(range(len(offers)), key=lambda i: (costs[i], names[i]))] = np.arange(len(offers))
+    return ranks
+
+
 def build(subject: Subject, knowledge: Knowledge, scorer: Scorer = scoring.score) -> RankedTable:
     """The table of an agent and a task, best first. Raises what the scorer raises."""
-    numbers, priorities = _columns(subject)
-    return _table(subject, knowledge, numbers, scorer(subject.policy, knowledge, numbers, priorities))
+    return table(subject, standing(subject.policy, lineup(subject.offers), knowledge, scorer))
 
 
 def degraded(subject: Subject, knowledge: Knowledge) -> RankedTable:
     """The table in mere order of priority, for where ranking or detection failed."""
-    numbers, priorities = _columns(subject)
-    return _table(subject, knowledge, numbers, scoring.by_priority(priorities), degraded=True)
+    return table(subject, standing_by_priority(lineup(subject.offers), knowledge))
 
 
-def _columns(subject: Subject) -> tuple[Numbers, Floats]:
-    numbers = np.array([each.number for each in subject.offers], np.int64)
-    return numbers, np.array([each.priority for each in subject.offers], np.float64) / 100
-
-
-def _table(
-    subject: Subject, knowledge: Knowledge, numbers: Numbers, scores: Scores, *, degraded: bool = False
-) -> RankedTable:
+def table(subject: Subject, found: Standing) -> RankedTable:
+    """The table in which models stand so, best first."""
     agent = subject.agent
     allowed = capsule.allowed(agent.capsule)
     candidates = [
         _candidate(agent, offer, allowed(offer.model.model_id, offer.model.external_id), known)
-        for offer, known in zip(subject.offers, _known(knowledge, numbers, scores), strict=True)
+        for offer, known in zip(subject.offers, _known(found), strict=True)
     ]
     return RankedTable(
         revision=subject.revision,
         agent_id=agent.agent_id,
-        task_type=knowledge.task_type,
+        task_type=found.task_type,
         candidates=tuple(ordered(candidates)),
-        policy=_policy(subject.policy),
+        policy=decision_policy(subject.policy),
         default_model_id=subject.default_model_id,
         override_model_id=agent.override.model_id if agent.override else "",
         preferred_model_ids=subject.preferred_model_ids,
         fallback_model_ids=agent.fallback_model_ids,
+        degraded=found.degraded,
+    )
+
+
+def _standing(knowledge: Knowledge, numbers: Numbers, scores: Scores, *, degraded: bool) -> Standing:
+    """With how the tenant's calls for the task went."""
+    calls = knowledge.task.figures(numbers, DEFAULT_WEIGHTS, knowledge.decay)
+    timed, judged = calls.latency_n > 0, calls.calls >= CALLS_TO_JUDGE
+    return Standing(
+        task_type=knowledge.task_type,
+        scores=scores,
+        latencies_ms=np.where(timed, calls.latency_ms_sum / np.where(timed, calls.latency_n, 1), np.nan),
+        error_rates=np.where(judged, calls.errors / np.where(judged, calls.calls, 1), np.nan),
         degraded=degraded,
     )
 
 
-def _known(knowledge: Knowledge, numbers: Numbers, scores: Scores) -> Iterator[dict[str, Any]]:
+def _known(found: Standing) -> Iterator[dict[str, Any]]:
     """Model by model, what a candidate says of its score and of how its calls went."""
-    calls = knowledge.task.figures(numbers, DEFAULT_WEIGHTS, knowledge.decay)
-    timed, judged = calls.latency_n > 0, calls.calls >= CALLS_TO_JUDGE
+    scores = found.scores
     columns = {
-        "latency_ms": _told(calls.latency_ms_sum / np.where(timed, calls.latency_n, 1), timed),
-        "error_rate": _told(calls.errors / np.where(judged, calls.calls, 1), judged),
+        "latency_ms": _told(found.latencies_ms),
+        "error_rate": _told(found.error_rates),
         "priority_term": scores.priority_terms.tolist(),
         "experience_term": scores.experience_terms.tolist(),
         "exploration_term": scores.exploration_terms.tolist(),
-        "rating_mean": _told(scores.rating_means, ~np.isnan(scores.rating_means)),
+        "rating_mean": _told(scores.rating_means),
         "rating_count": scores.rating_counts.tolist(),
         "task_rating_count": scores.task_rating_counts.tolist(),
         "level": [LEVELS[each] for each in scores.levels.tolist()],
@@ -168,8 +223,9 @@ def _known(knowledge: Knowledge, numbers: Numbers, scores: Scores) -> Iterator[d
         yield dict(zip(columns, row, strict=True))
 
 
-def _told(values: Floats, known: NDArray[np.bool_]) -> list[float | None]:
-    return [value if told else None for value, told in zip(values.tolist(), known.tolist(), strict=True)]
+def _told(values: Floats) -> list[float | None]:
+    unknown = np.isnan(values).tolist()
+    return [None if nothing else value for value, nothing in zip(values.tolist(), unknown, strict=True)]
 
 
 def ordered(candidates: Iterable[Candidate]) -> list[Candidate]:
@@ -224,7 +280,8 @@ def _removal(agent: Agent, offer: Offer) -> tuple[RemovedBy, str] | None:
     return None if model.available else (RemovedBy.UNAVAILABLE, "not available")
 
 
-def _policy(policy: RoutingPolicy) -> Policy:
+def decision_policy(policy: RoutingPolicy) -> Policy:
+    """What of a merged policy a decision asks."""
     return Policy(
         similarity_margin=policy.similarity_margin or 0.0,
         cheaper_when_similar=policy.cost_preference is not CostPreference.NONE,

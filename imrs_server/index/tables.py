@@ -19,7 +19,7 @@ from imrs_server.domain.decision import SelectedModel
 from imrs_server.domain.defaults import Defaults
 from imrs_server.domain.evidence import MAX_TASK_TYPES, OTHER_TASKS, weights
 from imrs_server.domain.preference import OTHER_CLASSES, Preference
-from imrs_server.domain.ranking import Offer, Subject
+from imrs_server.domain.ranking import Offer, Standing, Subject
 from imrs_server.domain.routing import DEFAULT_POLICY
 from imrs_server.domain.scoring import Knowledge, Scorer
 from imrs_server.index.learned import NOTHING_LEARNED, Learned
@@ -27,8 +27,9 @@ from imrs_server.index.learned import NOTHING_LEARNED, Learned
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from imrs_client.ranked import Candidate, RankedTable
+    from imrs_client.ranked import Candidate, Policy, RankedTable
     from imrs_server.domain.parameters import Parameters
+    from imrs_server.domain.routing import RoutingPolicy
 
 log = structlog.get_logger()
 
@@ -125,7 +126,7 @@ class Table:
 class AgentTables:
     """All tables of an agent, as its sources at one revision make them."""
 
-    __slots__ = ("_common", "_policy", "_sources", "_tables", "agent")
+    __slots__ = ("_common", "_lineup", "_policy", "_sources", "_tables", "agent")
 
     def __init__(self, sources: Sources) -> None:
         self.agent = sources.agent
@@ -134,6 +135,7 @@ class AgentTables:
         self._policy = routing.merge(
             DEFAULT_POLICY, *(each.routing for each in sources.levels), sources.agent.routing
         )
+        self._lineup = ranking.lineup(sources.offers)
         self._tables: dict[tuple[str, str, bool], Table] = {}
 
     @property
@@ -156,15 +158,10 @@ class AgentTables:
         ``agent_class`` counts where the agent itself has none. Where ranking fails, the error is logged and
         the table is a degraded one.
         """
-        sources = self._sources
-        tasks = sources.learned.tasks
-        if task_type not in tasks:
-            # Without evidence all tasks have one table, or invented task types would fill the memory.
-            task_type = OTHER_TASKS if len(tasks) >= MAX_TASK_TYPES else ""
         agent_class = self.agent.agent_class or agent_class
-        if agent_class not in sources.preferences:
+        if agent_class not in self._sources.preferences:
             agent_class = OTHER_CLASSES if agent_class else ""
-        key = (task_type, agent_class, degraded)
+        key = (self._known_task(task_type), agent_class, degraded)
         found = self._tables.get(key)
         if found is None:
             if len(self._tables) >= MAX_TABLES:
@@ -172,31 +169,52 @@ class AgentTables:
             found = self._tables[key] = self._make(*key)
         return found
 
-    def _make(self, task_type: str, agent_class: str, degraded: bool) -> Table:
-        sources = self._sources
-        preference = sources.preferences.get(agent_class)
-        subject = Subject(
+    def standing(self, task_type: str) -> Standing:
+        """How the models stand in the table for a task, without that table."""
+        return self._standing(self._policy, self._known_task(task_type))
+
+    def _known_task(self, task_type: str) -> str:
+        """Without evidence all tasks have one table, or invented task types would fill the memory."""
+        tasks = self._sources.learned.tasks
+        if task_type in tasks:
+            return task_type
+        return OTHER_TASKS if len(tasks) >= MAX_TASK_TYPES else ""
+
+    def _subject(self, agent_class: str) -> Subject:
+        preference = self._sources.preferences.get(agent_class)
+        return Subject(
             agent=self.agent,
-            offers=sources.offers,
+            offers=self._sources.offers,
             policy=self._policy,
-            default_model_id=self._default_model_id(),
+            default_model_id=self.default_model_id,
             preferred_model_ids=preference.model_ids if preference else (),
-            revision=sources.revision,
+            revision=self._sources.revision,
         )
+
+    def _make(self, task_type: str, agent_class: str, degraded: bool) -> Table:
+        sources, subject = self._sources, self._subject(agent_class)
+        preference = sources.preferences.get(agent_class)
         own = self.agent.parameters
         around = parameters.merge(preference.parameters, own) if preference else own
-        ranked = self._rank(subject, task_type, degraded)
+        ranked = ranking.table(subject, self._standing(self._policy, task_type, degraded=degraded))
         shadow = None
         if self._policy.shadow is not None and not ranked.degraded:
             policy = replace(routing.merge(self._policy, self._policy.shadow), shadow=None)
-            shadow = self._rank(replace(subject, policy=policy), task_type, degraded)
+            shadow = ranking.table(replace(subject, policy=policy), self._standing(policy, task_type))
         return Table(ranked, sources.offers, below=self._common, around=around, shadow=shadow)
 
-    def _default_model_id(self) -> str:
+    @property
+    def policy(self) -> Policy:
+        """What of the merged policy a decision asks."""
+        return ranking.decision_policy(self._policy)
+
+    @property
+    def default_model_id(self) -> str:
+        """The agent's, else the one of the closest level that names one."""
         named = (each.default_model_id for each in reversed(self._sources.levels) if each.default_model_id)
         return self.agent.default_model_id or next(named, "")
 
-    def _rank(self, subject: Subject, task_type: str, degraded: bool) -> RankedTable:
+    def _standing(self, policy: RoutingPolicy, task_type: str, *, degraded: bool = False) -> Standing:
         sources = self._sources
         knowledge = Knowledge(
             task_type=task_type,
@@ -206,8 +224,8 @@ class AgentTables:
         )
         if not degraded:
             try:
-                known = replace(knowledge, pool=sources.learned.pool(weights(subject.policy)))
-                return ranking.build(subject, known, sources.scorer)
+                known = replace(knowledge, pool=sources.learned.pool(weights(policy)))
+                return ranking.standing(policy, self._lineup, known, sources.scorer)
             except Exception:
                 log.exception(
                     "ranking.failed",
@@ -216,4 +234,4 @@ class AgentTables:
                     agent_id=self.agent.agent_id,
                     task_type=task_type,
                 )
-        return ranking.degraded(subject, knowledge)
+        return ranking.standing_by_priority(self._lineup, knowledge)

@@ -6,10 +6,14 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+import numpy as np
+
 from imrs_client import tasks
-from imrs_client.ranked import Candidate, RankedTable
+from imrs_client.ranked import Candidate, Policy
 from imrs_client.tasks import Rules
+from imrs_server.domain import ranking
 from imrs_server.domain.agent import Agent
+from imrs_server.domain.cells import Floats, Numbers
 from imrs_server.domain.decision import SelectedModel
 from imrs_server.domain.defaults import Scope
 from imrs_server.domain.parameters import UNSET, Parameters
@@ -18,6 +22,7 @@ from imrs_server.domain.preference import OTHER_CLASSES, Preference
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
+    from imrs_server.domain.ranking import Standing
     from imrs_server.index.tables import AgentTables, Sources
 
 OTHERS = "*"
@@ -43,18 +48,43 @@ class Entry:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Settings:
-    """What holds for all tables; ``common`` is the one of ``*``.
+    """What holds for all tables.
 
     ``rules`` are those over the built-in ones, ``layers`` the parameters by layer; ``preferences`` are the
     one of the agent's class or, where it has none, those that requests may name.
     """
 
     agent: Agent
-    common: RankedTable
+    policy: Policy
+    default_model_id: str = ""
     rules: Rules = field(default_factory=Rules)
     layers: Mapping[str, Parameters] = field(default_factory=dict)
     preferences: tuple[Preference, ...] = ()
     omitted_task_types: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Columns:
+    """A table as columns, one entry a candidate, the best first; NaN is not known.
+
+    ``numbers`` are positions among the agent's model_ids in ascending order, ``levels`` those in LEVELS.
+    ``chance`` says that exploration draws from estimates and deviations.
+    """
+
+    numbers: Numbers
+    priority_terms: Floats
+    experience_terms: Floats
+    exploration_terms: Floats
+    rating_means: Floats
+    rating_counts: Floats
+    task_rating_counts: Floats
+    levels: Numbers
+    estimates: Floats
+    deviations: Floats
+    latencies_ms: Floats
+    error_rates: Floats
+    chance: bool = False
+    degraded: bool = False
 
 
 def configured_alike(one: AgentTables, other: AgentTables) -> bool:
@@ -94,7 +124,8 @@ def settings(tables: AgentTables) -> Settings:
     _, omitted = task_types(sources)
     return Settings(
         agent=agent,
-        common=tables.table("").ranked,
+        policy=tables.policy,
+        default_model_id=tables.default_model_id,
         rules=tasks.merge(*(each.task_rules for each in reversed(sources.levels))),
         layers={**layers, "agent": agent.parameters},
         preferences=tuple(_preferences(sources)),
@@ -102,10 +133,16 @@ def settings(tables: AgentTables) -> Settings:
     )
 
 
-def ranked(tables: AgentTables) -> dict[str, RankedTable]:
+def ranked(tables: AgentTables) -> dict[str, Columns]:
     """The tables by task type, ``*`` for those without one of their own."""
+    offers = tables.sources.offers
+    names = [each.model.model_id for each in offers]
+    numbers = np.empty(len(offers), np.int64)
+    numbers[sorted(range(len(offers)), key=names.__getitem__)] = np.arange(len(offers))
+    ties, chance = ranking.tie_ranks(offers), tables.policy.exploration_rate > 0
     sent, _ = task_types(tables.sources)
-    return {OTHERS: tables.table("").ranked} | {name: tables.table(name).ranked for name in sent}
+    found = {OTHERS: tables.standing("")} | {name: tables.standing(name) for name in sent}
+    return {name: _columns(each, ranking.order(each, ties), numbers, chance) for name, each in found.items()}
 
 
 def task_types(sources: Sources) -> tuple[tuple[str, ...], tuple[str, ...]]:
@@ -113,6 +150,26 @@ def task_types(sources: Sources) -> tuple[tuple[str, ...], tuple[str, ...]]:
     known = sorted(sources.learned.tasks, key=lambda each: (each not in sources.own, each))
     most = max(0, MAX_CANDIDATES // max(1, len(sources.offers)) - 1)
     return tuple(known[:most]), tuple(sorted(known[most:]))
+
+
+def _columns(found: Standing, order: Numbers, numbers: Numbers, chance: bool) -> Columns:
+    scores = found.scores
+    return Columns(
+        numbers=numbers[order],
+        priority_terms=scores.priority_terms[order],
+        experience_terms=scores.experience_terms[order],
+        exploration_terms=scores.exploration_terms[order],
+        rating_means=scores.rating_means[order],
+        rating_counts=scores.rating_counts[order],
+        task_rating_counts=scores.task_rating_counts[order],
+        levels=scores.levels[order],
+        estimates=scores.estimates[order],
+        deviations=scores.deviations[order],
+        latencies_ms=found.latencies_ms[order],
+        error_rates=found.error_rates[order],
+        chance=chance,
+        degraded=found.degraded,
+    )
 
 
 def _preferences(sources: Sources) -> Iterable[Preference]:

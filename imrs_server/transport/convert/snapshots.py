@@ -11,21 +11,23 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from hashlib import blake2b
 from itertools import chain
-from math import nan
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 from google.protobuf.timestamp_pb2 import Timestamp
 
 from imrs_client import v1 as pb
-from imrs_client.ranked import Level, RemovedBy
+from imrs_client.ranked import RemovedBy
+from imrs_server.domain.scoring import LEVELS
 from imrs_server.transport.convert import agents, common, defaults, routes
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Sequence
+    from collections.abc import Iterable, Iterator, Sequence
 
-    from imrs_client.ranked import Candidate, Policy, RankedTable
+    from imrs_client.ranked import Policy
+    from imrs_server.domain.cells import Floats, Numbers
     from imrs_server.domain.preference import Preference
-    from imrs_server.index.view import Entry, Settings
+    from imrs_server.index.view import Columns, Entry, Settings
 
 # A message holds about so much at most; a client takes four times as much by default.
 CHUNK_BYTES = 1 << 20
@@ -99,7 +101,7 @@ def chunks(head: Head, pieces: Iterable[bytes]) -> list[bytes]:
 
 def agent(settings: Settings, model_ids: frozenset[str]) -> Pieces:
     """The agent and its settings, rules of detection in pieces of their own."""
-    found, common_table = settings.agent, settings.common
+    found = settings.agent
     preferences = [_preference(each, model_ids) for each in settings.preferences]
     told = agents.to_proto(found)
     main = pb.SnapshotAgent(
@@ -107,9 +109,9 @@ def agent(settings: Settings, model_ids: frozenset[str]) -> Pieces:
         agent_id=told.agent_id,
         agent_class=told.agent_class,
         state=told.state,
-        routing=_routing(common_table.policy),
+        routing=_routing(settings.policy),
         parameters={name: common.to_parameters(each) for name, each in settings.layers.items()},
-        default_model_id=common_table.default_model_id,
+        default_model_id=settings.default_model_id,
         override=told.override if told.HasField("override") else None,
         preference=preferences[0] if found.agent_class and preferences else None,
         class_preferences=[] if found.agent_class else preferences,
@@ -132,10 +134,9 @@ def models(entries: Iterable[Entry]) -> dict[str, bytes]:
     return {each.candidate.model_id: _bytes(models=[_model(each)]) for each in entries}
 
 
-def tables(ranked: Mapping[str, RankedTable], model_ids: frozenset[str]) -> dict[str, Pieces]:
-    """Each table by its task type; ``model_ids`` are all models of the agent, which every table ranks."""
-    numbers = {model_id: number for number, model_id in enumerate(sorted(model_ids))}
-    return {task_type: tuple(_table(task_type, table, numbers)) for task_type, table in ranked.items()}
+def tables(ranked: Mapping[str, Columns]) -> dict[str, Pieces]:
+    """Each table by its task type."""
+    return {task_type: tuple(_table(task_type, found)) for task_type, found in ranked.items()}
 
 
 def _chunk(head: Head, index: int, body: Sequence[bytes], *, last: bool) -> bytes:
@@ -210,39 +211,46 @@ def _model(entry: Entry) -> pb.SnapshotModel:
     )
 
 
-def _table(task_type: str, table: RankedTable, numbers: Mapping[str, int]) -> Iterator[bytes]:
-    ranked = table.candidates
-    chance = table.policy.exploration_rate > 0
-    columns: dict[str, list[Any]] = {
-        "numbers": [numbers[each.model_id] for each in ranked],
-        "scores": [each.score for each in ranked],
-        "priority_terms": [each.priority_term for each in ranked],
-        "experience_terms": [each.experience_term for each in ranked],
-        "exploration_terms": _sparse(ranked, lambda each: each.exploration_term, 0.0),
-        "rating_means": _sparse(ranked, lambda each: each.rating_mean, None),
-        "rating_counts": _sparse(ranked, lambda each: each.rating_count, 0.0),
-        "levels": _sparse(ranked, lambda each: _LEVELS[each.level], _LEVELS[Level.PRIOR]),
-        "task_rating_counts": _sparse(ranked, lambda each: each.task_rating_count, 0.0),
-        "estimates": [each.estimate for each in ranked] if chance else [],
-        "deviations": [each.deviation for each in ranked] if chance else [],
-        "latencies_ms": _sparse(ranked, lambda each: each.latency_ms, None),
-        "error_rates": _sparse(ranked, lambda each: each.error_rate, None),
+def _table(task_type: str, found: Columns) -> Iterator[bytes]:
+    scores = found.priority_terms + found.experience_terms + found.exploration_terms
+    columns = {
+        "numbers": found.numbers.tolist(),
+        "scores": scores.tolist(),
+        "priority_terms": found.priority_terms.tolist(),
+        "experience_terms": found.experience_terms.tolist(),
+        "exploration_terms": _unless_zero(found.exploration_terms),
+        "rating_means": _unless_nan(found.rating_means),
+        "rating_counts": _unless_zero(found.rating_counts),
+        "levels": _levels(found.levels),
+        "task_rating_counts": _unless_zero(found.task_rating_counts),
+        "estimates": found.estimates.tolist() if found.chance else [],
+        "deviations": found.deviations.tolist() if found.chance else [],
+        "latencies_ms": _unless_nan(found.latencies_ms),
+        "error_rates": _unless_nan(found.error_rates),
     }
-    for start in range(0, max(1, len(ranked)), _CANDIDATES_A_PIECE):
+    for start in range(0, max(1, len(scores)), _CANDIDATES_A_PIECE):
         part = {name: column[start : start + _CANDIDATES_A_PIECE] for name, column in columns.items()}
-        yield _bytes(tables=[pb.SnapshotTable(task_type=task_type, degraded=table.degraded, **part)])
+        yield _bytes(tables=[pb.SnapshotTable(task_type=task_type, degraded=found.degraded, **part)])
 
 
-def _sparse(ranked: Sequence[Candidate], read: Callable[[Candidate], Any], default: Any) -> list[Any]:
-    """A column, empty where all have the default; NaN stands for None."""
-    found = [read(each) for each in ranked]
-    if all(each == default for each in found):
-        return []
-    return [nan if each is None else each for each in found]
+def _unless_zero(column: Floats) -> list[float]:
+    """Empty where all entries are 0."""
+    return list(column.tolist()) if column.any() else []
+
+
+def _unless_nan(column: Floats) -> list[float]:
+    """Empty where nothing is known of any."""
+    return [] if np.isnan(column).all() else list(column.tolist())
+
+
+def _levels(column: Numbers) -> list[int]:
+    """Empty where all are PRIOR."""
+    found = _LEVELS[column]
+    return [] if (found == pb.CandidateReport.PRIOR).all() else list(found.tolist())
 
 
 _TIERS: Mapping[str | None, Any] = {None: 0} | dict(pb.Model.CostTier.items())
 _REMOVALS: Mapping[RemovedBy | None, Any] = {None: 0} | {
     each: common.number(pb.CandidateReport.RemovedBy, each) for each in RemovedBy
 }
-_LEVELS = {each: common.number(pb.CandidateReport.Level, each) for each in Level}
+_LEVELS = np.array([common.number(pb.CandidateReport.Level, each) for each in LEVELS])

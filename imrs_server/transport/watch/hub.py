@@ -20,6 +20,7 @@ import structlog
 
 from imrs_client.ids import new_id
 from imrs_server.domain.errors import AgentNotFound, Internal, Overloaded, ServerStopping
+from imrs_server.transport.watch.leisure import Leisure
 from imrs_server.transport.watch.stream import Stream
 from imrs_server.transport.watch.visit import Visit
 
@@ -44,13 +45,15 @@ _STOP_SECONDS = 2.0
 class Pace:
     """How often, how long and how many.
 
-    ``evidence_seconds`` are between two differences that only ratings make, ``beat_seconds`` the longest time
-    without a word, ``check_seconds`` between two looks at the caller's token. A caller who takes nothing for
+    ``evidence_seconds`` are between two differences that only ratings make, and more where to make them for
+    all agents would take more than ``evidence_share`` of the time. ``beat_seconds`` are the longest time
+    without a word, ``check_seconds`` are between two looks at a caller's token. Who takes nothing for
     ``patience_seconds`` is cut; where all ``senders`` wait for callers, after ``scarce_seconds``. What is
     known of an agent is kept for ``memory_seconds`` after its last watcher.
     """
 
     evidence_seconds: float = 2.0
+    evidence_share: float = 0.25
     beat_seconds: float = 10.0
     check_seconds: float = 10.0
     patience_seconds: float = 30.0
@@ -73,6 +76,7 @@ class Hub:
         self._index = index
         self._check = check
         self._pace = pace
+        self._leisure = Leisure(pace.evidence_share)
         self._visits: dict[Key, Visit] = {}
         self._state: State | None = None
         self._joined: deque[tuple[Key, Stream]] = deque()
@@ -154,7 +158,8 @@ class Hub:
         if before is not None and state is not before:
             self._hear(state, before)
         now = monotonic()
-        for visit in list(self._visits.values()):
+        # Those that waited longest first, or they would wait for ever where there is little time.
+        for visit in sorted(self._visits.values(), key=lambda each: each.built_at):
             if visit.streams:
                 self._visit(visit, state, now)
             elif now - visit.empty_since > self._pace.memory_seconds:
@@ -193,7 +198,7 @@ class Hub:
     def _visit(self, visit: Visit, state: State, now: float) -> None:
         error: DomainError | None = None
         try:
-            visit.look(state, now, self._pace.evidence_seconds)
+            visit.look(state, now, self._pace.evidence_seconds, self._leisure)
         except AgentNotFound as gone:
             error = gone
         except Exception:

@@ -67,16 +67,22 @@ class Room:
         """Of the newest content; empty before the first."""
         return self._spans[-1].fingerprint if self._spans else b""
 
-    def build(self, tables: AgentTables) -> Content:
-        """The content of an agent's tables; what is as in the newest one is the same object."""
-        entries = view.entries(tables)
-        model_ids = frozenset(each.candidate.model_id for each in entries)
-        models, ranked = snapshots.models(entries), snapshots.tables(view.ranked(tables), model_ids)
+    def build(self, tables: AgentTables, *, same_models: bool = False) -> Content:
+        """The content of an agent's tables; what is as in the newest one is the same object.
+
+        ``same_models`` says that its models are known to be those of the newest.
+        """
         before = self._contents.get(self.fingerprint)
-        if before is not None:
-            models = {name: _same(before.models.get(name), each) for name, each in models.items()}
+        ranked = snapshots.tables(view.ranked(tables))
+        if before is None:
+            models = snapshots.models(view.entries(tables))
+        else:
             ranked = {name: _same(before.tables.get(name), each) for name, each in ranked.items()}
-        return Content(snapshots.agent(view.settings(tables), model_ids), models, ranked)
+            models = dict(before.models)
+            if not same_models:
+                read = snapshots.models(view.entries(tables))
+                models = {name: _same(models.get(name), each) for name, each in read.items()}
+        return Content(snapshots.agent(view.settings(tables), frozenset(models)), models, ranked)
 
     def accept(self, content: Content, fingerprint: bytes, revision: int) -> None:
         """Take what was built at a revision for the newest."""

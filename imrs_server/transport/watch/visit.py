@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from time import monotonic, thread_time
 from typing import TYPE_CHECKING
 
 from imrs_server.domain.errors import AgentNotFound
@@ -14,6 +15,7 @@ if TYPE_CHECKING:
     from imrs_server.index.state import State
     from imrs_server.index.tables import AgentTables
     from imrs_server.storage.index import Key
+    from imrs_server.transport.watch.leisure import Leisure
     from imrs_server.transport.watch.stream import Stream
 
 
@@ -38,7 +40,12 @@ class Visit:
         """Forget what the agent was like: revisions mean something else now."""
         self.room, self._tables, self._urgent = Room(self.room.key), None, True
 
-    def look(self, state: State, now: float, evidence_seconds: float) -> None:
+    @property
+    def built_at(self) -> float:
+        """When the newest content was made."""
+        return self._built_at
+
+    def look(self, state: State, now: float, evidence_seconds: float, leisure: Leisure) -> None:
         """See what the agent is like, unless that is known, or what may be new is only evidence and can wait.
 
         Raises AgentNotFound.
@@ -51,16 +58,19 @@ class Visit:
             raise AgentNotFound(agent_id=self.room.key.agent_id)
         self._urgent = False
         known = self._tables
-        if known is not None and (known is tables or view.configured_alike(known, tables)):
+        configured = known is not None and (known is tables or view.configured_alike(known, tables))
+        if known is not None and configured:
             if known is tables or view.learned_alike(known, tables):
                 with self._lock:
                     self.room.confirm(state.revision)
                 self._tables, self._seen = tables, state
                 return
-            if waits:
+            if waits or not leisure.allows(monotonic()):
                 return
-        content = self.room.build(tables)
+        start = thread_time()
+        content = self.room.build(tables, same_models=configured)
         fingerprint = content.fingerprint
         with self._lock:
             self.room.accept(content, fingerprint, state.revision)
+        leisure.spend(thread_time() - start)
         self._tables, self._seen, self._built_at = tables, state, now

@@ -216,6 +216,20 @@ def test_ratings_wait_for_their_time_and_configuration_takes_them_along(
     assert stream.best == "low"
 
 
+def test_where_there_is_no_time_for_ratings_there_is_for_configuration(
+    serve: Callable[..., Serving], world: World, index: Index
+) -> None:
+    serving = serve(replace(QUICK, evidence_share=0.0))
+    stream = serving.watch()
+    stream.next()
+    # What was saved up is used up.
+    serving.hub._leisure.spend(1.0)
+    assert index.wait_for(world.rate("low", 1.0), 5)
+    revision = world.update_model("mid", priority=51)
+    change = stream.next()
+    assert (change.revision, stream.best) == (revision, "low")
+
+
 def test_ratings_make_one_difference_in_their_time(
     serve: Callable[..., Serving], world: World, index: Index
 ) -> None:
@@ -402,7 +416,7 @@ class TestSlow:
         for number in range(rounds):
             revision = self.fill(world, number)
             quick.until(revision)
-        assert len(serving.hub._sending) == 1
+        eventually(lambda: len(serving.hub._sending) == 1)
         told = slow.until(revision)
         assert len(told) < rounds / 2
         # What lies between is not known any more, so it is the whole.

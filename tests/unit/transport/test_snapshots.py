@@ -26,6 +26,7 @@ from imrs_server.index.view import Entry, Settings
 from imrs_server.transport.convert import common, snapshots
 from imrs_server.transport.convert.snapshots import Content, Head
 from tests.support import chance
+from tests.support.columns import columns
 from tests.support.tables import candidate, queries, table, tables
 
 if TYPE_CHECKING:
@@ -61,11 +62,14 @@ def content(ranked: Mapping[str, RankedTable], **changes: Any) -> Content:
     )
     preference = Preference(agent_class="writers", model_ids=first.preferred_model_ids)
     model_ids = frozenset(each.model_id for each in first.candidates)
-    told = replace(Settings(agent=agent, common=first, preferences=(preference,)), **changes)
+    settled = Settings(
+        agent=agent, policy=first.policy, default_model_id=first.default_model_id, preferences=(preference,)
+    )
+    told = replace(settled, **changes)
     return Content(
         agent=snapshots.agent(told, model_ids),
         models=snapshots.models(entry(each) for each in first.candidates),
-        tables=snapshots.tables(ranked, model_ids),
+        tables=snapshots.tables({name: columns(each) for name, each in ranked.items()}),
     )
 
 
