@@ -16,12 +16,13 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from benchmarks.population import Asked
-    from imrs_client.ranked import RankedTable
+    from imrs_client.ranked import Candidate, RankedTable
 
 AGENTS = 150
-REQUESTS = 20_000
+REQUESTS = 10_000
 ROUNDS = 5
 LARGE = 1000
+SIZES = (10, 100, 1000)
 
 
 def measure() -> list[Row]:
@@ -36,6 +37,7 @@ def measure() -> list[Row]:
     rounds = [_round(draw, tables) for _ in range(ROUNDS)]
     largest = [_round(draw, large) for _ in range(ROUNDS)]
     first = [_first_us(draw, large) for _ in range(ROUNDS)]
+    by_size = {size: _by_size(draw, models, size) for size in SIZES}
     gc.unfreeze()
     beside = f"{population.MODELS:,} models, agents of {population.LEAST} to {population.MOST:,}"
     return [
@@ -48,11 +50,21 @@ def measure() -> list[Row]:
             f"agents of {LARGE:,} to {population.MOST:,} models",
         ),
         _row("decision_first_us", first, f"the first ones after a change, {LARGE:,} models and more"),
+        *(
+            _row(f"decision_of_{size}_us", found, f"agents of {size:,} models, mean")
+            for size, found in by_size.items()
+        ),
     ]
 
 
 def _round(draw: random.Random, tables: Sequence[RankedTable]) -> list[float]:
     return _took_us([population.asked(draw, draw.choice(tables)) for _ in range(REQUESTS)])
+
+
+def _by_size(draw: random.Random, models: Sequence[Candidate], size: int) -> list[float]:
+    tables = [population.table(draw, f"agent{n}", "task", draw.sample(models, size)) for n in range(20)]
+    _round(draw, tables)
+    return [statistics.fmean(_round(draw, tables)) for _ in range(ROUNDS)]
 
 
 def _first_us(draw: random.Random, tables: Sequence[RankedTable]) -> float:

@@ -1,6 +1,10 @@
--- 100 providers, 50,000 models, of which p0 has a fifth, and 10,000 agents of 10 tenants, each with 100 models.
+-- 100 providers, 50,000 models, of which p0 has a fifth, and agents of 10 tenants, each with 100 models. With the
+-- 10,000 agents of the specification these are a million pairs.
 -- In 15 tasks an agent has rated 25 of them, which with some rows of the whole tenant makes four million rows of
 -- evidence.
+
+create function pg_temp.last_agent() returns int language sql stable
+return current_setting('bench.agents')::int - 1;
 
 create function pg_temp.provider(i int) returns text language sql immutable
 return case when i < 10000 then 'p0' else 'p' || 1 + mod(i, 99) end;
@@ -28,11 +32,11 @@ select pg_temp.model(i), pg_temp.provider(i), 'lab/model-' || i, 'Model ' || i,
 from generate_series(0, 49999) as i;
 
 insert into agents (tenant_id, agent_id)
-select pg_temp.tenant(i), 'agent-' || i from generate_series(0, 9999) as i;
+select pg_temp.tenant(i), 'agent-' || i from generate_series(0, pg_temp.last_agent()) as i;
 
 insert into agent_models (tenant_id, agent_id, model_id, priority_override)
 select pg_temp.tenant(i), 'agent-' || i, pg_temp.model(m), case when mod(j, 4) = 0 then mod(j, 101) end
-from generate_series(0, 9999) as i, generate_series(0, 99) as j,
+from generate_series(0, pg_temp.last_agent()) as i, generate_series(0, 99) as j,
     lateral (select mod(i * 37 + j * 499, 50000)) as n (m);
 
 insert into evidence (
@@ -41,7 +45,7 @@ insert into evidence (
 )
 select pg_temp.tenant(i), now() - make_interval(secs => mod(i * j, 9000000)), j + 1, (j + 1) * 0.6, j + 0.5,
     (j + 0.5) * 0.6, (j + 0.5) * 0.4, j * 2, 'agent-' || i, 'task-' || t, pg_temp.model(m)
-from generate_series(0, 9999) as i, generate_series(0, 14) as t, generate_series(0, 24) as j,
+from generate_series(0, pg_temp.last_agent()) as i, generate_series(0, 14) as t, generate_series(0, 24) as j,
     lateral (select mod(i * 37 + (j * 4 + mod(t, 4)) * 499, 50000)) as n (m);
 
 insert into evidence (
@@ -53,7 +57,7 @@ select tenant_id, max(last_time), sum(raw_n), sum(raw_s), sum(explicit_n), sum(e
 from evidence
 where task_type in ('task-0', 'task-1')
 group by tenant_id, task_type, model_id
-limit 250000;
+limit 25 * (pg_temp.last_agent() + 1);
 
 insert into task_types (tenant_id, task_type)
 select pg_temp.tenant(i), 'task-' || t

@@ -1,7 +1,7 @@
 """A database of the size that the specification names, made once a run, and servers on it.
 
 100 providers, 50,000 models that agents use, 10,000 agents, 1,000,000 pairs of agent and model, four million
-rows of evidence: ``population.sql``.
+rows of evidence: ``population.sql``. Growth is measured between it and smaller ones.
 """
 
 from __future__ import annotations
@@ -99,11 +99,11 @@ def agents(step: int) -> Iterator[Agent]:
     return (Agent(number) for number in range(0, AGENTS, step))
 
 
-def world() -> World:
-    """The one of this run."""
-    if not _made:
-        _made.append(_make())
-    return _made[0]
+def world(agents: int = AGENTS) -> World:
+    """The one of this run with so many agents."""
+    if agents not in _made:
+        _made[agents] = _make(agents)
+    return _made[agents]
 
 
 def logged_decisions(made: World) -> int:
@@ -120,11 +120,11 @@ def close() -> None:
     _kept.close()
 
 
-_made: list[World] = []
+_made: dict[int, World] = {}
 _kept = ExitStack()
 
 
-def _make() -> World:
+def _make(agents: int) -> World:
     folder = _kept.enter_context(tempfile.TemporaryDirectory(prefix="imrs-bench-"))
     # Fewer checkpoints while the four million rows are made.
     settings = {"max_wal_size": "8GB", "maintenance_work_mem": "256MB"}
@@ -133,6 +133,7 @@ def _make() -> World:
     dsn = postgres.dsn_of(DATABASE)
     migrate.apply(dsn)
     with psycopg.connect(dsn, autocommit=True) as connection:
+        connection.execute("select set_config('bench.agents', %s, false)", [str(agents)])
         for statement in POPULATION.read_text(encoding="utf-8").split(";\n"):
             connection.execute(statement.encode())
     return World(dsn)
