@@ -41,7 +41,7 @@ from imrs_server.transport.servicers.catalog import CatalogServicer
 from imrs_server.transport.servicers.feedback import FeedbackServicer
 from imrs_server.transport.servicers.route import RouteServicer
 from imrs_server.transport.tokens import Trust, Verifier, sign
-from imrs_server.transport.watch.hub import Hub
+from imrs_server.transport.watch.hub import Hub, Pace
 from imrs_server.use_cases.agent_keys import AgentKeys
 from imrs_server.use_cases.agent_models import AgentModels
 from imrs_server.use_cases.agents import Agents
@@ -257,7 +257,7 @@ class App:
         self.catalog = Catalog(self.database)
         self.agents = Agents(self.database)
         self.router = Router(self.index, self.decisions.offer)
-        self.watch = Hub(self.index, self._verifier.bearer)
+        self.watch = Hub(self.index, self._verifier.bearer, Pace(most_streams=settings.max_watchers))
         self.agent_models = AgentModels(self.database, Effects(self.index))
         flush, wake = self.decisions.flush, self._votes_came
         self.messages = Messages(
