@@ -6,7 +6,7 @@ COMPILE := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --gen
 	--no-emit-package imrs-client --no-header --no-annotate
 
 .DEFAULT_GOAL := help
-.PHONY: help run test test-long test-litellm litellm lint format gen gen-check breaking lock bench bench-quality clean
+.PHONY: help run test test-long test-litellm litellm lint format gen gen-check breaking lock bench bench-docs bench-quality clean
 
 help:  ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -61,6 +61,9 @@ lock: | .venv/bin/pip  ## renew requirements/*.txt
 
 bench: .venv/bench.stamp  ## measure everything that the documentation claims; ONLY=name,name runs a part
 	$(BIN)/python -m benchmarks $(if $(ONLY),--only $(ONLY))
+
+bench-docs: .venv/bench.stamp  ## put the figures of the last `make bench` into README and docs
+	$(BIN)/python -m benchmarks.document
 
 bench-quality: .venv/bench.stamp  ## measure how well routing learns; TABLE=file.csv.gz SEEDS=8 REQUESTS=3000 ONLY=pooled,srs
 	$(BIN)/python -m benchmarks.quality $(TABLE) $(if $(SEEDS),--seeds $(SEEDS)) \
