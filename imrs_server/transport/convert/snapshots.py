@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
 
     from imrs_client.ranked import Policy
+    from imrs_client.tasks import Rules
     from imrs_server.domain.cells import Floats, Numbers
     from imrs_server.domain.preference import Preference
     from imrs_server.index.view import Columns, Entry, Settings
@@ -32,7 +33,7 @@ if TYPE_CHECKING:
 # A message holds about so much at most; a client takes four times as much by default.
 CHUNK_BYTES = 1 << 20
 _CANDIDATES_A_PIECE = 4096
-_RULES_A_PIECE = 50
+_PIECE_BYTES = 1 << 16
 
 Pieces = tuple[bytes, ...]
 
@@ -100,7 +101,7 @@ def chunks(head: Head, pieces: Iterable[bytes]) -> list[bytes]:
 
 
 def agent(settings: Settings, model_ids: frozenset[str]) -> Pieces:
-    """The agent and its settings, rules of detection in pieces of their own."""
+    """The agent and its settings; what tenants may make long is in pieces of its own."""
     found = settings.agent
     preferences = [_preference(each, model_ids) for each in settings.preferences]
     told = agents.to_proto(found)
@@ -114,19 +115,30 @@ def agent(settings: Settings, model_ids: frozenset[str]) -> Pieces:
         default_model_id=settings.default_model_id,
         override=told.override if told.HasField("override") else None,
         preference=preferences[0] if found.agent_class and preferences else None,
-        class_preferences=[] if found.agent_class else preferences,
         fallback_model_ids=told.fallback_model_ids if told.HasField("fallback_model_ids") else None,
         capsule=told.capsule if told.HasField("capsule") else None,
         omitted_task_types=settings.omitted_task_types,
     )
-    rules = defaults.to_rules(settings.rules)
-    words = sorted(rules.words.items())
-    pieces = [pb.TaskRules(tools=rules.tools, mime_types=rules.mime_types)] + [
-        pb.TaskRules(words=dict(words[start : start + _RULES_A_PIECE]))
-        for start in range(0, len(words), _RULES_A_PIECE)
-    ]
-    told_rules = [pb.SnapshotAgent(task_rules=each) for each in pieces if each.ListFields()]
-    return tuple([_bytes(agent=each) for each in (main, *told_rules)])
+    more = [pb.SnapshotAgent(task_rules=each) for each in _rules(settings.rules)]
+    if not found.agent_class:
+        more += [pb.SnapshotAgent(class_preferences=[each]) for each in preferences]
+    return tuple([_bytes(agent=each) for each in (main, *more)])
+
+
+def _rules(rules: Rules) -> Iterator[pb.TaskRules]:
+    told = defaults.to_rules(rules)
+    if told.tools:
+        yield pb.TaskRules(tools=told.tools)
+    if told.mime_types:
+        yield pb.TaskRules(mime_types=told.mime_types)
+    part = pb.TaskRules()
+    for task_type, words in sorted(told.words.items()):
+        if part.words and part.ByteSize() + words.ByteSize() > _PIECE_BYTES:
+            yield part
+            part = pb.TaskRules()
+        part.words[task_type].CopyFrom(words)
+    if part.words:
+        yield part
 
 
 def models(entries: Iterable[Entry]) -> dict[str, bytes]:

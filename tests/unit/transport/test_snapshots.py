@@ -177,6 +177,28 @@ def test_a_large_table_comes_in_bounded_chunks() -> None:
     assert snapshot.fingerprint == told.fingerprint
 
 
+def test_settings_as_long_as_they_may_be_come_in_chunks_that_a_client_takes() -> None:
+    line = "\U0001f600" * 255
+    preferences = tuple(
+        Preference(agent_class=f"class {number}", parameters=Parameters(extra={"a": "x" * 60_000}))
+        for number in range(100)
+    )
+    rules = Rules(
+        tools={f"{number} {line}"[:255]: "code" for number in range(1000)},
+        mime_types={f"{number} {line}"[:255]: "code" for number in range(1000)},
+        words={f"task-{number}": (line,) * 200 for number in range(30)},
+    )
+    changes = {"agent": replace(AGENT, agent_class=""), "preferences": preferences, "rules": rules}
+    told = content({OTHERS: table(candidate("p/a"))}, **changes)
+    parts = snapshots.chunks(Head(kind=FULL, revision=5), told.whole)
+    assert max(map(len, parts)) < 4 << 20
+    snapshot = apply(None, [pb.AgentSnapshot.FromString(each) for each in parts])
+    assert snapshot.rules == merge(rules, SRS_RULES)
+    assert [each.agent_class for each in snapshot.agent.class_preferences] == [
+        each.agent_class for each in preferences
+    ]
+
+
 def test_a_difference_to_something_else_is_refused() -> None:
     told = content({OTHERS: table(candidate("p/a"))})
     delta = received(Head(kind=DELTA, revision=9, base_revision=8), told.since(told))
