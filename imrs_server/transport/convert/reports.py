@@ -16,7 +16,7 @@ from imrs_server.transport.convert import common
 from imrs_server.transport.rules import between, each, instant, many
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Mapping, Sequence
 
     from imrs_server.domain.principal import Principal
     from imrs_server.transport.rules import Rule
@@ -48,11 +48,11 @@ def decision(told: pb.Decision, caller: Principal) -> Decision:
 
     Tenant and agent are the caller's where they are left out; what was asked is not told.
     """
-    violations = [Violation(name, "must be set") for name in _REQUIRED if not _is_set(told, name)]
-    violations += _check(told, _RULES)
+    violations = _check(told, _RULES, required=_REQUIRED)
     violations += _check(told.task, _TASK_RULES, "task.", required=("task_type", "confidence", "source"))
-    for name, model in (("selected", told.selected), *(("fallbacks", one) for one in told.fallbacks)):
-        violations += _check(model, _MODEL_RULES, f"{name}.", required=("model_id",))
+    violations += _check(told.selected, _MODEL_RULES, "selected.", required=("model_id",))
+    for model in told.fallbacks:
+        violations += _check(model, _MODEL_RULES, "fallbacks.", required=("model_id",))
     if not violations and told.create_time.ToMilliseconds() != _milliseconds(told.decision_id):
         violations.append(Violation("create_time", "must be the time inside decision_id, a UUIDv7"))
     if violations:
@@ -103,20 +103,16 @@ def _model(told: pb.SelectedModel) -> SelectedModel:
 
 def _check(
     message: Any, rules: Mapping[str, Rule], prefix: str = "", required: Sequence[str] = ()
-) -> Iterator[Violation]:
+) -> list[Violation]:
     """What is wrong with the fields that are set, and which are not."""
-    for name in required:
-        if not _is_set(message, name):
-            yield Violation(prefix + name, "must be set")
-    for field, value in message.ListFields():
-        rule = rules.get(field.name)
+    given = {field.name: value for field, value in message.ListFields()}
+    found = [Violation(prefix + name, "must be set") for name in required if name not in given]
+    for name, value in given.items():
+        rule = rules.get(name)
         problem = rule(value) if rule else ""
         if problem:
-            yield Violation(prefix + field.name, problem)
-
-
-def _is_set(message: Any, name: str) -> bool:
-    return any(field.name == name for field, _ in message.ListFields())
+            found.append(Violation(prefix + name, problem))
+    return found
 
 
 def _milliseconds(decision_id: str) -> int | None:
