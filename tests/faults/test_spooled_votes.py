@@ -32,7 +32,8 @@ if TYPE_CHECKING:
 
     from tests.conftest import Vault
 
-MESSAGES = 1000
+MESSAGES = 500
+A_BATCH = 50
 AFTER_THE_KILL = 100
 
 # Votes on each message that it is given, and says so once the vote is kept.
@@ -58,9 +59,11 @@ def recorded(service: Service, dsn: str, count: int) -> list[str]:
         Message(message_id=str(new_id()), agent_id="a", model_id="p/m", task_type="code")
         for _ in range(count)
     ]
-    request = BatchRecordMessagesRequest(requests=[RecordMessageRequest(message=each) for each in messages])
-    answer = service.tenant.feedback.BatchRecordMessages(request)
-    assert not any(each.HasField("error") for each in answer.messages)
+    requests = [RecordMessageRequest(message=each) for each in messages]
+    record = service.tenant.feedback.BatchRecordMessages
+    for start in range(0, count, A_BATCH):
+        answer = record(BatchRecordMessagesRequest(requests=requests[start : start + A_BATCH]))
+        assert not any(each.HasField("error") for each in answer.messages)
     return [each.message_id for each in messages]
 
 
