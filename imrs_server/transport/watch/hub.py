@@ -90,7 +90,7 @@ class Hub:
         self._thread = threading.Thread(target=self._run, name="watch", daemon=True)
         self.streams = 0
         """How many are open."""
-        index.listen(self._woken.set)
+        index.listen(self._wake)
 
     def start(self) -> None:
         self._thread.start()
@@ -132,6 +132,11 @@ class Hub:
         if not context.add_callback(partial(self._leave, key, stream)):
             self._leave(key, stream)
         self._woken.set()
+
+    def _wake(self) -> None:
+        """The index has changed."""
+        if not _can_wait(self._index.current, self._state):
+            self._woken.set()
 
     def _leave(self, key: Key, stream: Stream) -> None:
         """The call has ended. Never waits: this is in the one serving thread."""
@@ -279,3 +284,10 @@ class Hub:
                 return
             self._woken.wait(_TICK_SECONDS)
             self._woken.clear()
+
+
+def _can_wait(state: State | None, before: State | None) -> bool:
+    """Whether nothing but evidence changed, which is early enough seen at the next tick."""
+    if state is None or before is None:
+        return False
+    return state.configured_like(before) and state.revoked is before.revoked
