@@ -159,7 +159,7 @@ def test_nothing_outlives_the_supervisor(
         assert len(started_by_it) >= 3
         os.kill(serve.process.pid, number)
         serve.process.wait(30)
-        eventually(lambda: all(map(is_gone, started_by_it)))
+        eventually(lambda: all(map(is_gone, started_by_it)), 60)
         # Workers end in order all the same.
         assert sum(each["event"] == "server.stopped" for each in serve.events) == 2
         host, _, port = serve.address("server.started").rpartition(":")
