@@ -29,6 +29,7 @@ from imrs_server.jobs.partitions import PartitionLoop
 from imrs_server.jobs.rollup import Rollup
 from imrs_server.jobs.shared_view import SharedView
 from imrs_server.jobs.sync_schedule import SyncSchedule
+from imrs_server.jobs.usage import UsageRollup
 from imrs_server.storage.database import Database
 from imrs_server.storage.group_commit import MOST
 from imrs_server.telemetry.access_log import AccessLog
@@ -64,6 +65,7 @@ from imrs_server.use_cases.status import StatusReport
 from imrs_server.use_cases.sync import Sync
 from imrs_server.use_cases.tenants import Tenants
 from imrs_server.use_cases.tokens import Tokens
+from imrs_server.use_cases.usage import UsageDesk
 from imrs_server.use_cases.watched import WatchedAgents
 
 if TYPE_CHECKING:
@@ -253,6 +255,7 @@ class App:
                 OrphanSweep(self.database, self.vault),
                 Lifecycle(self.database, missing_grace=grace),
                 SyncSchedule(self.database, self.sync),
+                UsageRollup(self.database),
             )
         self.catalog = Catalog(self.database)
         self.agents = Agents(self.database)
@@ -326,7 +329,11 @@ class App:
                     pager=pager,
                 ),
                 "imrs.v1.FeedbackService": FeedbackServicer(
-                    self.messages, self.feedback, PerformanceReport(self.database), pager
+                    self.messages,
+                    self.feedback,
+                    PerformanceReport(self.database),
+                    UsageDesk(self.database),
+                    pager,
                 ),
             },
             with_reflection=settings.reflection,

@@ -487,7 +487,7 @@ class GetUsageResponse(_message.Message):
     TOTALS_FIELD_NUMBER: _builtins.int
     @_builtins.property
     def usages(self) -> _containers.RepeatedCompositeFieldContainer[_usage_pb2.Usage]:
-        """Output only. One row for each group, the dearest first, days in order."""
+        """Output only. One row for each group, the dearest first; by day, the days in order."""
 
     @_builtins.property
     def totals(self) -> _usage_pb2.Usage:

@@ -218,12 +218,14 @@ class FeedbackServiceServicer(object):
         raise NotImplementedError('Method not implemented!')
 
     def GetUsage(self, request, context):
-        """Adds up calls, tokens and money.
+        """Adds up calls, tokens and money, of all calls that were recorded until now. A call belongs to the day, UTC,
+        of its create_time.
 
         Callers: tenant_admin, platform_admin.
 
         Errors:
-        - INVALID_ARGUMENT INVALID_REQUEST: a field is missing, malformed or out of bounds.
+        - INVALID_ARGUMENT INVALID_REQUEST: a field is missing, malformed or out of bounds; or there are more than
+        10,000 groups.
         - PERMISSION_DENIED ROLE_REQUIRED: the token has none of the roles above.
         - PERMISSION_DENIED TENANT_MISMATCH: the request names another tenant than the token.
         - UNAVAILABLE DATABASE_UNAVAILABLE: the database does not answer; see RetryInfo.

@@ -136,12 +136,14 @@ class FeedbackServiceStub:
     - UNAVAILABLE DATABASE_UNAVAILABLE: the database does not answer; see RetryInfo.
     """
     GetUsage: _grpc.UnaryUnaryMultiCallable[_feedback_service_pb2.GetUsageRequest, _feedback_service_pb2.GetUsageResponse]
-    """Adds up calls, tokens and money.
+    """Adds up calls, tokens and money, of all calls that were recorded until now. A call belongs to the day, UTC,
+    of its create_time.
 
     Callers: tenant_admin, platform_admin.
 
     Errors:
-    - INVALID_ARGUMENT INVALID_REQUEST: a field is missing, malformed or out of bounds.
+    - INVALID_ARGUMENT INVALID_REQUEST: a field is missing, malformed or out of bounds; or there are more than
+      10,000 groups.
     - PERMISSION_DENIED ROLE_REQUIRED: the token has none of the roles above.
     - PERMISSION_DENIED TENANT_MISMATCH: the request names another tenant than the token.
     - UNAVAILABLE DATABASE_UNAVAILABLE: the database does not answer; see RetryInfo.
@@ -253,12 +255,14 @@ class FeedbackServiceAsyncStub(FeedbackServiceStub):
     - UNAVAILABLE DATABASE_UNAVAILABLE: the database does not answer; see RetryInfo.
     """
     GetUsage: _aio.UnaryUnaryMultiCallable[_feedback_service_pb2.GetUsageRequest, _feedback_service_pb2.GetUsageResponse]  # type: ignore[assignment]
-    """Adds up calls, tokens and money.
+    """Adds up calls, tokens and money, of all calls that were recorded until now. A call belongs to the day, UTC,
+    of its create_time.
 
     Callers: tenant_admin, platform_admin.
 
     Errors:
-    - INVALID_ARGUMENT INVALID_REQUEST: a field is missing, malformed or out of bounds.
+    - INVALID_ARGUMENT INVALID_REQUEST: a field is missing, malformed or out of bounds; or there are more than
+      10,000 groups.
     - PERMISSION_DENIED ROLE_REQUIRED: the token has none of the roles above.
     - PERMISSION_DENIED TENANT_MISMATCH: the request names another tenant than the token.
     - UNAVAILABLE DATABASE_UNAVAILABLE: the database does not answer; see RetryInfo.
@@ -407,12 +411,14 @@ class FeedbackServiceServicer:
         request: _feedback_service_pb2.GetUsageRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_feedback_service_pb2.GetUsageResponse, _abc.Awaitable[_feedback_service_pb2.GetUsageResponse]]:
-        """Adds up calls, tokens and money.
+        """Adds up calls, tokens and money, of all calls that were recorded until now. A call belongs to the day, UTC,
+        of its create_time.
 
         Callers: tenant_admin, platform_admin.
 
         Errors:
-        - INVALID_ARGUMENT INVALID_REQUEST: a field is missing, malformed or out of bounds.
+        - INVALID_ARGUMENT INVALID_REQUEST: a field is missing, malformed or out of bounds; or there are more than
+          10,000 groups.
         - PERMISSION_DENIED ROLE_REQUIRED: the token has none of the roles above.
         - PERMISSION_DENIED TENANT_MISMATCH: the request names another tenant than the token.
         - UNAVAILABLE DATABASE_UNAVAILABLE: the database does not answer; see RetryInfo.

@@ -83,6 +83,7 @@ class Message(_message.Message):
     FEEDBACK_TIME_FIELD_NUMBER: _builtins.int
     CREATE_TIME_FIELD_NUMBER: _builtins.int
     ERROR_FIELD_NUMBER: _builtins.int
+    TOKENS_ESTIMATED_FIELD_NUMBER: _builtins.int
     message_id: _builtins.str
     """Optional. UUID; empty takes `decision_id`, else a new one."""
     tenant_id: _builtins.str
@@ -122,6 +123,8 @@ class Message(_message.Message):
     """Output only. The rating that counts, 0 to 1; unset while there is none."""
     feedback_type: _feedback_pb2.Feedback.Type.ValueType
     """Output only. Type of the feedback that counts."""
+    tokens_estimated: _builtins.bool
+    """Optional. Whether the tokens are somebody's estimate, because the provider gave no numbers."""
     @_builtins.property
     def tools_used(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
         """Optional. Tools that were called, at most 1,000 of 1 to 255 characters."""
@@ -170,10 +173,11 @@ class Message(_message.Message):
         feedback_time: _timestamp_pb2.Timestamp | None = ...,
         create_time: _timestamp_pb2.Timestamp | None = ...,
         error: _item_error_pb2.ItemError | None = ...,
+        tokens_estimated: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["_rating", b"_rating", "create_time", b"create_time", "error", b"error", "feedback_time", b"feedback_time", "metadata", b"metadata", "rating", b"rating"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_rating", b"_rating", "agent_id", b"agent_id", "cached_tokens", b"cached_tokens", "completion_tokens", b"completion_tokens", "conversation_id", b"conversation_id", "cost_priced", b"cost_priced", "cost_usd", b"cost_usd", "create_time", b"create_time", "decision_id", b"decision_id", "error", b"error", "error_kind", b"error_kind", "feedback_time", b"feedback_time", "feedback_type", b"feedback_type", "latency_ms", b"latency_ms", "message_id", b"message_id", "metadata", b"metadata", "model_id", b"model_id", "outcome", b"outcome", "prompt_tokens", b"prompt_tokens", "rating", b"rating", "task_type", b"task_type", "tenant_id", b"tenant_id", "token_count", b"token_count", "tools_used", b"tools_used"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_rating", b"_rating", "agent_id", b"agent_id", "cached_tokens", b"cached_tokens", "completion_tokens", b"completion_tokens", "conversation_id", b"conversation_id", "cost_priced", b"cost_priced", "cost_usd", b"cost_usd", "create_time", b"create_time", "decision_id", b"decision_id", "error", b"error", "error_kind", b"error_kind", "feedback_time", b"feedback_time", "feedback_type", b"feedback_type", "latency_ms", b"latency_ms", "message_id", b"message_id", "metadata", b"metadata", "model_id", b"model_id", "outcome", b"outcome", "prompt_tokens", b"prompt_tokens", "rating", b"rating", "task_type", b"task_type", "tenant_id", b"tenant_id", "token_count", b"token_count", "tokens_estimated", b"tokens_estimated", "tools_used", b"tools_used"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__rating: _TypeAlias = _typing.Literal["rating"]  # noqa: Y015
     _WhichOneofArgType__rating: _TypeAlias = _typing.Literal["_rating", b"_rating"]  # noqa: Y015

@@ -24,7 +24,7 @@ _sym_db = _symbol_database.Default()
 
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x13imrs/v1/usage.proto\x12\x07imrs.v1\"\xb7\x02\n\x05Usage\x12(\n\x05group\x18\x01 \x03(\x0b\x32\x19.imrs.v1.Usage.GroupEntry\x12\r\n\x05\x63\x61lls\x18\x02 \x01(\x03\x12\x0e\n\x06\x65rrors\x18\x03 \x01(\x03\x12\x15\n\rprompt_tokens\x18\x04 \x01(\x03\x12\x19\n\x11\x63ompletion_tokens\x18\x05 \x01(\x03\x12\x15\n\rcached_tokens\x18\x06 \x01(\x03\x12\x14\n\x0ctotal_tokens\x18\x07 \x01(\x03\x12\x10\n\x08\x63ost_usd\x18\x08 \x01(\t\x12\x16\n\x0eunpriced_calls\x18\t \x01(\x03\x12\x16\n\x0e\x61vg_latency_ms\x18\n \x01(\x01\x12\x16\n\x0ep95_latency_ms\x18\x0b \x01(\x01\x1a,\n\nGroupEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\x42(\n\x0b\x64\x65v.imrs.v1P\x01Z\x17imrs.dev/imrs/v1;imrsv1b\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x13imrs/v1/usage.proto\x12\x07imrs.v1\"\xd0\x02\n\x05Usage\x12(\n\x05group\x18\x01 \x03(\x0b\x32\x19.imrs.v1.Usage.GroupEntry\x12\r\n\x05\x63\x61lls\x18\x02 \x01(\x03\x12\x0e\n\x06\x65rrors\x18\x03 \x01(\x03\x12\x15\n\rprompt_tokens\x18\x04 \x01(\x03\x12\x19\n\x11\x63ompletion_tokens\x18\x05 \x01(\x03\x12\x15\n\rcached_tokens\x18\x06 \x01(\x03\x12\x14\n\x0ctotal_tokens\x18\x07 \x01(\x03\x12\x10\n\x08\x63ost_usd\x18\x08 \x01(\t\x12\x16\n\x0eunpriced_calls\x18\t \x01(\x03\x12\x16\n\x0e\x61vg_latency_ms\x18\n \x01(\x01\x12\x16\n\x0ep95_latency_ms\x18\x0b \x01(\x01\x12\x17\n\x0f\x65stimated_calls\x18\x0c \x01(\x03\x1a,\n\nGroupEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\x42(\n\x0b\x64\x65v.imrs.v1P\x01Z\x17imrs.dev/imrs/v1;imrsv1b\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -35,7 +35,7 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_USAGE_GROUPENTRY']._loaded_options = None
   _globals['_USAGE_GROUPENTRY']._serialized_options = b'8\001'
   _globals['_USAGE']._serialized_start=33
-  _globals['_USAGE']._serialized_end=344
-  _globals['_USAGE_GROUPENTRY']._serialized_start=300
-  _globals['_USAGE_GROUPENTRY']._serialized_end=344
+  _globals['_USAGE']._serialized_end=369
+  _globals['_USAGE_GROUPENTRY']._serialized_start=325
+  _globals['_USAGE_GROUPENTRY']._serialized_end=369
 # @@protoc_insertion_point(module_scope)

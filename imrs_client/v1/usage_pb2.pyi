@@ -55,10 +55,11 @@ class Usage(_message.Message):
     UNPRICED_CALLS_FIELD_NUMBER: _builtins.int
     AVG_LATENCY_MS_FIELD_NUMBER: _builtins.int
     P95_LATENCY_MS_FIELD_NUMBER: _builtins.int
+    ESTIMATED_CALLS_FIELD_NUMBER: _builtins.int
     calls: _builtins.int
     """Output only. Calls, failed ones included."""
     errors: _builtins.int
-    """Output only. Calls that did not end well."""
+    """Output only. Calls that ended with ERROR or TIMEOUT."""
     prompt_tokens: _builtins.int
     """Output only. Tokens of prompts, cached ones included."""
     completion_tokens: _builtins.int
@@ -68,13 +69,19 @@ class Usage(_message.Message):
     total_tokens: _builtins.int
     """Output only. prompt_tokens + completion_tokens."""
     cost_usd: _builtins.str
-    """Output only. Cost in USD of the calls whose price was known."""
+    """Output only. Cost in USD of the calls whose price was known, by the price at the time of each; the others
+    are in `unpriced_calls` and add nothing here.
+    """
     unpriced_calls: _builtins.int
     """Output only. Calls whose price was not known."""
     avg_latency_ms: _builtins.float
-    """Output only. Mean latency in milliseconds."""
+    """Output only. Mean latency in milliseconds, of the calls of which it is known."""
     p95_latency_ms: _builtins.float
-    """Output only. 95th percentile of the latency in milliseconds."""
+    """Output only. 95th percentile of the latency in milliseconds, to within 9 percent: it is taken from a
+    histogram whose steps are that wide.
+    """
+    estimated_calls: _builtins.int
+    """Output only. Calls whose tokens, and so whose cost, are an estimate."""
     @_builtins.property
     def group(self) -> _containers.ScalarMap[_builtins.str, _builtins.str]:
         """Output only. What the group is: `agent`, `model`, `provider`, `task_type` or `day` (2026-11-21, UTC) to
@@ -95,10 +102,11 @@ class Usage(_message.Message):
         unpriced_calls: _builtins.int = ...,
         avg_latency_ms: _builtins.float = ...,
         p95_latency_ms: _builtins.float = ...,
+        estimated_calls: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["avg_latency_ms", b"avg_latency_ms", "cached_tokens", b"cached_tokens", "calls", b"calls", "completion_tokens", b"completion_tokens", "cost_usd", b"cost_usd", "errors", b"errors", "group", b"group", "p95_latency_ms", b"p95_latency_ms", "prompt_tokens", b"prompt_tokens", "total_tokens", b"total_tokens", "unpriced_calls", b"unpriced_calls"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["avg_latency_ms", b"avg_latency_ms", "cached_tokens", b"cached_tokens", "calls", b"calls", "completion_tokens", b"completion_tokens", "cost_usd", b"cost_usd", "errors", b"errors", "estimated_calls", b"estimated_calls", "group", b"group", "p95_latency_ms", b"p95_latency_ms", "prompt_tokens", b"prompt_tokens", "total_tokens", b"total_tokens", "unpriced_calls", b"unpriced_calls"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

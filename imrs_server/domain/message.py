@@ -48,6 +48,7 @@ class Report:
     prompt_tokens: int = 0
     completion_tokens: int = 0
     cached_tokens: int = 0
+    tokens_estimated: bool = False
     outcome: Outcome = Outcome.OK
     error_kind: str = ""
     metadata: dict[str, Any] = field(default_factory=dict)
@@ -71,6 +72,7 @@ class Message:
     prompt_tokens: int = 0
     completion_tokens: int = 0
     cached_tokens: int = 0
+    tokens_estimated: bool = False
     cost_usd: Decimal | None = None
     outcome: Outcome = Outcome.OK
     error_kind: str = ""
@@ -165,6 +167,7 @@ def compose(
         prompt_tokens=report.prompt_tokens,
         completion_tokens=report.completion_tokens,
         cached_tokens=report.cached_tokens,
+        tokens_estimated=report.tokens_estimated,
         cost_usd=_cost_usd(report, price),
         outcome=report.outcome,
         error_kind=report.error_kind,
@@ -200,8 +203,8 @@ def revise(stored: Message, report: Report, price: Price) -> Message:
 
 _FIXED = ("agent_id", "model_id", "task_type", "decision_id")
 _TOLD = (
-    "tools_used", "latency_ms", "prompt_tokens", "completion_tokens", "cached_tokens", "outcome",
-    "error_kind", "metadata",
+    "tools_used", "latency_ms", "prompt_tokens", "completion_tokens", "cached_tokens", "tokens_estimated",
+    "outcome", "error_kind", "metadata",
 )  # fmt: skip
 
 

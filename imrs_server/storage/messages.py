@@ -107,6 +107,7 @@ def _columns(message: Message) -> dict[str, Any]:
         "prompt_tokens": message.prompt_tokens,
         "completion_tokens": message.completion_tokens,
         "cached_tokens": message.cached_tokens,
+        "tokens_estimated": message.tokens_estimated,
         "cost_usd": message.cost_usd,
         "cost_priced": message.cost_priced,
         "outcome": message.outcome,

@@ -269,6 +269,7 @@ TABLE: dict[str, Rule] = {
     "prompt_tokens": TOKENS,
     "completion_tokens": TOKENS,
     "cached_tokens": TOKENS,
+    "tokens_estimated": anything,
     "error_kind": WORD,
     "rating": SHARE,
     "Message.create_time": instant,

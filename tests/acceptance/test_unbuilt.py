@@ -19,7 +19,6 @@ UNBUILT = {
     "AdminService": """SetEndpoint ListEndpoints DeleteEndpoint
         LoadEndpoint UnloadEndpoint SetBudget ListBudgets DeleteBudget ApplyConfig ExportConfig""",
     "RouteService": "Complete",
-    "FeedbackService": "GetUsage",
 }
 
 

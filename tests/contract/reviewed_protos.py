@@ -132,7 +132,8 @@ FIELDS = {
         last_used_time""",
     "Message": """message_id tenant_id agent_id decision_id conversation_id model_id task_type tools_used
         latency_ms prompt_tokens completion_tokens cached_tokens token_count cost_usd cost_priced outcome
-        error_kind metadata rating? feedback_type feedback_time create_time error""",
+        error_kind metadata rating? feedback_type feedback_time create_time error
+        tokens_estimated""",
     "Feedback": """feedback_id message_id agent_id model_id task_type rating? feedback_type signal user_id
         comment pending create_time revoke_time error""",
     "Decision": """decision_id request_id tenant_id agent_id task selected fallbacks reason candidates_total
@@ -148,7 +149,7 @@ FIELDS = {
     "AuditEvent": """event_id tenant_id actor roles method request_id target_type target_id before after
         create_time""",
     "Usage": """group calls errors prompt_tokens completion_tokens cached_tokens total_tokens cost_usd
-        unpriced_calls avg_latency_ms p95_latency_ms""",
+        unpriced_calls avg_latency_ms p95_latency_ms estimated_calls""",
     "TokenUsage": "prompt_tokens completion_tokens cached_tokens estimated",
     "Performance": """model_id agent_id task_type avg_rating rating_count usage_count avg_latency_ms
         p95_latency_ms score lower upper trend shadow_count shadow_agreed_count shadow_rating_count

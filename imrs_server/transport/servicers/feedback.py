@@ -10,6 +10,7 @@ from imrs_server.transport.call import committed, patience_seconds, who
 from imrs_server.transport.convert import common
 from imrs_server.transport.convert import feedback as convert
 from imrs_server.transport.convert import messages as convert_messages
+from imrs_server.transport.convert import usage as convert_usage
 from imrs_server.transport.items import answer_each, answer_together
 
 if TYPE_CHECKING:
@@ -19,18 +20,25 @@ if TYPE_CHECKING:
     from imrs_server.use_cases.feedback import FeedbackDesk
     from imrs_server.use_cases.messages import Messages
     from imrs_server.use_cases.performance import PerformanceReport
+    from imrs_server.use_cases.usage import UsageDesk
     from imrs_server.use_cases.voting import Ballot
 
 
 class FeedbackServicer(pb.FeedbackServiceServicer):
-    """All of FeedbackService but GetUsage."""
+    """All of FeedbackService."""
 
     def __init__(
-        self, messages: Messages, feedback: FeedbackDesk, performance: PerformanceReport, pager: Pager
+        self,
+        messages: Messages,
+        feedback: FeedbackDesk,
+        performance: PerformanceReport,
+        usage: UsageDesk,
+        pager: Pager,
     ) -> None:
         self.messages = messages
         self.feedback = feedback
         self.performance = performance
+        self.usage = usage
         self.pager = pager
 
     def RecordMessage(self, request: pb.RecordMessageRequest, context: grpc.ServicerContext) -> pb.Message:
@@ -106,3 +114,13 @@ class FeedbackServicer(pb.FeedbackServiceServicer):
             next_page_token=self.pager.next_token(request, page),
             total_size=page.total_size,
         )
+
+    def GetUsage(self, request: pb.GetUsageRequest, _context: grpc.ServicerContext) -> pb.GetUsageResponse:
+        report = self.usage.report(
+            who(),
+            common.uuid(request.tenant_id),
+            convert_usage.keys(request),
+            start_time=common.time(request, "start_time"),
+            end_time=common.time(request, "end_time"),
+        )
+        return convert_usage.to_proto(report)

@@ -15,10 +15,12 @@ from imrs_client.ids import new_id, time_of
 from imrs_server.domain.feedback import FeedbackType, Signal, Submission, judge
 from imrs_server.domain.message import Report
 from imrs_server.jobs.rollup import Rollup
+from imrs_server.jobs.usage import UsageRollup
 from imrs_server.storage.database import Database
 from imrs_server.use_cases.feedback import FeedbackDesk
 from imrs_server.use_cases.messages import Messages
 from imrs_server.use_cases.performance import PerformanceReport
+from imrs_server.use_cases.usage import UsageDesk
 from tests.support import schema
 from tests.support.principals import ADMIN
 from tests.support.schema import ELSEWHERE, HERE
@@ -56,6 +58,8 @@ class World:
         self.messages = Messages(self.database, **hooks)
         self.feedback = FeedbackDesk(self.database, **hooks)
         self.performance = PerformanceReport(self.database)
+        self.usage = UsageDesk(self.database)
+        self.usage_rollup = UsageRollup(self.database)
 
     def flush(self) -> None:
         self.flushes += 1

@@ -34,7 +34,7 @@ TRUST = Trust(secrets=(b"s" * 32,))
 def service(world: World) -> Iterator[pb.FeedbackServiceStub]:
     servicers = {name: base() for name, (base, _) in SERVICES.items()}
     servicers["imrs.v1.FeedbackService"] = FeedbackServicer(
-        world.messages, world.feedback, world.performance, Pager(b"p" * 32)
+        world.messages, world.feedback, world.performance, world.usage, Pager(b"p" * 32)
     )
     server = Server("127.0.0.1:0", verifier=Verifier(TRUST), servicers=servicers, with_reflection=False)
     server.start()
@@ -160,8 +160,26 @@ def test_a_bad_item_of_a_batch_fails_alone(service: pb.FeedbackServiceStub) -> N
     assert [(each.rating, each.error.reason) for each in answers] == [(1.0, ""), (0.0, "MESSAGE_NOT_FOUND")]
 
 
-def test_usage_is_not_built_yet(service: pb.FeedbackServiceStub) -> None:
-    assert refusal(lambda: service.GetUsage(pb.GetUsageRequest(), metadata=ADMIN)) == (
-        "UNIMPLEMENTED",
-        "NOT_BUILT",
+def test_usage_by_model_with_its_totals(service: pb.FeedbackServiceStub) -> None:
+    for model_id, tokens in (("p/m", 1000), ("p/n", 10)):
+        message = pb.Message(
+            agent_id="a", model_id=model_id, prompt_tokens=tokens, latency_ms=200, tokens_estimated=True
+        )
+        recorded = service.RecordMessage(pb.RecordMessageRequest(message=message), metadata=ADMIN)
+        assert recorded.tokens_estimated
+    found = service.GetUsage(pb.GetUsageRequest(group_by=["model", "provider"]), metadata=ADMIN)
+    dear, unpriced = found.usages
+    assert dict(dear.group) == {"model": "p/m", "provider": "p"}
+    assert (dear.cost_usd, dear.unpriced_calls, dear.total_tokens) == ("0.002", 0, 1000)
+    assert dict(unpriced.group) == {"model": "p/n", "provider": "p"}
+    assert (unpriced.cost_usd, unpriced.unpriced_calls) == ("0", 1)
+    totals = found.totals
+    assert (totals.calls, totals.estimated_calls, totals.prompt_tokens, totals.cost_usd) == (
+        2,
+        2,
+        1010,
+        "0.002",
     )
+    assert (totals.avg_latency_ms, totals.p95_latency_ms, dict(totals.group)) == (200, 200, {})
+    bad = pb.GetUsageRequest(group_by=["colour"])
+    assert refusal(lambda: service.GetUsage(bad, metadata=ADMIN)) == ("INVALID_ARGUMENT", "INVALID_REQUEST")

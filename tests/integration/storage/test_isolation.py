@@ -41,12 +41,14 @@ GRANTS = {
     "outbox": (CHANGE, ALL),
     "past_feedback": ("insert", ALL),
     "past_messages": ("insert", ALL),
+    "past_usage": (ADD, ALL),
     "preferences": (ALL, ALL),
     "providers": (CHANGE, ALL),
-    "rollup_state": ("", ALL),
+    "rollup_state": (READ, ALL),
     "schema_migrations": (READ, READ),
     "task_types": ("", ALL),
     "tenants": (CHANGE, ALL),
+    "usage_days": (READ, ALL),
 }
 # The feed of changes names tenants, and serves all of them.
 NOT_ISOLATED = {"change_log"}
