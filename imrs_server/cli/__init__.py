@@ -17,6 +17,7 @@ _COMMANDS = {
     "replay": "replay",
     "serve": "serve",
     "token": "token",
+    "usage": "usage",
 }
 
 
