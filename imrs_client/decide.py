@@ -60,6 +60,30 @@ def decide(table: RankedTable, query: Query) -> Choice:
     match = _eligible(table, query)
     if not match.indexes:
         raise NothingEligible(_removed(table, query))
+    if not _follows_from_match(table, query):
+        return _choose(table, query, match)
+    found: Choice | None = match.choices.get(query.max_fallbacks)
+    if found is None:
+        found = match.choices[query.max_fallbacks] = _choose(table, query, match)
+    return found
+
+
+def explain(table: RankedTable, query: Query) -> list[Report]:
+    """What became of each candidate of the table, in its order: the first filter that removed it, or none."""
+    return filters.reports(table, query)
+
+
+def _follows_from_match(table: RankedTable, query: Query) -> bool:
+    """Whether the choice is the same for all requests that have these candidates left."""
+    return not (
+        query.previous_model_id
+        or query.conversation_id
+        or query.prefer_cost_tier
+        or table.policy.exploration_rate
+    )
+
+
+def _choose(table: RankedTable, query: Query, match: Match) -> Choice:
     selected, reason = _select(table, query, match)
     lottery: Lottery = ()
     if reason is Reason.SCORE and table.policy.exploration_rate > 0:
@@ -70,19 +94,13 @@ def decide(table: RankedTable, query: Query) -> Choice:
     return Choice(selected, fallbacks, reason, len(match.indexes), lottery)
 
 
-def explain(table: RankedTable, query: Query) -> list[Report]:
-    """What became of each candidate of the table, in its order: the first filter that removed it, or none."""
-    return filters.reports(table, query)
-
-
 def _eligible(table: RankedTable, query: Query) -> Match:
-    mask = table.mask(
-        query.model_type,
-        query.capabilities,
-        query.domains,
-        filters.lowest(query.max_cost_tier, table.policy.max_cost_tier),
-    )
-    if table.policy.require_credentials:
+    policy = table.policy
+    tier = query.max_cost_tier
+    if policy.max_cost_tier is not None:
+        tier = filters.lowest(tier, policy.max_cost_tier)
+    mask = table.mask(query.model_type, query.capabilities, query.domains, tier)
+    if policy.require_credentials:
         mask |= CREDENTIALED
     match = table.matching(
         mask,

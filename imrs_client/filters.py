@@ -5,7 +5,7 @@ A filter is made for one table and one request. It is None where neither asks fo
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import TypeAlias
 
@@ -26,6 +26,7 @@ class Report:
 
 
 PASSED = Report(None, "")
+_NO_TESTS: tuple[Test, ...] = ()
 
 
 def reports(table: RankedTable, query: Query) -> list[Report]:
@@ -35,8 +36,18 @@ def reports(table: RankedTable, query: Query) -> list[Report]:
     return [_report(candidate, tests) for candidate in table.candidates]
 
 
-def beyond_mask(table: RankedTable, query: Query) -> list[Test]:
+def beyond_mask(table: RankedTable, query: Query) -> Sequence[Test]:
     """The tests that this request needs and that ``RankedTable.matching`` does not answer."""
+    policy = table.policy
+    if (
+        query.allowed_models is None
+        and not query.excluded_models
+        and query.data is None
+        and query.max_latency_ms is None
+        and policy.max_latency_ms is None
+        and policy.max_error_rate is None
+    ):
+        return _NO_TESTS
     return [test for make in _BEYOND_MASK if (test := make(table, query)) is not None]
 
 

@@ -7,7 +7,12 @@ import threading
 import uuid
 from datetime import UTC, datetime, timedelta
 from hashlib import sha256
+from struct import iter_unpack
 from time import time_ns
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 __all__ = ["derived_id", "new_id", "time_of"]
 
@@ -19,15 +24,21 @@ _TAIL = (1 << 62) - 1
 _STEP = (1 << 32) - 1
 _COUNTER_BITS = 74
 
+_NOISE_BYTES = 10
+# To ask the system for each id's own would give other threads the turn, in the middle of every decision.
+_STOCK_BYTES = 400 * _NOISE_BYTES
+
 _lock = threading.Lock()
 _last = 0
 """Milliseconds and counter of the newest id of this process, as one number: one comparison orders two ids."""
+_stock: Iterator[int] = iter(())
+"""Random numbers that no id has used."""
 
 
 def _forget() -> None:
-    # A fork may copy the lock while another thread of the parent holds it.
-    global _last, _lock
-    _last, _lock = 0, threading.Lock()
+    # A fork may copy the lock while another thread of the parent holds it, and copies the random numbers.
+    global _last, _lock, _stock
+    _last, _lock, _stock = 0, threading.Lock(), iter(())
 
 
 if hasattr(os, "register_at_fork"):
@@ -46,9 +57,9 @@ def new_id(now: datetime | None = None) -> uuid.UUID:
     if now is not None:
         milliseconds = (now - _EPOCH) // _MILLISECOND
         return _assemble(milliseconds << _COUNTER_BITS | int.from_bytes(os.urandom(10)) >> 6)
-    noise = int.from_bytes(os.urandom(10))
-    fresh = (time_ns() // 1_000_000) << _COUNTER_BITS | noise >> 6
     with _lock:
+        noise = next(_stock, None) or _restocked()
+        fresh = (time_ns() // 1_000_000) << _COUNTER_BITS | noise >> 6
         if fresh >> _COUNTER_BITS > _last >> _COUNTER_BITS:
             _last = fresh
         else:
@@ -80,6 +91,13 @@ def time_of(value: uuid.UUID | str) -> datetime | None:
     except OverflowError:
         # 48 bits reach beyond the year 9999.
         return None
+
+
+def _restocked() -> int:
+    """The first of new random numbers."""
+    global _stock  # noqa: PLW0603  it belongs to the clock
+    _stock = (int.from_bytes(each) for (each,) in iter_unpack(f"{_NOISE_BYTES}s", os.urandom(_STOCK_BYTES)))
+    return next(_stock)
 
 
 def _assemble(clock: int) -> uuid.UUID:

@@ -10,6 +10,7 @@ from bisect import bisect_left
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
+from typing import Any
 
 MODEL_TYPES = ("CHAT", "EMBEDDING", "IMAGE", "AUDIO", "RERANK")
 COST_TIERS = ("FREE", "LOW", "STANDARD", "PREMIUM")
@@ -138,10 +139,14 @@ _MEMO_SIZE = 256
 
 @dataclass(frozen=True, slots=True)
 class Match:
-    """Positions of candidates, rising and so best first. ``flat``: nothing tells them apart."""
+    """Positions of candidates, rising and so best first. ``flat``: nothing tells them apart.
+
+    ``choices`` is where ``decide`` remembers what it chose of them, by the number of fallbacks.
+    """
 
     indexes: tuple[int, ...]
     flat: bool
+    choices: dict[int, Any] = field(default_factory=dict, compare=False, repr=False)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

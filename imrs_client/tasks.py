@@ -10,6 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import StrEnum
 from fnmatch import fnmatchcase
+from functools import lru_cache
 from typing import TYPE_CHECKING
 
 from imrs_client import task_words
@@ -94,6 +95,8 @@ def detect(
 
     ``alternatives`` are the task types of lower sources, then of lower scores; equal scores go by name.
     """
+    if task_type and not tools_used and not attachments:
+        return _named(task_type)
     tools = list(tools_used)
     files = [(each.filename.lower(), _mime_type(each)) for each in attachments]
     capabilities = _capabilities(tools, files)
@@ -119,6 +122,12 @@ def detect(
         required_capabilities=capabilities,
         alternatives=tuple(dict.fromkeys(task for task, _, _ in found if task != best)),
     )
+
+
+@lru_cache(maxsize=4096)
+def _named(task_type: str) -> Detection:
+    """Made once, as most requests of a program name one of few."""
+    return Detection(task_type=task_type, confidence=Confidence.HIGH, source=Source.REQUEST)
 
 
 def _mime_type(attachment: Attachment) -> str:

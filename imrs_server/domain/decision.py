@@ -6,10 +6,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from decimal import Decimal
+from types import MappingProxyType
 from typing import Any
 from uuid import UUID
 
 from imrs_client.decide import NothingEligible, decide
+from imrs_client.ids import time_of
 from imrs_client.query import Query
 from imrs_client.ranked import Candidate, RankedTable, Reason, RemovedBy
 from imrs_client.tasks import Attachment, Confidence, Detection, Source
@@ -40,6 +42,8 @@ class RouteQuery:
     min_revision: int = 0
     seed: int | None = None
     request_id: str = ""
+    repeated: bool = False
+    """Whether this very object stands for all requests that are equal to it."""
 
 
 # Compared by identity: an answer is made once for a table and then handed out to many decisions.
@@ -79,9 +83,39 @@ class CandidateReport:
         return self.removed_by is None
 
 
+# Compared by identity as well: requests that differ in nothing else than who asks get the same one.
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False, weakref_slot=True)
+class Answer:
+    """What many of an agent's requests get: the model and its fallbacks, with how they came about."""
+
+    tenant_id: UUID
+    agent_id: str
+    task: Detection
+    selected: SelectedModel
+    fallbacks: tuple[SelectedModel, ...]
+    reason: Reason
+    candidates_total: int
+    candidates_eligible: int
+
+
+NO_CHANCE: Mapping[str, float] = MappingProxyType({})
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Decided:
+    """All of a decision that the same request gets again as long as the agent's tables are the same."""
+
+    request: RouteQuery
+    query: Query
+    answer: Answer
+    propensity: float | None = None
+    propensities: Mapping[str, float] = field(default_factory=lambda: NO_CHANCE)
+    shadow: RankedTable | None = None
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Decision:
-    """The answer to a RouteQuery. ``candidates`` is filled by an explanation only.
+    """One answer to a RouteQuery. ``candidates`` is filled by an explanation only.
 
     ``query`` and ``agent_class`` are what the table was asked, with what detection added: enough to decide
     again. ``query`` is None where it was not kept. ``propensities`` has, by model_id, the probabilities of
@@ -92,24 +126,55 @@ class Decision:
 
     decision_id: UUID
     request_id: str
-    tenant_id: UUID
-    agent_id: str
-    task: Detection
-    selected: SelectedModel
-    fallbacks: tuple[SelectedModel, ...]
-    reason: Reason
-    candidates_total: int
-    candidates_eligible: int
+    answer: Answer
     index_revision: int
     stale: bool
-    create_time: datetime
     conversation_id: str = ""
     propensity: float | None = None
-    propensities: Mapping[str, float] = field(default_factory=dict)
+    propensities: Mapping[str, float] = field(default_factory=lambda: NO_CHANCE)
     candidates: tuple[CandidateReport, ...] = ()
     query: Query | None = NO_LIMITS
     agent_class: str = ""
     shadow: RankedTable | None = None
+
+    @property
+    def create_time(self) -> datetime:
+        """The time inside the id, a UUIDv7: to the millisecond."""
+        time = time_of(self.decision_id)
+        assert time is not None
+        return time
+
+    @property
+    def tenant_id(self) -> UUID:
+        return self.answer.tenant_id
+
+    @property
+    def agent_id(self) -> str:
+        return self.answer.agent_id
+
+    @property
+    def task(self) -> Detection:
+        return self.answer.task
+
+    @property
+    def selected(self) -> SelectedModel:
+        return self.answer.selected
+
+    @property
+    def fallbacks(self) -> tuple[SelectedModel, ...]:
+        return self.answer.fallbacks
+
+    @property
+    def reason(self) -> Reason:
+        return self.answer.reason
+
+    @property
+    def candidates_total(self) -> int:
+        return self.answer.candidates_total
+
+    @property
+    def candidates_eligible(self) -> int:
+        return self.answer.candidates_eligible
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -217,23 +282,24 @@ def recall(kept: DecisionRecord) -> Decision:
     return Decision(
         decision_id=kept.decision_id,
         request_id=kept.request_id,
-        tenant_id=kept.tenant_id,
-        agent_id=kept.agent_id,
-        task=Detection(
-            task_type=kept.task_type,
-            confidence=kept.confidence,
-            source=kept.source,
-            required_capabilities=tuple(kept.detail.get("required_capabilities", ())),
-            alternatives=tuple(kept.detail.get("alternatives", ())),
+        answer=Answer(
+            tenant_id=kept.tenant_id,
+            agent_id=kept.agent_id,
+            task=Detection(
+                task_type=kept.task_type,
+                confidence=kept.confidence,
+                source=kept.source,
+                required_capabilities=tuple(kept.detail.get("required_capabilities", ())),
+                alternatives=tuple(kept.detail.get("alternatives", ())),
+            ),
+            selected=SelectedModel(model_id=kept.model_id, score=kept.score or 0.0),
+            fallbacks=tuple(SelectedModel(model_id=each) for each in kept.fallback_model_ids),
+            reason=kept.reason,
+            candidates_total=kept.candidates_total,
+            candidates_eligible=kept.candidates_eligible,
         ),
-        selected=SelectedModel(model_id=kept.model_id, score=kept.score or 0.0),
-        fallbacks=tuple(SelectedModel(model_id=each) for each in kept.fallback_model_ids),
-        reason=kept.reason,
-        candidates_total=kept.candidates_total,
-        candidates_eligible=kept.candidates_eligible,
         index_revision=kept.index_revision,
         stale=kept.stale,
-        create_time=kept.create_time,
         conversation_id=kept.conversation_id,
         propensity=kept.propensity,
         propensities=kept.detail.get("propensities", {}),

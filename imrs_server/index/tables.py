@@ -15,19 +15,22 @@ from imrs_client.ids import new_id
 from imrs_server.domain import parameters, ranking, routing, scoring
 from imrs_server.domain.agent import Agent
 from imrs_server.domain.cells import NO_CELLS, Cells
-from imrs_server.domain.decision import SelectedModel
+from imrs_server.domain.decision import Answer, Decided, RouteQuery, SelectedModel
 from imrs_server.domain.defaults import Defaults
 from imrs_server.domain.evidence import MAX_TASK_TYPES, OTHER_TASKS, weights
+from imrs_server.domain.parameters import UNSET
 from imrs_server.domain.preference import OTHER_CLASSES, Preference
 from imrs_server.domain.ranking import Offer, Standing, Subject
-from imrs_server.domain.routing import DEFAULT_POLICY
+from imrs_server.domain.routing import DEFAULT_POLICY, Exploration
 from imrs_server.domain.scoring import Knowledge, Scorer
 from imrs_server.index.learned import NOTHING_LEARNED, Learned
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
+    from imrs_client.decide import Choice
     from imrs_client.ranked import Candidate, Policy, RankedTable
+    from imrs_client.tasks import Detection
     from imrs_server.domain.parameters import Parameters
     from imrs_server.domain.routing import RoutingPolicy
 
@@ -35,6 +38,9 @@ log = structlog.get_logger()
 
 # Task types are the callers' words: more tables than this make an agent's start afresh.
 MAX_TABLES = 64
+# Most requests of a task ask for the same few things.
+MAX_REPLIES = 16
+MAX_DECIDED = 64
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -70,10 +76,11 @@ class Table:
     ``shadow`` is the table by the policy that is decided beside, where there is one.
     """
 
-    __slots__ = ("_answers", "_around", "_below", "_offers", "ranked", "shadow")
+    __slots__ = ("_agent", "_around", "_below", "_models", "_offers", "_replies", "ranked", "shadow")
 
     def __init__(
         self,
+        agent: Agent,
         ranked: RankedTable,
         offers: Iterable[Offer],
         *,
@@ -84,18 +91,50 @@ class Table:
         """``below`` are the parameters of the levels under the model's, ``around`` of those over it."""
         self.ranked = ranked
         self.shadow = shadow
+        self._agent = agent
         self._offers = {each.model.model_id: each for each in offers}
         self._below = below
         self._around = around
-        self._answers: dict[int, SelectedModel] = {}
+        self._models: dict[int, SelectedModel] = {}
+        self._replies: dict[tuple[int, int], tuple[Choice, Detection, Answer]] = {}
 
-    def answer(self, position: int) -> SelectedModel:
+    def answer(self, choice: Choice, task: Detection, own: Parameters = UNSET) -> Answer:
+        """What is answered by a choice, with a request's own parameters over those of its models.
+
+        Without any, the same choice and task get the same answer.
+        """
+        if own is not UNSET:
+            return self._answer(choice, task, own)
+        key = (id(choice), id(task))
+        found = self._replies.get(key)
+        if found is None:
+            if len(self._replies) >= MAX_REPLIES:
+                self._replies.clear()
+            # While they are kept, nothing else has their ids.
+            found = self._replies[key] = (choice, task, self._answer(choice, task, own))
+        return found[2]
+
+    def _answer(self, choice: Choice, task: Detection, own: Parameters) -> Answer:
+        return Answer(
+            tenant_id=self._agent.tenant_id,
+            agent_id=self._agent.agent_id,
+            task=task,
+            selected=self.model(choice.selected, own),
+            fallbacks=tuple([self.model(each, own) for each in choice.fallbacks]),
+            reason=choice.reason,
+            candidates_total=len(self.ranked.candidates),
+            candidates_eligible=choice.eligible,
+        )
+
+    def model(self, position: int, own: Parameters = UNSET) -> SelectedModel:
         """The candidate at a position."""
-        found = self._answers.get(position)
+        found = self._models.get(position)
         if found is None:
             candidate = self.ranked.candidates[position]
-            found = self._answers[position] = self._make(candidate, self._offers[candidate.model_id])
-        return found
+            found = self._models[position] = self._make(candidate, self._offers[candidate.model_id])
+        if own is UNSET:
+            return found
+        return replace(found, parameters=parameters.resolve(found.parameters, own))
 
     def _make(self, candidate: Candidate, offer: Offer) -> SelectedModel:
         model, provider = offer.model, offer.provider
@@ -126,7 +165,7 @@ class Table:
 class AgentTables:
     """All tables of an agent, as its sources at one revision make them."""
 
-    __slots__ = ("_common", "_lineup", "_policy", "_sources", "_tables", "agent")
+    __slots__ = ("_common", "_decided", "_lineup", "_policy", "_sources", "_tables", "agent")
 
     def __init__(self, sources: Sources) -> None:
         self.agent = sources.agent
@@ -137,6 +176,7 @@ class AgentTables:
         )
         self._lineup = ranking.lineup(sources.offers)
         self._tables: dict[tuple[str, str, bool], Table] = {}
+        self._decided: dict[int, Decided] = {}
 
     @property
     def sources(self) -> Sources:
@@ -168,6 +208,19 @@ class AgentTables:
                 self._tables.clear()
             found = self._tables[key] = self._make(*key)
         return found
+
+    def recall(self, request: RouteQuery) -> Decided | None:
+        """What this very request was given before; None where that is not known."""
+        found = self._decided.get(id(request)) if request.repeated else None
+        return found if found is not None and found.request is request else None
+
+    def remember(self, decided: Decided) -> None:
+        """Keep what a repeated request was given, unless chance plays a part."""
+        if not decided.request.repeated or self._policy.exploration is Exploration.EPSILON:
+            return
+        if len(self._decided) >= MAX_DECIDED:
+            self._decided.clear()
+        self._decided[id(decided.request)] = decided
 
     def standing(self, task_type: str) -> Standing:
         """How the models stand in the table for a task, without that table."""
@@ -201,7 +254,7 @@ class AgentTables:
         if self._policy.shadow is not None and not ranked.degraded:
             policy = replace(routing.merge(self._policy, self._policy.shadow), shadow=None)
             shadow = ranking.table(replace(subject, policy=policy), self._standing(policy, task_type))
-        return Table(ranked, sources.offers, below=self._common, around=around, shadow=shadow)
+        return Table(self.agent, ranked, sources.offers, below=self._common, around=around, shadow=shadow)
 
     @property
     def policy(self) -> Policy:

@@ -108,7 +108,7 @@ def entries(tables: AgentTables) -> list[Entry]:
     return [
         Entry(
             candidate=candidate,
-            selected=common.answer(position),
+            selected=common.model(position),
             own=offers[candidate.model_id].model.parameters,
             agent_own=offers[candidate.model_id].agent_model.parameters,
         )

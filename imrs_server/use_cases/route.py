@@ -8,29 +8,28 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
-from uuid import UUID
 
 import structlog
 
 from imrs_client import tasks
 from imrs_client.decide import NothingEligible, decide, explain
-from imrs_client.ids import new_id, time_of
+from imrs_client.ids import new_id
 from imrs_client.query import Query
 from imrs_client.tasks import Detection
-from imrs_server.domain import parameters
-from imrs_server.domain.decision import CandidateReport, Decision
+from imrs_server.domain.decision import NO_CHANCE, CandidateReport, Decided, Decision
 from imrs_server.domain.errors import (
     AgentNotFound,
     DatabaseUnavailable,
     NoEligibleModel,
     RevisionNotReached,
 )
-from imrs_server.domain.parameters import UNSET
-from imrs_server.index.tables import Table
+from imrs_server.index.tables import AgentTables, Table
 
 if TYPE_CHECKING:
+    from uuid import UUID
+
     from imrs_client.explore import Lottery
-    from imrs_server.domain.decision import RouteQuery, SelectedModel
+    from imrs_server.domain.decision import RouteQuery
     from imrs_server.domain.principal import Principal
     from imrs_server.index.state import State
     from imrs_server.index.warm import Index
@@ -42,14 +41,11 @@ Offer = Callable[[Decision], None]
 
 @dataclass(frozen=True, slots=True)
 class _Case:
-    """A request with all that is needed to decide it."""
+    """What decides a request: the table, and what it is asked."""
 
-    tenant_id: UUID
-    agent_id: str
     table: Table
     query: Query
     task: Detection
-    revision: int
 
 
 class Router:
@@ -65,17 +61,18 @@ class Router:
         Raises AgentNotFound, NoEligibleModel, RevisionNotReached, and DatabaseUnavailable as long as nothing
         was ever read.
         """
-        decision = self._decide(self._case(who, request), request)
+        decision = self._decide(who, request)
         self._offer(decision)
         return decision
 
     def explain(self, who: Principal, request: RouteQuery) -> Decision:
         """What ``route`` would answer, with a report on each candidate, best first; nothing is logged."""
-        case = self._case(who, request)
+        state = self._state(request.min_revision)
+        case = _case(state, _tables(state, who, request), request)
         ranked = case.table.ranked
         reports = zip(ranked.candidates, explain(ranked, case.query), strict=True)
         return replace(
-            self._decide(case, request),
+            self._decide(who, request),
             candidates=tuple(CandidateReport(each, told.removed_by, told.detail) for each, told in reports),
         )
 
@@ -91,62 +88,68 @@ class Router:
             raise RevisionNotReached(revision=state.revision, min_revision=min_revision)
         return state
 
-    def _case(self, who: Principal, request: RouteQuery) -> _Case:
-        tenant_id = who.tenant(request.tenant_id)
-        agent_id = who.agent(request.agent_id)
+    def _decide(self, who: Principal, request: RouteQuery) -> Decision:
         state = self._state(request.min_revision)
-        agent = state.agent(tenant_id, agent_id)
-        if agent is None:
-            raise AgentNotFound(agent_id=agent_id)
-        degraded = False
-        try:
-            task = _detect(state, tenant_id, request)
-        except Exception:
-            log.exception(
-                "detection.failed", error_id=str(new_id()), tenant=str(tenant_id), agent_id=agent_id
-            )
-            task, degraded = Detection(), True
-        return _Case(
-            tenant_id,
-            agent_id,
-            agent.table(task.task_type, request.agent_class, degraded=degraded),
-            _with_detected(request.query, task),
-            task,
-            state.revision,
-        )
-
-    def _decide(self, case: _Case, request: RouteQuery) -> Decision:
-        table = case.table
+        tables = _tables(state, who, request)
         decision_id = new_id()
-        query = _with_chance(case, request, decision_id)
-        try:
-            choice = decide(table.ranked, query)
-        except NothingEligible as nothing:
-            removed = {str(name): count for name, count in nothing.removed.items()}
-            raise NoEligibleModel(agent_id=case.agent_id, **removed) from None
-        create_time = time_of(decision_id)
-        assert create_time is not None
+        decided = tables.recall(request)
+        if decided is None:
+            case = _case(state, tables, request)
+            decided = _decided(case, request, decision_id)
+            if not case.table.ranked.degraded:
+                tables.remember(decided)
         return Decision(
             decision_id=decision_id,
             request_id=request.request_id,
-            tenant_id=case.tenant_id,
-            agent_id=case.agent_id,
-            task=case.task,
-            selected=_answer(table, choice.selected, request),
-            fallbacks=tuple([_answer(table, each, request) for each in choice.fallbacks]),
-            reason=choice.reason,
-            candidates_total=len(table.ranked.candidates),
-            candidates_eligible=choice.eligible,
-            index_revision=case.revision,
+            answer=decided.answer,
+            index_revision=state.revision,
             stale=self._index.stale,
-            create_time=create_time,
             conversation_id=request.query.conversation_id,
-            propensity=choice.propensity,
-            propensities=_names(table, choice.lottery),
-            query=query,
+            propensity=decided.propensity,
+            propensities=decided.propensities,
+            query=decided.query,
             agent_class=request.agent_class,
-            shadow=table.shadow,
+            shadow=decided.shadow,
         )
+
+
+def _tables(state: State, who: Principal, request: RouteQuery) -> AgentTables:
+    tenant_id, agent_id = who.tenant(request.tenant_id), who.agent(request.agent_id)
+    found = state.agent(tenant_id, agent_id)
+    if found is None:
+        raise AgentNotFound(agent_id=agent_id)
+    return found
+
+
+def _case(state: State, tables: AgentTables, request: RouteQuery) -> _Case:
+    tenant_id, agent_id = tables.agent.tenant_id, tables.agent.agent_id
+    degraded = False
+    try:
+        task = _detect(state, tenant_id, request)
+    except Exception:
+        log.exception("detection.failed", error_id=str(new_id()), tenant=str(tenant_id), agent_id=agent_id)
+        task, degraded = Detection(), True
+    table = tables.table(task.task_type, request.agent_class, degraded=degraded)
+    return _Case(table, _with_detected(request.query, task), task)
+
+
+def _decided(case: _Case, request: RouteQuery, decision_id: UUID) -> Decided:
+    table = case.table
+    query = _with_chance(case, request, decision_id)
+    try:
+        choice = decide(table.ranked, query)
+    except NothingEligible as nothing:
+        removed = {str(name): count for name, count in nothing.removed.items()}
+        raise NoEligibleModel(agent_id=table.ranked.agent_id, **removed) from None
+    lottery = choice.lottery
+    return Decided(
+        request=request,
+        query=query,
+        answer=table.answer(choice, case.task, request.parameters),
+        propensity=choice.propensity if lottery else None,
+        propensities=_names(table, lottery) if lottery else NO_CHANCE,
+        shadow=table.shadow,
+    )
 
 
 def _detect(state: State, tenant_id: UUID, request: RouteQuery) -> Detection:
@@ -160,6 +163,8 @@ def _detect(state: State, tenant_id: UUID, request: RouteQuery) -> Detection:
 
 
 def _with_detected(query: Query, task: Detection) -> Query:
+    if not task.required_capabilities:
+        return query
     more = tuple(each for each in task.required_capabilities if each not in query.capabilities)
     return replace(query, capabilities=query.capabilities + more) if more else query
 
@@ -174,10 +179,3 @@ def _with_chance(case: _Case, request: RouteQuery, decision_id: UUID) -> Query:
 
 def _names(table: Table, lottery: Lottery) -> dict[str, float]:
     return {table.ranked.candidates[i].model_id: chance for i, chance in lottery}
-
-
-def _answer(table: Table, position: int, request: RouteQuery) -> SelectedModel:
-    found = table.answer(position)
-    if request.parameters is UNSET:
-        return found
-    return replace(found, parameters=parameters.resolve(found.parameters, request.parameters))

@@ -9,7 +9,7 @@ from imrs_client import v1 as pb
 from imrs_client.ids import time_of
 from imrs_client.ranked import Reason
 from imrs_client.tasks import Confidence, Detection, Source
-from imrs_server.domain.decision import Decision, SelectedModel
+from imrs_server.domain.decision import Answer, Decision, SelectedModel
 from imrs_server.domain.errors import InvalidRequest, Violation
 from imrs_server.transport import validation
 from imrs_server.transport.convert import common
@@ -68,29 +68,27 @@ def _decision(told: pb.Decision, caller: Principal) -> Decision:
     assert confidence is not None
     assert source is not None
     assert reason is not None
-    decision_id = UUID(told.decision_id)
-    create_time = time_of(decision_id)
-    assert create_time is not None
     return Decision(
-        decision_id=decision_id,
+        decision_id=UUID(told.decision_id),
         request_id=told.request_id,
-        tenant_id=common.uuid(told.tenant_id) or caller.tenant(None),
-        agent_id=told.agent_id or caller.agent(""),
-        task=Detection(
-            task_type=task.task_type,
-            confidence=confidence,
-            source=source,
-            required_capabilities=tuple(task.required_capabilities),
-            alternatives=tuple(task.alternatives),
+        answer=Answer(
+            tenant_id=common.uuid(told.tenant_id) or caller.tenant(None),
+            agent_id=told.agent_id or caller.agent(""),
+            task=Detection(
+                task_type=task.task_type,
+                confidence=confidence,
+                source=source,
+                required_capabilities=tuple(task.required_capabilities),
+                alternatives=tuple(task.alternatives),
+            ),
+            selected=_model(told.selected),
+            fallbacks=tuple([_model(one) for one in told.fallbacks]),
+            reason=reason,
+            candidates_total=told.candidates_total,
+            candidates_eligible=told.candidates_eligible,
         ),
-        selected=_model(told.selected),
-        fallbacks=tuple([_model(one) for one in told.fallbacks]),
-        reason=reason,
-        candidates_total=told.candidates_total,
-        candidates_eligible=told.candidates_eligible,
         index_revision=told.index_revision,
         stale=told.stale,
-        create_time=create_time,
         propensity=common.optional(told, "propensity"),
         query=None,
     )

@@ -2,63 +2,63 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING, Any
 from weakref import WeakKeyDictionary
-
-from google.protobuf.timestamp_pb2 import Timestamp
 
 from imrs_client import v1 as pb
 from imrs_client.query import DataDemand, Query
 from imrs_client.ranked import Level, Reason, RemovedBy
 from imrs_client.tasks import Attachment, Confidence, Source
-from imrs_server.domain.decision import RouteQuery
+from imrs_server.domain.decision import NO_LIMITS, RouteQuery
 from imrs_server.domain.model import CostTier, ModelType
-from imrs_server.domain.parameters import UNSET
 from imrs_server.transport.convert import common
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Callable, Iterable, Mapping
     from enum import StrEnum
 
     from imrs_client.tasks import Detection
-    from imrs_server.domain.decision import CandidateReport, Decision, SelectedModel
+    from imrs_server.domain.decision import Answer, CandidateReport, Decision, SelectedModel
 
-DEFAULT_FALLBACKS = 3
+# Programs ask the same again and again, but for what they send along: a message, the name of a request.
+_known: dict[bytes, RouteQuery] = {}
+MAX_KNOWN = 4096
+MAX_KNOWN_BYTES = 256
 
 
 def query(request: pb.RouteRequest) -> RouteQuery:
-    """Raises InvalidRequest for an enum value that the contract does not know."""
-    given = request.HasField
-    return RouteQuery(
-        tenant_id=common.uuid(request.tenant_id),
-        agent_id=request.agent_id,
-        agent_class=request.agent_class,
-        task_type=request.task_type,
-        message=request.message,
-        tools_used=tuple(request.tools_used),
-        attachments=attachments(request.attachments),
-        query=Query(
-            model_type=common.member(ModelType, pb.Model.Type, request.model_type) or ModelType.CHAT,
-            capabilities=tuple(request.required_capabilities),
-            domains=tuple(request.domains),
-            allowed_models=tuple(request.allowed_models.values) if given("allowed_models") else None,
-            excluded_models=tuple(request.excluded_models),
-            roles=frozenset(request.roles),
-            min_context_length=request.min_context_length,
-            estimated_prompt_tokens=_estimated_tokens(request),
-            max_cost_tier=common.member(CostTier, pb.Model.CostTier, request.max_cost_tier),
-            prefer_cost_tier=common.member(CostTier, pb.Model.CostTier, request.prefer_cost_tier),
-            max_latency_ms=request.max_latency_ms if given("max_latency_ms") else None,
-            data=_demand(request.data_policy) if given("data_policy") else None,
-            conversation_id=request.conversation_id,
-            previous_model_id=request.previous_model_id,
-            max_fallbacks=request.max_fallbacks if given("max_fallbacks") else DEFAULT_FALLBACKS,
-        ),
-        parameters=common.parameters(request.parameters) if given("parameters") else UNSET,
-        min_revision=request.min_revision,
-        seed=request.seed if given("seed") else None,
-        request_id=request.request_id,
-    )
+    """Equal requests get the same query, unless they are large or name themselves.
+
+    Raises InvalidRequest for an enum value that the contract does not know.
+    """
+    named = request.message or request.request_id or request.conversation_id
+    if named or request.ByteSize() > MAX_KNOWN_BYTES:
+        return _read(request)
+    key = request.SerializeToString()
+    found = _known.get(key)
+    if found is None:
+        if len(_known) >= MAX_KNOWN:
+            _known.clear()
+        found = _known[key] = _read(request, repeated=True)
+    return found
+
+
+def _read(request: pb.RouteRequest, *, repeated: bool = False) -> RouteQuery:
+    about: dict[str, Any] = {"repeated": repeated}
+    asked: dict[str, Any] = {}
+    # Most fields of most requests are not set, and are not looked at.
+    for field, value in request.ListFields():
+        name = field.name
+        take = _ASKED.get(name)
+        if take is not None:
+            asked[_NAMES.get(name, name)] = take(value)
+        else:
+            about[name] = _ABOUT[name](value)
+    if "parameters" in about and "estimated_prompt_tokens" in asked:
+        # The window holds the prompt and, where this very request limits it, the answer.
+        asked["estimated_prompt_tokens"] += request.parameters.max_output_tokens
+    return RouteQuery(query=Query(**asked) if asked else NO_LIMITS, **about)
 
 
 def detect_query(request: pb.DetectTaskRequest) -> RouteQuery:
@@ -75,23 +75,21 @@ def attachments(files: Iterable[pb.Attachment]) -> tuple[Attachment, ...]:
 
 
 def to_proto(decision: Decision) -> pb.Decision:
-    return pb.Decision(
-        decision_id=str(decision.decision_id),
-        request_id=decision.request_id,
-        tenant_id=str(decision.tenant_id),
-        agent_id=decision.agent_id,
-        task=to_detection(decision.task),
-        selected=_selected(decision.selected),
-        fallbacks=[_selected(each) for each in decision.fallbacks],
-        reason=_REASONS[decision.reason],
-        candidates_total=decision.candidates_total,
-        candidates_eligible=decision.candidates_eligible,
-        index_revision=decision.index_revision,
-        stale=decision.stale,
-        propensity=decision.propensity,
-        create_time=_timestamp(decision),
-        candidates=[_report(each) for each in decision.candidates],
-    )
+    made = pb.Decision()
+    made.CopyFrom(_answer(decision.answer))
+    made.decision_id = str(decision.decision_id)
+    made.request_id = decision.request_id
+    made.index_revision = decision.index_revision
+    made.stale = decision.stale
+    # The time of a decision is the one inside its id, in milliseconds.
+    seconds, milliseconds = divmod(decision.decision_id.int >> 80, 1000)
+    made.create_time.seconds = seconds
+    made.create_time.nanos = milliseconds * 1_000_000
+    if decision.propensity is not None:
+        made.propensity = decision.propensity
+    if decision.candidates:
+        made.candidates.extend(_report(each) for each in decision.candidates)
+    return made
 
 
 def to_detection(task: Detection) -> pb.TaskDetection:
@@ -108,14 +106,31 @@ def reason(number: int) -> Reason | None:
     return common.member(Reason, pb.Decision.Reason, number)
 
 
-# A model's part is the same in every decision of a table, and a copy costs a tenth of making it.
-_made: WeakKeyDictionary[SelectedModel, pb.SelectedModel] = WeakKeyDictionary()
+# An answer is the same in many decisions, and a model in many answers: a copy costs a tenth of making it.
+_answers: WeakKeyDictionary[Answer, pb.Decision] = WeakKeyDictionary()
+_models: WeakKeyDictionary[SelectedModel, pb.SelectedModel] = WeakKeyDictionary()
+
+
+def _answer(answer: Answer) -> pb.Decision:
+    found = _answers.get(answer)
+    if found is None:
+        found = _answers[answer] = pb.Decision(
+            tenant_id=str(answer.tenant_id),
+            agent_id=answer.agent_id,
+            task=to_detection(answer.task),
+            selected=_selected(answer.selected),
+            fallbacks=[_selected(each) for each in answer.fallbacks],
+            reason=_REASONS[answer.reason],
+            candidates_total=answer.candidates_total,
+            candidates_eligible=answer.candidates_eligible,
+        )
+    return found
 
 
 def _selected(model: SelectedModel) -> pb.SelectedModel:
-    found = _made.get(model)
+    found = _models.get(model)
     if found is None:
-        found = _made[model] = to_selected(model)
+        found = _models[model] = to_selected(model)
     return found
 
 
@@ -159,12 +174,6 @@ def _report(report: CandidateReport) -> pb.CandidateReport:
     )
 
 
-def _estimated_tokens(request: pb.RouteRequest) -> int:
-    """The window holds the prompt and, where this very request limits it, the answer."""
-    estimate = request.estimated_prompt_tokens
-    return estimate + request.parameters.max_output_tokens if estimate else 0
-
-
 def _demand(policy: pb.DataPolicy) -> DataDemand:
     """Saying that data may be used is no demand."""
     return DataDemand(
@@ -174,10 +183,46 @@ def _demand(policy: pb.DataPolicy) -> DataDemand:
     )
 
 
-def _timestamp(decision: Decision) -> Timestamp:
-    # The time of a decision is the one inside its id, in milliseconds.
-    seconds, milliseconds = divmod(decision.decision_id.int >> 80, 1000)
-    return Timestamp(seconds=seconds, nanos=milliseconds * 1_000_000)
+def _member(cls: type[StrEnum], wrapper: Any) -> Callable[[int], StrEnum | None]:
+    return partial(common.member, cls, wrapper)
+
+
+def _as_it_is(value: Any) -> Any:
+    return value
+
+
+# What becomes of each field of a request that is set.
+_ABOUT: Mapping[str, Callable[[Any], Any]] = {
+    "tenant_id": common.uuid,
+    "agent_id": _as_it_is,
+    "agent_class": _as_it_is,
+    "task_type": _as_it_is,
+    "message": _as_it_is,
+    "tools_used": tuple,
+    "attachments": attachments,
+    "parameters": common.parameters,
+    "min_revision": _as_it_is,
+    "seed": _as_it_is,
+    "request_id": _as_it_is,
+}
+_ASKED: Mapping[str, Callable[[Any], Any]] = {
+    "model_type": _member(ModelType, pb.Model.Type),
+    "required_capabilities": tuple,
+    "domains": tuple,
+    "allowed_models": lambda models: tuple(models.values),
+    "excluded_models": tuple,
+    "roles": frozenset,
+    "min_context_length": _as_it_is,
+    "estimated_prompt_tokens": _as_it_is,
+    "max_cost_tier": _member(CostTier, pb.Model.CostTier),
+    "prefer_cost_tier": _member(CostTier, pb.Model.CostTier),
+    "max_latency_ms": _as_it_is,
+    "data_policy": _demand,
+    "conversation_id": _as_it_is,
+    "previous_model_id": _as_it_is,
+    "max_fallbacks": _as_it_is,
+}
+_NAMES = {"required_capabilities": "capabilities", "data_policy": "data"}
 
 
 def _numbers(wrapper: Any, cls: type[StrEnum]) -> Mapping[Any, Any]:

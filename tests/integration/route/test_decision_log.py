@@ -12,7 +12,7 @@ import pytest
 from imrs_client.ids import new_id
 from imrs_client.ranked import Reason
 from imrs_client.tasks import Confidence, Detection, Source
-from imrs_server.domain.decision import Decision, RouteQuery, SelectedModel, recall, record
+from imrs_server.domain.decision import Answer, Decision, RouteQuery, SelectedModel, recall, record
 from imrs_server.domain.errors import DecisionNotFound, RoleRequired
 from imrs_server.domain.listing import PageRequest
 from imrs_server.jobs.decision_log import DecisionLog
@@ -35,23 +35,24 @@ def decision(time: datetime | None = None, tenant_id: UUID = HERE, **changes: ob
     made = Decision(
         decision_id=new_id(time),
         request_id="r-1",
-        tenant_id=tenant_id,
-        agent_id="a",
-        task=Detection(
-            task_type="code",
-            confidence=Confidence.HIGH,
-            source=Source.TOOL,
-            required_capabilities=("vision",),
-            alternatives=("law",),
+        answer=Answer(
+            tenant_id=tenant_id,
+            agent_id="a",
+            task=Detection(
+                task_type="code",
+                confidence=Confidence.HIGH,
+                source=Source.TOOL,
+                required_capabilities=("vision",),
+                alternatives=("law",),
+            ),
+            selected=SelectedModel(model_id="p/m", score=0.75),
+            fallbacks=(SelectedModel(model_id="p/n"), SelectedModel(model_id="p/o")),
+            reason=Reason.SCORE,
+            candidates_total=3,
+            candidates_eligible=2,
         ),
-        selected=SelectedModel(model_id="p/m", score=0.75),
-        fallbacks=(SelectedModel(model_id="p/n"), SelectedModel(model_id="p/o")),
-        reason=Reason.SCORE,
-        candidates_total=3,
-        candidates_eligible=2,
         index_revision=7,
         stale=True,
-        create_time=time,
         conversation_id="c-1",
     )
     return replace(made, **changes)  # type: ignore[arg-type]  # fields of a Decision

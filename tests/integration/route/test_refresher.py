@@ -263,5 +263,5 @@ def tables(state: State) -> list[object]:
         for task in ("", "code", "law"):
             table = made.table(task, "coder")
             found.append((key, task, replace(table.ranked, revision=0)))
-            found.extend(table.answer(i).parameters for i in range(len(table.ranked.candidates)))
+            found.extend(table.model(i).parameters for i in range(len(table.ranked.candidates)))
     return found

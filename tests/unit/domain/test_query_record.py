@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from dataclasses import replace
-from datetime import UTC, datetime
 from uuid import UUID
 
 from hypothesis import given, settings
@@ -15,7 +14,7 @@ from imrs_client.query import DataDemand, Query
 from imrs_client.ranked import Reason
 from imrs_client.tasks import Detection
 from imrs_server.domain import query_record
-from imrs_server.domain.decision import Decision, SelectedModel, recall, record
+from imrs_server.domain.decision import Answer, Decision, SelectedModel, recall, record
 from imrs_server.domain.model import CostTier, ModelType
 
 ASKED = Query(
@@ -41,17 +40,18 @@ def decided(query: Query | None, agent_class: str = "") -> Decision:
     return Decision(
         decision_id=new_id(),
         request_id="",
-        tenant_id=UUID(int=1),
-        agent_id="a",
-        task=Detection(),
-        selected=SelectedModel(model_id="p/m"),
-        fallbacks=(),
-        reason=Reason.SCORE,
-        candidates_total=1,
-        candidates_eligible=1,
+        answer=Answer(
+            tenant_id=UUID(int=1),
+            agent_id="a",
+            task=Detection(),
+            selected=SelectedModel(model_id="p/m"),
+            fallbacks=(),
+            reason=Reason.SCORE,
+            candidates_total=1,
+            candidates_eligible=1,
+        ),
         index_revision=1,
         stale=False,
-        create_time=datetime.now(UTC),
         conversation_id=query.conversation_id if query else "",
         query=query,
         agent_class=agent_class,

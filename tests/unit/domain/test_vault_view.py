@@ -81,7 +81,7 @@ def ok(index: Index) -> bool:
     assert index.current is not None
     tables = index.current.agent(HERE, "a")
     assert tables is not None
-    return tables.table("").answer(0).credentials_ok
+    return tables.table("").model(0).credentials_ok
 
 
 def test_an_agents_own_key_is_part_of_its_state() -> None:
@@ -91,4 +91,4 @@ def test_an_agents_own_key_is_part_of_its_state() -> None:
     with_key = replace(found, agents=rows.given({key: replace(enrolled, keys=(own,))}))
     tables = with_key.agent(HERE, "a")
     assert tables is not None
-    assert tables.table("").answer(0).api_key_vault_path == f"secret/{OWN}"
+    assert tables.table("").model(0).api_key_vault_path == f"secret/{OWN}"

@@ -185,7 +185,7 @@ def test_parameters_merge_field_by_field_through_all_levels() -> None:
             HERE: defaults(tenant=True, parameters=Parameters(max_output_tokens=2, temperature=0.2)),
         },
     )
-    answer = of(found).table("").answer(0)
+    answer = of(found).table("").model(0)
     assert answer.parameters == Parameters(
         temperature=0.3,
         top_p=0.4,
@@ -197,8 +197,8 @@ def test_parameters_merge_field_by_field_through_all_levels() -> None:
 
 def test_an_answer_has_all_that_a_call_needs_and_is_made_once() -> None:
     found = of(state(model("m", capabilities=("text",), context_length=10))).table("")
-    answer = found.answer(0)
-    assert found.answer(0) is answer
+    answer = found.model(0)
+    assert found.model(0) is answer
     assert (answer.model_id, answer.external_id, answer.provider_id) == ("p/m", "m", "p")
     assert (answer.api_base, answer.api_key_vault_path) == ("https://llm.example/v1", "secret/llm/p")
     assert (answer.credentials_ok, answer.context_length) == (True, 10)
