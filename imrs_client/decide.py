@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 # Fewer ratings than this say too little to prefer the cheaper of two models by them: measured
 # (docs/learning.md), a third of it keeps cheap models by luck and costs one to three points of quality.
-RATINGS_TO_COMPARE = 10
+RATINGS_TO_COMPARE = 30
 
 
 @dataclass(frozen=True, slots=True)

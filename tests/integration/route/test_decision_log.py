@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
@@ -29,15 +28,22 @@ if TYPE_CHECKING:
     from imrs_server.use_cases.route import Router
 
 
-def decision(time: datetime | None = None, tenant_id: UUID = HERE, **changes: object) -> Decision:
+def decision(
+    time: datetime | None = None,
+    tenant_id: UUID = HERE,
+    *,
+    agent_id: str = "a",
+    reason: Reason = Reason.SCORE,
+    request_id: str = "r-1",
+) -> Decision:
     time = time or datetime.now(UTC)
     time = time.replace(microsecond=time.microsecond // 1000 * 1000)
-    made = Decision(
+    return Decision(
         decision_id=new_id(time),
-        request_id="r-1",
+        request_id=request_id,
         answer=Answer(
             tenant_id=tenant_id,
-            agent_id="a",
+            agent_id=agent_id,
             task=Detection(
                 task_type="code",
                 confidence=Confidence.HIGH,
@@ -47,7 +53,7 @@ def decision(time: datetime | None = None, tenant_id: UUID = HERE, **changes: ob
             ),
             selected=SelectedModel(model_id="p/m", score=0.75),
             fallbacks=(SelectedModel(model_id="p/n"), SelectedModel(model_id="p/o")),
-            reason=Reason.SCORE,
+            reason=reason,
             candidates_total=3,
             candidates_eligible=2,
         ),
@@ -55,7 +61,6 @@ def decision(time: datetime | None = None, tenant_id: UUID = HERE, **changes: ob
         stale=True,
         conversation_id="c-1",
     )
-    return replace(made, **changes)  # type: ignore[arg-type]  # fields of a Decision
 
 
 def stored(db: Database, *made: Decision) -> int:

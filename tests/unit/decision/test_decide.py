@@ -78,7 +78,7 @@ def test_the_cheapest_of_similar_models_wins_once_both_are_well_rated() -> None:
     assert chosen(table(dear, similar, worse))[0] == "p/similar"
     assert chosen(table(dear, similar, worse, policy=Policy(cheaper_when_similar=False)))[0] == "p/dear"
     assert chosen(table(dear, similar, worse, policy=Policy(similarity_margin=0.2)))[0] == "p/worse"
-    few = candidate("p/similar", 0.885, cost_usd=1.0, task_rating_count=9.0)
+    few = candidate("p/similar", 0.885, cost_usd=1.0, task_rating_count=29.0)
     assert chosen(table(dear, few, worse))[0] == "p/dear"
     unpriced = candidate("p/dear", 0.90)
     assert chosen(table(unpriced, similar, worse))[0] == "p/dear"
