@@ -57,6 +57,7 @@ class Room:
         self.key = key
         self.revision = 0
         self.payloads_made = 0
+        self._begin = 0
         self._contents: dict[bytes, Content] = {}
         self._sizes: dict[bytes, int] = {}
         self._spans: deque[_Span] = deque(maxlen=_MOST_SPANS)
@@ -92,6 +93,8 @@ class Room:
         while len(self._contents) > 1 and self._too_much():
             oldest = next(iter(self._contents))
             del self._contents[oldest], self._sizes[oldest]
+        if not self._spans:
+            self._begin = revision
         if fingerprint != self.fingerprint:
             self._spans.append(_Span(revision, revision, fingerprint))
         self.confirm(revision)
@@ -102,20 +105,21 @@ class Room:
         if revision < self.revision:
             # The database was restored: numbers mean something else now.
             self._spans = deque([_Span(revision, revision, self.fingerprint)], maxlen=_MOST_SPANS)
+            self._begin = revision
         self.revision = revision
         self.forget_payloads()
 
     def find(self, revision: int, fingerprint: bytes) -> Position | None:
         """The position of somebody who comes with a revision; None where what he has is not known here.
 
-        Without a fingerprint a revision must be that of one content only: there is more than one where Vault
-        changed.
+        Without a fingerprint a revision must be that of one content only, all through: there is more than one
+        where Vault changed, and what the first revision was before is not known.
         """
         if fingerprint:
             known = {fingerprint} & self._contents.keys()
         else:
             spans = (each for each in self._spans if each.first <= revision <= each.last)
-            known = {each.fingerprint for each in spans}
+            known = {each.fingerprint for each in spans if revision > self._begin}
         if revision <= 0 or len(known) != 1:
             return None
         return Position(known.pop(), revision)

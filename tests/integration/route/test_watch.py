@@ -7,6 +7,7 @@ import threading
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from datetime import timedelta
+from random import Random
 from time import monotonic
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
@@ -299,14 +300,20 @@ def test_what_is_seen_of_vault_comes_at_once(serve: Callable[..., Serving], inde
 
 
 class TestResume:
-    def test_from_what_is_there_nothing_is_sent_again(self, serve: Callable[..., Serving]) -> None:
+    def test_from_what_is_there_nothing_is_sent_again(
+        self, serve: Callable[..., Serving], world: World
+    ) -> None:
         serving = serve()
-        first = serving.watch().next()
-        for fingerprint in (first.fingerprint, b""):
-            again = serving.watch(from_revision=first.revision, from_fingerprint=fingerprint)
-            again.snapshot = apply(None, [first])
+        stream = serving.watch()
+        stream.next()
+        stream.until(world.update_agent("b", display_name="B"))
+        assert stream.snapshot is not None
+        revision = stream.snapshot.revision
+        for fingerprint in (stream.snapshot.fingerprint, b""):
+            again = serving.watch(from_revision=revision, from_fingerprint=fingerprint)
+            again.snapshot = stream.snapshot
             told = again.next()
-            assert (told.kind, told.base_revision) == (HEARTBEAT, first.revision)
+            assert (told.kind, told.base_revision) == (HEARTBEAT, revision)
 
     def test_from_an_earlier_revision_the_difference_is_sent(
         self, serve: Callable[..., Serving], world: World
@@ -320,7 +327,8 @@ class TestResume:
         stream.until(world.update_model("mid", priority=95))
         for snapshot in (apply(None, [first]), between):
             assert snapshot is not None
-            again = serving.watch(from_revision=snapshot.revision)
+            fingerprint = snapshot.fingerprint if snapshot is not between else b""
+            again = serving.watch(from_revision=snapshot.revision, from_fingerprint=fingerprint)
             again.snapshot = snapshot
             told = again.next()
             assert (told.kind, told.base_revision) == (DELTA, snapshot.revision)
@@ -560,3 +568,70 @@ def test_many_streams_take_no_threads_of_their_own(serve: Callable[..., Serving]
     assert threading.active_count() - before < 40
     revision = world.update_model("low", priority=90)
     assert {each.until(revision)[-1].kind for each in streams} == {DELTA}
+
+
+def change(world: World, random: Random) -> int:
+    """Something."""
+    name, value = random.choice(["low", "mid", "high"]), random.random()
+    match random.randrange(6):
+        case 0:
+            return world.rate(name, value, task_type=random.choice(["code", "chat"]))
+        case 1:
+            return world.update_model(name, priority=int(100 * value))
+        case 2:
+            return world.update_agent_model(name, enabled=value < 0.7)
+        case 3:
+            return world.update_agent(default_model_id=f"p/{name}")
+        case 4:
+            return world.update_agent("b", display_name=name)
+        case _:
+            return world.prefer("*", name)
+
+
+def test_whoever_comes_and_goes_ends_with_what_a_newcomer_is_told(
+    serve: Callable[..., Serving], world: World, index: Index
+) -> None:
+    """Watchers of two servers, who leave at random and go on at either, through changes of every kind.
+
+    Who goes on at the same one need not say what his revision was.
+    """
+    servers = [serve(replace(QUICK, evidence_seconds=0.02, memory_seconds=0.1)) for _ in range(2)]
+    settled, last = threading.Event(), [0]
+
+    def watch(seed: int) -> Snapshot:
+        random = Random(seed)
+        known: Snapshot | None = None
+        server = servers[0]
+        while known is None or not settled.is_set() or known.revision < last[0]:
+            before, server = server, random.choice(servers)
+            named = known is not None and (server is not before or random.random() < 0.5)
+            stream = server.watch(
+                from_revision=known.revision if known else 0,
+                from_fingerprint=known.fingerprint if known and named else b"",
+            )
+            stream.snapshot = known
+            for _ in range(random.randint(1, 8)):
+                known = stream.next() and stream.snapshot
+                if settled.is_set() and known is not None and known.revision >= last[0]:
+                    break
+            stream.call.cancel()
+        return known
+
+    with ThreadPoolExecutor(12) as watchers:
+        found = [watchers.submit(watch, seed) for seed in range(12)]
+        random = Random(99)
+        for _ in range(120):
+            change(world, random)
+            index.see(VaultView(answers=random.random() < 0.8))
+        last[0] = world.update_model("low", priority=1)
+        settled.set()
+        newcomer = servers[0].watch()
+        newcomer.until(last[0])
+        whole = newcomer.snapshot
+        assert whole is not None
+        for each in found:
+            snapshot = each.result(60)
+            assert snapshot.fingerprint == whole.fingerprint
+            assert (snapshot.agent, snapshot.models, snapshot.tables) == (
+                whole.agent, whole.models, whole.tables
+            )  # fmt: skip

@@ -80,9 +80,13 @@ def test_who_comes_with_what_is_known_is_told_the_difference() -> None:
     assert where.find(20, b"") == Position(room(0.1, 0.2).fingerprint, 20)
     assert where.find(19, b"") is None
     assert where.find(30, b"another") is None
-    assert [kind(where, where.find(each, b"")) for each in (5, 10, 20, 30)] == [
-        "FULL", "DELTA", "DELTA", "HEARTBEAT"
-    ]  # fmt: skip
+    assert [kind(where, where.find(each, b"")) for each in (5, 20, 30)] == ["FULL", "DELTA", "HEARTBEAT"]
+
+
+def test_what_the_first_revision_was_before_is_not_known() -> None:
+    where = room(0.1, 0.2)
+    assert where.find(10, b"") is None
+    assert kind(where, where.find(10, room(0.1).fingerprint)) == "DELTA"
 
 
 def test_who_is_far_behind_is_told_the_whole() -> None:
@@ -97,13 +101,13 @@ def test_who_is_far_behind_is_told_the_whole() -> None:
 
 def test_what_is_remembered_is_bounded_in_bytes(monkeypatch: Any) -> None:
     monkeypatch.setattr("imrs_server.transport.watch.room._MOST_BYTES", 1)
-    where = room(0.1, 0.2)
-    assert kind(where, where.find(10, b"")) == "FULL"
-    assert kind(where, where.find(20, b"")) == "HEARTBEAT"
+    where = room(0.1, 0.2, 0.3)
+    assert kind(where, where.find(20, b"")) == "FULL"
+    assert kind(where, where.find(30, b"")) == "HEARTBEAT"
 
 
 def test_content_that_returns_is_the_same_again() -> None:
-    where = room(0.1, 0.2, 0.1)
+    where = room(0.3, 0.1, 0.2, 0.1)
     assert where.fingerprint == room(0.1).fingerprint
-    assert kind(where, where.find(10, b"")) == "HEARTBEAT"
-    assert kind(where, where.find(20, b"")) == "DELTA"
+    assert kind(where, where.find(20, b"")) == "HEARTBEAT"
+    assert kind(where, where.find(30, b"")) == "DELTA"
