@@ -70,7 +70,7 @@ class Usage(_message.Message):
     """Output only. prompt_tokens + completion_tokens."""
     cost_usd: _builtins.str
     """Output only. Cost in USD of the calls whose price was known, by the price at the time of each; the others
-    are in `unpriced_calls` and add nothing here.
+    are in `unpriced_calls` and add nothing here. Empty where no call had a known price.
     """
     unpriced_calls: _builtins.int
     """Output only. Calls whose price was not known."""

@@ -58,8 +58,8 @@ def command(
 ) -> None:
     """Add up calls, tokens and cost, as a tenant's admin; or of all tenants, as a platform admin.
 
-    Costs are by the price at the time of each call. Calls whose price is unknown are told apart and are not
-    in the cost; so are calls whose tokens were estimated, because the provider gave no numbers.
+    A call costs what the price was when it was recorded. Where that was unknown, the call is `unpriced` and
+    adds nothing to the cost; where the provider gave no numbers of tokens, it is `estimated`.
     """
     if as_json and as_csv:
         raise click.UsageError("--json and --csv contradict each other")
@@ -102,4 +102,4 @@ def _lines(found: pb.GetUsageResponse, group_by: Sequence[str]) -> Iterator[str]
 def _numbers(usage: pb.Usage) -> Iterator[str]:
     for name in _SHOWN.values():
         value = getattr(usage, name)
-        yield value if isinstance(value, str) else f"{value:,.0f}"
+        yield value or "-" if isinstance(value, str) else f"{value:,.0f}"

@@ -13,7 +13,7 @@ from imrs_server.domain.errors import InvalidRequest, Violation
 
 USUAL_RANGE: Final = timedelta(days=30)
 MOST_GROUPS: Final = 10_000
-"""They fit into an answer of the 4 MiB that clients take by default."""
+"""With 400 bytes for each they fit into the 4 MiB that clients take by default."""
 
 _DAY: Final = timedelta(days=1)
 
@@ -47,6 +47,11 @@ class Usage:
     estimated_calls: int = 0
     avg_latency_ms: float = 0.0
     p95_latency_ms: float = 0.0
+
+    @property
+    def known_cost_usd(self) -> Decimal | None:
+        """The cost; None where there were calls, and none of a known price."""
+        return None if 0 < self.calls == self.unpriced_calls else self.cost_usd
 
     @property
     def total_tokens(self) -> int:

@@ -77,7 +77,7 @@ def usage(used: Service) -> Callable[..., Result]:
 def test_money_tokens_and_what_has_no_price_by_model(used: Service) -> None:
     found = used.tenant.feedback.GetUsage(pb.GetUsageRequest(group_by=["model", "provider"]))
     told = [(each.group["model"], each.cost_usd, each.unpriced_calls) for each in found.usages]
-    assert told == [("p/known", "0.009", 0), ("p/unknown", "0", 1), ("q/free", "0", 0)]
+    assert told == [("p/known", "0.009", 0), ("p/unknown", "", 1), ("q/free", "0", 0)]
     assert (found.totals.calls, found.totals.total_tokens, found.totals.cost_usd) == (4, 4727, "0.009")
     assert (found.totals.unpriced_calls, found.totals.estimated_calls) == (1, 1)
 
@@ -97,6 +97,7 @@ def test_a_table_with_the_dearest_first_and_the_total_below(usage: Callable[...,
     assert lines[0] == (
         "provider model calls errors prompt cached completion USD unpriced estimated avg ms p95 ms"
     )
+    assert "p p/unknown 1 0 500 0 50 - 1 1 100 100" in lines
     assert lines[1] == "p p/known 2 0 4,000 0 100 0.009 0 0 100 100"
     assert lines[-1] == "total 4 0 4,570 0 157 0.009 1 1 100 100"
 

@@ -27,7 +27,7 @@ def _to_usage(usage: Usage) -> pb.Usage:
         completion_tokens=usage.completion_tokens,
         cached_tokens=usage.cached_tokens,
         total_tokens=usage.total_tokens,
-        cost_usd=common.to_decimal_text(usage.cost_usd),
+        cost_usd=common.to_decimal_text(usage.known_cost_usd),
         unpriced_calls=usage.unpriced_calls,
         estimated_calls=usage.estimated_calls,
         avg_latency_ms=usage.avg_latency_ms,

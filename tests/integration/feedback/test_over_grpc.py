@@ -172,7 +172,7 @@ def test_usage_by_model_with_its_totals(service: pb.FeedbackServiceStub) -> None
     assert dict(dear.group) == {"model": "p/m", "provider": "p"}
     assert (dear.cost_usd, dear.unpriced_calls, dear.total_tokens) == ("0.002", 0, 1000)
     assert dict(unpriced.group) == {"model": "p/n", "provider": "p"}
-    assert (unpriced.cost_usd, unpriced.unpriced_calls) == ("0", 1)
+    assert (unpriced.cost_usd, unpriced.unpriced_calls) == ("", 1)
     totals = found.totals
     assert (totals.calls, totals.estimated_calls, totals.prompt_tokens, totals.cost_usd) == (
         2,

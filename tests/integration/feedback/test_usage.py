@@ -240,9 +240,15 @@ def test_days_are_utcs_and_their_borders_belong_to_the_later_one(world: World) -
 def test_an_unknown_price_is_unpriced_and_never_nothing(world: World) -> None:
     world.called(model_id="p/n", prompt_tokens=100)
     world.called(model_id="p/m", prompt_tokens=100)
-    found = {each.group[Key.MODEL]: each for each in report(world, Key.MODEL).usages}
-    assert (found["p/n"].cost_usd, found["p/n"].unpriced_calls) == (Decimal(0), 1)
-    assert (found["p/m"].cost_usd, found["p/m"].unpriced_calls) == (Decimal("0.0002"), 0)
+    found = report(world, Key.MODEL)
+    priced, unpriced = found.usages
+    assert (unpriced.group[Key.MODEL], unpriced.known_cost_usd, unpriced.unpriced_calls) == ("p/n", None, 1)
+    assert (priced.group[Key.MODEL], priced.known_cost_usd, priced.unpriced_calls) == (
+        "p/m",
+        Decimal("0.0002"),
+        0,
+    )
+    assert (found.totals.known_cost_usd, found.totals.unpriced_calls) == (Decimal("0.0002"), 1)
 
 
 def test_the_dearest_group_comes_first_and_days_come_in_order(world: World) -> None:
