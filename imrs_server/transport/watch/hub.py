@@ -2,8 +2,8 @@
 
 One thread looks at what changed, agent by agent, and makes each message once for all who lack it. A few
 threads send: to send is to wait until the transport has taken a message, and a caller without room for one
-holds up a thread, until he is cut. Nothing queues for a caller: what he lacks is found out when he has taken
-what he was sent, and is the whole where he has fallen far behind.
+holds up a thread, until the stream is cut. Nothing queues: what a caller lacks is found out when everything
+before was taken, and is the whole for who has fallen far behind.
 """
 
 from __future__ import annotations
@@ -82,7 +82,7 @@ class Hub:
         self._joined: deque[tuple[Key, Stream]] = deque()
         self._left: deque[tuple[Key, Stream]] = deque()
         self._sending: dict[Stream, float] = {}
-        # Of positions, payloads and who is busy; nobody waits for anything else while he holds it.
+        # Of positions, payloads and who is busy; never held while anything else is waited for.
         self._lock = threading.Lock()
         self._senders = ThreadPoolExecutor(pace.senders, "watch-sender")
         self._woken = threading.Event()
@@ -247,6 +247,7 @@ class Hub:
         except Exception:
             log.exception("watch.failed", agent_id=visit.room.key.agent_id)
             stream.cut()
+            stream.gone = True
             more = False
         finally:
             del self._sending[stream]

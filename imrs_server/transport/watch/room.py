@@ -110,7 +110,7 @@ class Room:
         self.forget_payloads()
 
     def find(self, revision: int, fingerprint: bytes) -> Position | None:
-        """The position of somebody who comes with a revision; None where what he has is not known here.
+        """The position of somebody who comes with a revision; None where that content is not known here.
 
         Without a fingerprint a revision must be that of one content only, all through: there is more than one
         where Vault changed, and what the first revision was before is not known.

@@ -1,4 +1,4 @@
-"""One caller of WatchAgent: what he has, what is on its way to him, and when he is due for more."""
+"""One caller of WatchAgent: what was told, what is on its way, and when more is due."""
 
 from __future__ import annotations
 

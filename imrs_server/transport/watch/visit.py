@@ -50,27 +50,33 @@ class Visit:
 
         Raises AgentNotFound.
         """
-        waits = now - self._built_at < evidence_seconds
-        if self._seen is state or (waits and not self._urgent):
+        if self._seen is state or not (self._urgent or self._has_time(now, evidence_seconds, leisure)):
             return
+        start = thread_time()
         tables = state.agent(*self.room.key)
         if tables is None:
             raise AgentNotFound(agent_id=self.room.key.agent_id)
-        self._urgent = False
         known = self._tables
         configured = known is not None and (known is tables or view.configured_alike(known, tables))
-        if known is not None and configured:
-            if known is tables or view.learned_alike(known, tables):
-                with self._lock:
-                    self.room.confirm(state.revision)
-                self._tables, self._seen = tables, state
-                return
-            if waits or not leisure.allows(monotonic()):
-                return
-        start = thread_time()
-        content = self.room.build(tables, same_models=configured)
+        if known is not None and configured and (known is tables or view.learned_alike(known, tables)):
+            with self._lock:
+                self.room.confirm(state.revision)
+        elif configured and self._urgent and not self._has_time(now, evidence_seconds, leisure):
+            # What changed was not this agent's.
+            self._urgent = False
+            return
+        else:
+            self._build(tables, state.revision, same_models=configured)
+            self._built_at = now
+        self._tables, self._seen, self._urgent = tables, state, False
+        if configured:
+            leisure.spend(thread_time() - start)
+
+    def _has_time(self, now: float, evidence_seconds: float, leisure: Leisure) -> bool:
+        return now - self._built_at >= evidence_seconds and leisure.allows(monotonic())
+
+    def _build(self, tables: AgentTables, revision: int, *, same_models: bool) -> None:
+        content = self.room.build(tables, same_models=same_models)
         fingerprint = content.fingerprint
         with self._lock:
-            self.room.accept(content, fingerprint, state.revision)
-        leisure.spend(thread_time() - start)
-        self._tables, self._seen, self._built_at = tables, state, now
+            self.room.accept(content, fingerprint, revision)
