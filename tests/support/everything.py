@@ -338,7 +338,9 @@ _REQUESTS: dict[str, Callable[[Names, ImrsClient], Any]] = {
     "FeedbackService/RevokeFeedback": lambda h, _p: pb.RevokeFeedbackRequest(feedback_id=h.new_vote()),
     "FeedbackService/ListFeedback": lambda _h, _p: pb.ListFeedbackRequest(),
     "FeedbackService/ListPerformance": lambda _h, _p: pb.ListPerformanceRequest(),
-    "FeedbackService/GetUsage": lambda _h, _p: pb.GetUsageRequest(),
+    "FeedbackService/GetUsage": lambda _h, _p: pb.GetUsageRequest(
+        group_by=["agent", "model", "provider", "task_type", "day"]
+    ),
 }
 
 
