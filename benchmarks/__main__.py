@@ -68,7 +68,7 @@ def _first_line(error: Exception) -> str:
 def _machine() -> str:
     """What the figures were measured on, and whether it had other things to do."""
     load = os.getloadavg()[0]
-    busy = "; others use this machine, figures will be worse than they are" if load > 0.7 else ""
+    busy = ", so others use this machine" if load > 0.7 else ""
     about = f"{os.cpu_count()} cores, {platform.machine()}, Python {platform.python_version()}"
     return f"{about}, load {load:.1f} before the run{busy}"
 

@@ -11,12 +11,15 @@ import sys
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
+from uuid import uuid4
+
+import grpc
 
 from benchmarks.load import CHECKS, Calls, cores, cpu_seconds, generator, pinned, rate
 from benchmarks.route_server import AGENT
 from benchmarks.rows import Row, faster, more
 from benchmarks.world import logged_decisions, world
-from imrs_client.v1 import BatchRouteRequest
+from imrs_client.v1 import BatchRouteRequest, Decision, RouteRequest
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -25,6 +28,7 @@ ROUNDS = 7
 COUNT = 6000
 BATCH = 100
 BATCHES = 150
+VARIED = 800
 ROUTE = "/imrs.v1.RouteService/Route"
 BATCH_ROUTE = "/imrs.v1.RouteService/BatchRoute"
 
@@ -62,6 +66,9 @@ def measure() -> list[Row]:
                 cpu.setdefault(name, []).append(used / calls.count * 1e6)
                 made = (calls.count + CHECKS) * (BATCH if name == "batch" else 1)
                 assert server.settle() - answered == made, f"{name}: calls were not answered"
+            for name, calls in _variants(server).items():
+                if name in {"empty", "bare", "full"}:
+                    cpu.setdefault(f"varied_{name}", []).append(_varied_us(server, calls))
     beside = f"an empty handler, calls by {generator()} from another core"
     decisions = {name: [each / BATCH for each in cpu[name]] for name in ("batch_bare", "batch")}
     return [
@@ -69,6 +76,13 @@ def measure() -> list[Row]:
         more("route_full", rates["full"], rates["empty"], "calls/s", f"{beside}; with auth, log, metrics"),
         faster("route_bare_cpu", cpu["bare"], cpu["empty"], "us", "an empty handler"),
         faster("route_full_cpu", cpu["full"], cpu["empty"], "us", "an empty handler"),
+        faster(
+            "route_varied_cpu",
+            cpu["varied_full"],
+            cpu["varied_empty"],
+            "us",
+            "an empty handler; one caller, no two requests alike",
+        ),
         faster("batch_cpu", decisions["batch_bare"], cpu["bare"], "us", "a call for each, no interceptors"),
         faster(
             "batch_full_cpu", decisions["batch"], cpu["full"], "us", "a call for each; auth, log, metrics"
@@ -97,6 +111,25 @@ def _variants(server: Server) -> dict[str, Calls]:
         "batch_bare": replace(batch, address=server.bare, method="/bench/BatchRoute", token=""),
         "batch": batch,
     }
+
+
+def _varied_us(server: Server, calls: Calls) -> float:
+    """CPU of the server for each of calls through a stub of which no two are alike, with texts to read."""
+    with grpc.insecure_channel(calls.address) as channel:
+        route = channel.unary_unary(
+            calls.method,
+            request_serializer=RouteRequest.SerializeToString,
+            response_deserializer=Decision.FromString,
+        )
+        route(AGENT.request(0), metadata=calls.metadata)
+        before = cpu_seconds(server.process.pid)
+        for _ in range(VARIED):
+            request = RouteRequest(
+                message=f"Write a function that parses line {uuid4()}", required_capabilities=["text"]
+            )
+            assert route(request, metadata=calls.metadata).selected.model_id
+        server.settle()
+        return (cpu_seconds(server.process.pid) - before) / VARIED * 1e6
 
 
 @contextmanager
