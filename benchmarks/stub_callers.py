@@ -20,6 +20,7 @@ from imrs_client import ImrsClient
 from imrs_server.domain.principal import Role
 
 AGENTS = 10_000
+PATIENCE_SECONDS = 30.0
 
 
 def main() -> None:
@@ -48,7 +49,8 @@ def _calls(address: str, calls: int, weights: list[float], seed: int) -> list[fl
     numbers = range(tenant, AGENTS, world.TENANTS)
     token = world.token(Role.TENANT_ADMIN, Agent(tenant).tenant_id)
     latencies = []
-    with ImrsClient(address, token=token) as client:
+    # A slow answer is a figure too.
+    with ImrsClient(address, token=token, timeouts_seconds={"Route": PATIENCE_SECONDS}) as client:
         for number in draw.choices(numbers, cum_weights=weights[: len(numbers)], k=calls):
             request = Agent(number).request(draw.randrange(1_000_000))
             request.agent_id = Agent(number).agent_id
