@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from imrs_server.domain import scoring
@@ -30,6 +30,13 @@ class Learned:
             found = self._pools[weights] = scoring.pool(self.tasks, weights, self.decay)
         return found
 
+    def renewed(self, tasks: Mapping[str, Cells]) -> Learned:
+        """Of other evidence, with all that was summed up of this summed up already."""
+        found = Learned(tasks, replace(self.decay, time=_newest(tasks)))
+        for weights in list(self._pools):
+            found.pool(weights)
+        return found
+
 
 NOTHING_LEARNED = Learned()
 
@@ -38,5 +45,8 @@ def of(tasks: Mapping[str, Cells], half_life: timedelta | None) -> Learned:
     """What is left as of the tenant's newest evidence: of its own time, so that equal evidence is read
     equally by every server, whatever its clock.
     """
-    newest = max((each.newest for each in tasks.values() if each.common), default=0)
-    return Learned(tasks, Decay(newest, half_life.total_seconds() if half_life else 0.0))
+    return Learned(tasks, Decay(_newest(tasks), half_life.total_seconds() if half_life else 0.0))
+
+
+def _newest(tasks: Mapping[str, Cells]) -> int:
+    return max((each.newest for each in tasks.values() if each.common), default=0)

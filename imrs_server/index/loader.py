@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from dataclasses import dataclass, field, replace
+from time import thread_time
 from typing import TYPE_CHECKING, Any
 
 from imrs_server.index import rows
@@ -148,7 +149,7 @@ def _advance(tx: Tx, state: State, revision: int, dirt: _Dirt) -> State:
         changed["revoked"] = index.revoked_tokens(tx)
     if dirt.evidence:
         changed["evidence"] = _evidence(tx, state, dirt.evidence.wanted)
-    return replace(state, revision=revision, made=_kept(state.made, dirt), **changed)
+    return _taken_over(state, replace(state, revision=revision, made=Made(), **changed), dirt)
 
 
 def _agents(
@@ -212,22 +213,36 @@ def _by_task(
     return {**before, **tasks}
 
 
-def _kept(made: Made, dirt: _Dirt) -> Made:
-    """What stays true of what was made. Copied, because readers of the state before still add to theirs."""
+def _taken_over(before: State, state: State, dirt: _Dirt) -> State:
+    """With what stays true of what was made before. Copied, because readers still add to that."""
+    made = before.made
     if dirt.providers or dirt.preferences or dirt.defaults or dirt.models.all:
-        return Made(learned={} if dirt.evidence or dirt.defaults else dict(made.learned))
+        learned = {} if dirt.evidence or dirt.defaults else dict(made.learned)
+        return replace(state, made=Made(learned=learned))
     if dirt.agents.all or dirt.evidence.all:
-        return Made(rules=dict(made.rules))
+        return replace(state, made=Made(rules=dict(made.rules)))
     tenants: set[UUID] = {key.tenant_id for key in dirt.evidence.some}
     model_ids = frozenset(dirt.models.some)
-    return Made(
+    known = {
+        key: tables
+        for key, tables in (list(made.outdated.items()) + list(made.agents.items()))
+        if key not in dirt.agents.some and not (model_ids and tables.names(model_ids))
+    }
+    start = thread_time()
+    found = Made(
         agents={
-            key: tables
-            for key, tables in list(made.agents.items())
-            if key not in dirt.agents.some
-            and key.tenant_id not in tenants
-            and not (model_ids and tables.names(model_ids))
+            key: each for key, each in known.items() if key in made.agents and key.tenant_id not in tenants
         },
-        learned={key: each for key, each in list(made.learned.items()) if key not in tenants},
+        outdated={
+            key: each.renewed()
+            for key, each in known.items()
+            if key not in made.agents or key.tenant_id in tenants
+        },
+        learned={
+            key: each.renewed(state.evidence.get(Key(key, ""), {})) if key in tenants else each
+            for key, each in list(made.learned.items())
+        },
         rules=dict(made.rules),
     )
+    found.effort.seconds = thread_time() - start
+    return replace(state, made=found)

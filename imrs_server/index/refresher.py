@@ -22,8 +22,10 @@ log = structlog.get_logger()
 _SHORTEST_PAUSE_SECONDS = 0.05
 _LONGEST_PAUSE_SECONDS = 2.0
 
-# Ratings stream in, and each batch of them means new tables. Configuration does not wait.
+# Ratings stream in, and each batch of them means new tables: a tenth of the time is theirs. Configuration
+# does not wait.
 EVIDENCE_PAUSE_SECONDS = 0.2
+EVIDENCE_SHARE = 0.1
 
 
 class Refresher:
@@ -68,13 +70,19 @@ class Refresher:
         self._listener = listener = Listener(self._dsn)
         try:
             while not self._stopping.is_set():
-                pause_seconds = self._learned_time + EVIDENCE_PAUSE_SECONDS - time.monotonic()
-                self._read(listener, learn=pause_seconds <= 0)
-                longest = self._index.poll_seconds
+                self._read(listener, learn=self._pause_seconds() <= 0)
+                pause_seconds, longest = self._pause_seconds(), self._index.poll_seconds
                 listener.wait(min(pause_seconds, longest) if pause_seconds > 0 else longest)
         finally:
             self._listener = None
             listener.close()
+
+    def _pause_seconds(self) -> float:
+        """How long evidence waits yet."""
+        state = self._index.current
+        effort_seconds = 0.0 if state is None else state.made.effort.seconds
+        pause = max(EVIDENCE_PAUSE_SECONDS, effort_seconds / EVIDENCE_SHARE)
+        return self._learned_time + pause - time.monotonic()
 
     def _read(self, listener: Listener, *, learn: bool) -> None:
         before = self._index.current

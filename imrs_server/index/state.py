@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from functools import partial
+from time import thread_time
 from typing import Any
 from uuid import UUID
 
@@ -23,7 +24,7 @@ from imrs_server.domain.vault_view import NEVER_LOOKED, VaultView
 from imrs_server.index import learned, rows
 from imrs_server.index.learned import Learned
 from imrs_server.index.rows import Enrolled, Numbered, Shaped
-from imrs_server.index.tables import AgentTables, Sources
+from imrs_server.index.tables import AgentTables, Effort, Sources
 from imrs_server.storage.index import Key
 
 # Beyond this all tables start afresh: a candidate takes about half a kilobyte.
@@ -32,11 +33,16 @@ MAX_CANDIDATES = 400_000
 
 @dataclass(slots=True)
 class Made:
-    """What was made from a state: only ever added to, entry by entry. A lost entry is made again."""
+    """What was made from a state: only ever added to, entry by entry. A lost entry is made again.
+
+    ``outdated`` are agents of whom nothing but the evidence has changed since.
+    """
 
     agents: dict[Key, AgentTables] = field(default_factory=dict)
+    outdated: dict[Key, AgentTables] = field(default_factory=dict)
     learned: dict[UUID, Learned] = field(default_factory=dict)
     rules: dict[UUID, Rules] = field(default_factory=dict)
+    effort: Effort = field(default_factory=Effort)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -101,18 +107,29 @@ class State:
         return tables
 
     def _tables(self, key: Key, enrolled: Enrolled) -> AgentTables:
-        return AgentTables(
-            Sources(
-                revision=self.revision,
-                agent=enrolled.agent,
-                offers=tuple(self._offers(enrolled)),
-                levels=self._levels(key.tenant_id),
-                preferences=self.preferences,
-                own=self.evidence.get(key, {}),
-                learned=self._learned(key.tenant_id),
-                scorer=self.scorer,
+        start = thread_time()
+        evidence: dict[str, Any] = {
+            "revision": self.revision,
+            "own": self.evidence.get(key, {}),
+            "learned": self._learned(key.tenant_id),
+            "effort": self.made.effort,
+        }
+        before = self.made.outdated.get(key)
+        if before is not None:
+            found = before.renewed(**evidence)
+        else:
+            found = AgentTables(
+                Sources(
+                    agent=enrolled.agent,
+                    offers=tuple(self._offers(enrolled)),
+                    levels=self._levels(key.tenant_id),
+                    preferences=self.preferences,
+                    scorer=self.scorer,
+                    **evidence,
+                )
             )
-        )
+        self.made.effort.seconds += thread_time() - start
+        return found
 
     def _offers(self, enrolled: Enrolled) -> list[Offer]:
         known = ((each, self.models.get(each.model_id)) for each in enrolled.models)

@@ -1,4 +1,4 @@
-"""The tables of one agent, each made on first use, and the answers made from them.
+"""The tables of one agent, each made on first use.
 
 Nothing here takes a lock: what two threads make at once is equal, and one of the two stays.
 """
@@ -7,7 +7,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING
+from time import thread_time
+from typing import TYPE_CHECKING, Any
 
 import structlog
 
@@ -15,32 +16,32 @@ from imrs_client.ids import new_id
 from imrs_server.domain import parameters, ranking, routing, scoring
 from imrs_server.domain.agent import Agent
 from imrs_server.domain.cells import NO_CELLS, Cells
-from imrs_server.domain.decision import Answer, Decided, RouteQuery, SelectedModel
 from imrs_server.domain.defaults import Defaults
 from imrs_server.domain.evidence import MAX_TASK_TYPES, OTHER_TASKS, weights
-from imrs_server.domain.parameters import UNSET
+from imrs_server.domain.parameters import Parameters
 from imrs_server.domain.preference import OTHER_CLASSES, Preference
-from imrs_server.domain.ranking import Offer, Standing, Subject
-from imrs_server.domain.routing import DEFAULT_POLICY, Exploration
+from imrs_server.domain.ranking import Lineup, Offer, Standing, Subject
+from imrs_server.domain.routing import DEFAULT_POLICY, Exploration, RoutingPolicy
 from imrs_server.domain.scoring import Knowledge, Scorer
 from imrs_server.index.learned import NOTHING_LEARNED, Learned
+from imrs_server.index.table import Table
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
-
-    from imrs_client.decide import Choice
-    from imrs_client.ranked import Candidate, Policy, RankedTable
-    from imrs_client.tasks import Detection
-    from imrs_server.domain.parameters import Parameters
-    from imrs_server.domain.routing import RoutingPolicy
+    from imrs_client.ranked import Policy
+    from imrs_server.domain.decision import Decided, RouteQuery
 
 log = structlog.get_logger()
 
 # Task types are the callers' words: more tables than this make an agent's start afresh.
 MAX_TABLES = 64
-# Most requests of a task ask for the same few things.
-MAX_REPLIES = 16
 MAX_DECIDED = 64
+
+
+@dataclass(slots=True)
+class Effort:
+    """How long the tables of a state took to make. Not exact: two threads may add at once."""
+
+    seconds: float = 0.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -59,6 +60,7 @@ class Sources:
     own: Mapping[str, Cells] = field(default_factory=dict)
     learned: Learned = NOTHING_LEARNED
     scorer: Scorer = scoring.score
+    effort: Effort = field(default_factory=Effort, compare=False, repr=False)
 
     def configured_like(self, other: Sources) -> bool:
         """Whether nothing but evidence tells the two apart."""
@@ -70,111 +72,34 @@ class Sources:
         )
 
 
-class Table:
-    """A ranked table, and its candidates with what is needed to call them.
+@dataclass(frozen=True, slots=True)
+class Basis:
+    """What configuration alone makes of the sources of an agent's tables."""
 
-    ``shadow`` is the table by the policy that is decided beside, where there is one.
-    """
+    common: Parameters
+    policy: RoutingPolicy
+    lineup: Lineup
 
-    __slots__ = ("_agent", "_around", "_below", "_models", "_offers", "_replies", "ranked", "shadow")
 
-    def __init__(
-        self,
-        agent: Agent,
-        ranked: RankedTable,
-        offers: Iterable[Offer],
-        *,
-        below: Parameters,
-        around: Parameters,
-        shadow: RankedTable | None = None,
-    ) -> None:
-        """``below`` are the parameters of the levels under the model's, ``around`` of those over it."""
-        self.ranked = ranked
-        self.shadow = shadow
-        self._agent = agent
-        self._offers = {each.model.model_id: each for each in offers}
-        self._below = below
-        self._around = around
-        self._models: dict[int, SelectedModel] = {}
-        self._replies: dict[tuple[int, int], tuple[Choice, Detection, Answer]] = {}
-
-    def answer(self, choice: Choice, task: Detection, own: Parameters = UNSET) -> Answer:
-        """What is answered by a choice, with a request's own parameters over those of its models.
-
-        Without any, the same choice and task get the same answer.
-        """
-        if own is not UNSET:
-            return self._answer(choice, task, own)
-        key = (id(choice), id(task))
-        found = self._replies.get(key)
-        if found is None:
-            if len(self._replies) >= MAX_REPLIES:
-                self._replies.clear()
-            # While they are kept, nothing else has their ids.
-            found = self._replies[key] = (choice, task, self._answer(choice, task, own))
-        return found[2]
-
-    def _answer(self, choice: Choice, task: Detection, own: Parameters) -> Answer:
-        return Answer(
-            tenant_id=self._agent.tenant_id,
-            agent_id=self._agent.agent_id,
-            task=task,
-            selected=self.model(choice.selected, own),
-            fallbacks=tuple([self.model(each, own) for each in choice.fallbacks]),
-            reason=choice.reason,
-            candidates_total=len(self.ranked.candidates),
-            candidates_eligible=choice.eligible,
-        )
-
-    def model(self, position: int, own: Parameters = UNSET) -> SelectedModel:
-        """The candidate at a position."""
-        found = self._models.get(position)
-        if found is None:
-            candidate = self.ranked.candidates[position]
-            found = self._models[position] = self._make(candidate, self._offers[candidate.model_id])
-        if own is UNSET:
-            return found
-        return replace(found, parameters=parameters.resolve(found.parameters, own))
-
-    def _make(self, candidate: Candidate, offer: Offer) -> SelectedModel:
-        model, provider = offer.model, offer.provider
-        input_price_usd, output_price_usd = offer.prices_usd
-        return SelectedModel(
-            model_id=model.model_id,
-            provider_id=provider.provider_id,
-            provider_type=provider.provider_type,
-            api_base=provider.api_base,
-            api_key_vault_path=offer.api_key_vault_path,
-            external_id=model.external_id,
-            display_name=model.display_name,
-            priority=candidate.priority,
-            cost_tier=model.cost_tier,
-            score=candidate.score,
-            parameters=parameters.resolve(
-                self._below, model.parameters, self._around, offer.agent_model.parameters
-            ),
-            context_length=candidate.context_length,
-            capabilities=model.capabilities,
-            input_price_usd=input_price_usd,
-            output_price_usd=output_price_usd,
-            price_state=model.price_state,
-            credentials_ok=candidate.credentials_ok,
-        )
+def _basis(sources: Sources) -> Basis:
+    policies = (each.routing for each in sources.levels)
+    return Basis(
+        common=parameters.merge(*(each.parameters for each in sources.levels)),
+        policy=routing.merge(DEFAULT_POLICY, *policies, sources.agent.routing),
+        lineup=ranking.lineup(sources.offers),
+    )
 
 
 class AgentTables:
     """All tables of an agent, as its sources at one revision make them."""
 
-    __slots__ = ("_common", "_decided", "_lineup", "_policy", "_sources", "_tables", "agent")
+    __slots__ = ("_basis", "_decided", "_sources", "_tables", "agent")
 
-    def __init__(self, sources: Sources) -> None:
+    def __init__(self, sources: Sources, basis: Basis | None = None) -> None:
+        """``basis`` is that of sources that differ in evidence at most."""
         self.agent = sources.agent
         self._sources = sources
-        self._common = parameters.merge(*(each.parameters for each in sources.levels))
-        self._policy = routing.merge(
-            DEFAULT_POLICY, *(each.routing for each in sources.levels), sources.agent.routing
-        )
-        self._lineup = ranking.lineup(sources.offers)
+        self._basis = basis or _basis(sources)
         self._tables: dict[tuple[str, str, bool], Table] = {}
         self._decided: dict[int, Decided] = {}
 
@@ -182,6 +107,10 @@ class AgentTables:
     def sources(self) -> Sources:
         """What they are made from."""
         return self._sources
+
+    def renewed(self, **evidence: Any) -> AgentTables:
+        """The tables of the same sources but for the evidence, none of them made yet."""
+        return AgentTables(replace(self._sources, **evidence), self._basis)
 
     @property
     def size(self) -> int:
@@ -206,7 +135,9 @@ class AgentTables:
         if found is None:
             if len(self._tables) >= MAX_TABLES:
                 self._tables.clear()
+            start = thread_time()
             found = self._tables[key] = self._make(*key)
+            self._sources.effort.seconds += thread_time() - start
         return found
 
     def recall(self, request: RouteQuery) -> Decided | None:
@@ -216,7 +147,7 @@ class AgentTables:
 
     def remember(self, decided: Decided) -> None:
         """Keep what a repeated request was given, unless chance plays a part."""
-        if not decided.request.repeated or self._policy.exploration is Exploration.EPSILON:
+        if not decided.request.repeated or self._basis.policy.exploration is Exploration.EPSILON:
             return
         if len(self._decided) >= MAX_DECIDED:
             self._decided.clear()
@@ -224,7 +155,7 @@ class AgentTables:
 
     def standing(self, task_type: str) -> Standing:
         """How the models stand in the table for a task, without that table."""
-        return self._standing(self._policy, self._known_task(task_type))
+        return self._standing(self._basis.policy, self._known_task(task_type))
 
     def _known_task(self, task_type: str) -> str:
         """Without evidence all tasks have one table, or invented task types would fill the memory."""
@@ -238,7 +169,7 @@ class AgentTables:
         return Subject(
             agent=self.agent,
             offers=self._sources.offers,
-            policy=self._policy,
+            policy=self._basis.policy,
             default_model_id=self.default_model_id,
             preferred_model_ids=preference.model_ids if preference else (),
             revision=self._sources.revision,
@@ -249,17 +180,19 @@ class AgentTables:
         preference = sources.preferences.get(agent_class)
         own = self.agent.parameters
         around = parameters.merge(preference.parameters, own) if preference else own
-        ranked = ranking.table(subject, self._standing(self._policy, task_type, degraded=degraded))
+        ranked = ranking.table(subject, self._standing(self._basis.policy, task_type, degraded=degraded))
         shadow = None
-        if self._policy.shadow is not None and not ranked.degraded:
-            policy = replace(routing.merge(self._policy, self._policy.shadow), shadow=None)
+        if self._basis.policy.shadow is not None and not ranked.degraded:
+            policy = replace(routing.merge(self._basis.policy, self._basis.policy.shadow), shadow=None)
             shadow = ranking.table(replace(subject, policy=policy), self._standing(policy, task_type))
-        return Table(self.agent, ranked, sources.offers, below=self._common, around=around, shadow=shadow)
+        return Table(
+            self.agent, ranked, sources.offers, below=self._basis.common, around=around, shadow=shadow
+        )
 
     @property
     def policy(self) -> Policy:
         """What of the merged policy a decision asks."""
-        return ranking.decision_policy(self._policy)
+        return ranking.decision_policy(self._basis.policy)
 
     @property
     def default_model_id(self) -> str:
@@ -278,7 +211,7 @@ class AgentTables:
         if not degraded:
             try:
                 known = replace(knowledge, pool=sources.learned.pool(weights(policy)))
-                return ranking.standing(policy, self._lineup, known, sources.scorer)
+                return ranking.standing(policy, self._basis.lineup, known, sources.scorer)
             except Exception:
                 log.exception(
                     "ranking.failed",
@@ -287,4 +220,4 @@ class AgentTables:
                     agent_id=self.agent.agent_id,
                     task_type=task_type,
                 )
-        return ranking.standing_by_priority(self._lineup, knowledge)
+        return ranking.standing_by_priority(self._basis.lineup, knowledge)

@@ -23,7 +23,7 @@ from imrs_server.domain.errors import (
     NoEligibleModel,
     RevisionNotReached,
 )
-from imrs_server.index.tables import AgentTables, Table
+from imrs_server.index.table import Table
 
 if TYPE_CHECKING:
     from uuid import UUID
@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from imrs_server.domain.decision import RouteQuery
     from imrs_server.domain.principal import Principal
     from imrs_server.index.state import State
+    from imrs_server.index.tables import AgentTables
     from imrs_server.index.warm import Index
 
 log = structlog.get_logger()

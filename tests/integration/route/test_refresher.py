@@ -229,6 +229,23 @@ def test_evidence_that_moves_waits_where_it_is_told_to_and_configuration_does_no
     assert state.evidence[Key(HERE, "a")].keys() == {"code"}
 
 
+def test_what_configuration_made_of_an_agent_outlives_its_evidence(world: World) -> None:
+    with world.database.system() as tx:
+        before = loader.whole(tx, scoring.score)
+    agent = before.agent(HERE, "a")
+    assert agent is not None
+    assert agent.table("code").ranked.candidates[0].rating_count == 0
+    world.rate("low", 1.0)
+    with world.database.system() as tx:
+        state = loader.next_state(tx, before)
+    found = state.agent(HERE, "a")
+    assert found is not None
+    assert found is not agent
+    assert found.sources.offers is agent.sources.offers
+    assert tables(state) == tables(replace(state, made=Made()))
+    assert found.table("code").ranked.candidates[0].rating_count == 20
+
+
 def comparable(state: State) -> State:
     """The state without what was made from it; the order of an agent's models is the database's whim."""
     agents = {

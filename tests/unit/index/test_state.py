@@ -23,6 +23,7 @@ from tests.support.state import model, state
 
 if TYPE_CHECKING:
     from imrs_server.index.state import State
+    from imrs_server.index.table import Table
     from imrs_server.index.tables import AgentTables
 
 RATED = {"code": {"p/low": rated(30, 30)}}
@@ -35,7 +36,7 @@ def of(found: State, agent_id: str = "a") -> AgentTables:
     return made
 
 
-def order(found: tables.Table) -> list[str]:
+def order(found: Table) -> list[str]:
     return [each.external_id for each in found.ranked.candidates]
 
 
