@@ -130,10 +130,17 @@ class Snapshot:
             else:
                 self._made[task_type, agent_class] = table
 
+    def _patched(self, tables: Mapping[str, pb.SnapshotTable]) -> dict[str, pb.SnapshotTable]:
+        """The tables of a difference, whole."""
+        return {
+            task_type: decoding.patched(self.tables[task_type], each) if each.patch else each
+            for task_type, each in tables.items()
+        }
+
     def changed(self, chunks: Sequence[pb.AgentSnapshot]) -> Snapshot:
         """The snapshot after a difference to this one."""
         agent = _agent(chunks) or self.agent
-        models, tables = _models(chunks), _tables(chunks)
+        models, tables = _models(chunks), self._patched(_tables(chunks))
         gone = {model_id for chunk in chunks for model_id in chunk.removed_model_ids}
         tables_gone = {task_type for chunk in chunks for task_type in chunk.removed_task_types}
         same_models = not models and not gone

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from itertools import repeat
+from math import nan
 from typing import TYPE_CHECKING, Any
 
 from imrs_client import v1 as pb
@@ -164,6 +165,39 @@ def candidates(table: pb.SnapshotTable, known: Sequence[Mapping[str, Any]]) -> t
             error_rate,
         ) in columns
     )
+
+
+# What a column says of candidates where it is empty; the first are never.
+_FULL = ("scores", "priority_terms", "experience_terms", "estimates", "deviations")
+_DEFAULTS: dict[str, float] = dict.fromkeys(_FULL, 0.0) | {
+    "exploration_terms": 0.0,
+    "rating_means": nan,
+    "rating_counts": 0.0,
+    "levels": pb.CandidateReport.PRIOR,
+    "task_rating_counts": 0.0,
+    "latencies_ms": nan,
+    "error_rates": nan,
+}
+
+
+def patched(before: pb.SnapshotTable, patch: pb.SnapshotTable) -> pb.SnapshotTable:
+    """The table that a patch makes of the one before."""
+    made = pb.SnapshotTable(
+        task_type=patch.task_type, degraded=patch.degraded, numbers=patch.numbers or before.numbers
+    )
+    at = {number: position for position, number in enumerate(before.numbers)}
+    changed = [at[number] for number in patch.changed]
+    order = [at[number] for number in made.numbers]
+    for name, default in _DEFAULTS.items():
+        old, new = getattr(before, name), getattr(patch, name)
+        if not (old or new):
+            continue
+        values = list(old) or [default] * len(order)
+        for position, value in zip(changed, new or repeat(default), strict=False):
+            values[position] = value
+        if name in _FULL or any(value != default and value == value for value in values):  # noqa: PLR0124
+            getattr(made, name).extend([values[position] for position in order])
+    return made
 
 
 def preference(agent: pb.SnapshotAgent, agent_class: str) -> pb.Preference:

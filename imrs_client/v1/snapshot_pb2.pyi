@@ -385,10 +385,17 @@ class SnapshotTable(_message.Message):
     LATENCIES_MS_FIELD_NUMBER: _builtins.int
     ERROR_RATES_FIELD_NUMBER: _builtins.int
     DEGRADED_FIELD_NUMBER: _builtins.int
+    PATCH_FIELD_NUMBER: _builtins.int
+    CHANGED_FIELD_NUMBER: _builtins.int
     task_type: _builtins.str
     """Output only. The task type; `*` for those without a table of their own."""
     degraded: _builtins.bool
     """Output only. Whether ranking failed on the server: the order is then that of priority alone."""
+    patch: _builtins.bool
+    """Output only. For DELTA: whether this is only what is different of the table before, of as many candidates.
+    `numbers` are then the new order, empty where that is the old one, and all other lists have one entry for
+    each of `changed`; empty, they say of these what they otherwise say of all.
+    """
     @_builtins.property
     def numbers(self) -> _containers.RepeatedScalarFieldContainer[_builtins.int]:
         """Output only. The candidates: positions, from 0, among all model_ids of the snapshot in ascending order of
@@ -445,6 +452,10 @@ class SnapshotTable(_message.Message):
     def error_rates(self) -> _containers.RepeatedScalarFieldContainer[_builtins.float]:
         """Output only. Shares of failed calls, 0 to 1; NaN where unknown, empty where all are."""
 
+    @_builtins.property
+    def changed(self) -> _containers.RepeatedScalarFieldContainer[_builtins.int]:
+        """Output only. For a patch: the candidates that are different, as in `numbers`."""
+
     def __init__(
         self,
         *,
@@ -463,10 +474,12 @@ class SnapshotTable(_message.Message):
         latencies_ms: _abc.Iterable[_builtins.float] | None = ...,
         error_rates: _abc.Iterable[_builtins.float] | None = ...,
         degraded: _builtins.bool = ...,
+        patch: _builtins.bool = ...,
+        changed: _abc.Iterable[_builtins.int] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["degraded", b"degraded", "deviations", b"deviations", "error_rates", b"error_rates", "estimates", b"estimates", "experience_terms", b"experience_terms", "exploration_terms", b"exploration_terms", "latencies_ms", b"latencies_ms", "levels", b"levels", "numbers", b"numbers", "priority_terms", b"priority_terms", "rating_counts", b"rating_counts", "rating_means", b"rating_means", "scores", b"scores", "task_rating_counts", b"task_rating_counts", "task_type", b"task_type"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["changed", b"changed", "degraded", b"degraded", "deviations", b"deviations", "error_rates", b"error_rates", "estimates", b"estimates", "experience_terms", b"experience_terms", "exploration_terms", b"exploration_terms", "latencies_ms", b"latencies_ms", "levels", b"levels", "numbers", b"numbers", "patch", b"patch", "priority_terms", b"priority_terms", "rating_counts", b"rating_counts", "rating_means", b"rating_means", "scores", b"scores", "task_rating_counts", b"task_rating_counts", "task_type", b"task_type"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

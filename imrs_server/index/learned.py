@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from imrs_server.domain import scoring
@@ -32,7 +32,7 @@ class Learned:
 
     def renewed(self, tasks: Mapping[str, Cells]) -> Learned:
         """Of other evidence, with all that was summed up of this summed up already."""
-        found = Learned(tasks, replace(self.decay, time=_newest(tasks)))
+        found = Learned(tasks, _decay(tasks, self.decay.half_life_seconds))
         for weights in list(self._pools):
             found.pool(weights)
         return found
@@ -40,13 +40,20 @@ class Learned:
 
 NOTHING_LEARNED = Learned()
 
+# By a step ratings lose less than a thousandth.
+STEPS_A_HALF_LIFE = 1024
+
 
 def of(tasks: Mapping[str, Cells], half_life: timedelta | None) -> Learned:
-    """What is left as of the tenant's newest evidence: of its own time, so that equal evidence is read
-    equally by every server, whatever its clock.
+    """What is left of what was learned."""
+    return Learned(tasks, _decay(tasks, half_life.total_seconds() if half_life else 0.0))
+
+
+def _decay(tasks: Mapping[str, Cells], half_life_seconds: float) -> Decay:
+    """As of the tenant's newest evidence: of its own time, so that equal evidence is read equally by every
+    server, whatever its clock. By steps, so that a rating does not change what all others are worth, and with
+    them every table.
     """
-    return Learned(tasks, Decay(_newest(tasks), half_life.total_seconds() if half_life else 0.0))
-
-
-def _newest(tasks: Mapping[str, Cells]) -> int:
-    return max((each.newest for each in tasks.values() if each.common), default=0)
+    newest = float(max((each.newest for each in tasks.values() if each.common), default=0))
+    step = half_life_seconds / STEPS_A_HALF_LIFE
+    return Decay(newest // step * step if step else newest, half_life_seconds)

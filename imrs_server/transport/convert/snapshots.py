@@ -13,29 +13,24 @@ from hashlib import blake2b
 from itertools import chain
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
 from google.protobuf.timestamp_pb2 import Timestamp
 
 from imrs_client import v1 as pb
 from imrs_client.ranked import RemovedBy
-from imrs_server.domain.scoring import LEVELS
-from imrs_server.transport.convert import agents, common, defaults, routes
+from imrs_server.transport.convert import agents, common, defaults, ranked_tables, routes
+from imrs_server.transport.convert.ranked_tables import Pieces, Table
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
 
     from imrs_client.ranked import Policy
     from imrs_client.tasks import Rules
-    from imrs_server.domain.cells import Floats, Numbers
     from imrs_server.domain.preference import Preference
     from imrs_server.index.view import Columns, Entry, Settings
 
 # A message holds about so much at most; a client takes four times as much by default.
 CHUNK_BYTES = 1 << 20
-_CANDIDATES_A_PIECE = 4096
 _PIECE_BYTES = 1 << 16
-
-Pieces = tuple[bytes, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,14 +39,14 @@ class Content:
 
     agent: Pieces
     models: Mapping[str, bytes]
-    tables: Mapping[str, Pieces]
+    tables: Mapping[str, Table]
 
     @property
     def fingerprint(self) -> bytes:
         """Equal for equal content, on every server."""
         digest = blake2b(digest_size=16)
         # In order, whatever the order in which they became known.
-        tables = (self.tables[name] for name in sorted(self.tables))
+        tables = (self.tables[name].pieces for name in sorted(self.tables))
         models = (self.models[name] for name in sorted(self.models))
         for piece in chain(self.agent, models, *tables):
             digest.update(len(piece).to_bytes(4))
@@ -61,16 +56,22 @@ class Content:
     @property
     def whole(self) -> Iterator[bytes]:
         """Every piece."""
-        return chain(self.agent, self.models.values(), *self.tables.values())
+        tables = (each.pieces for each in self.tables.values())
+        return chain(self.agent, self.models.values(), *tables)
 
     def since(self, base: Content) -> Iterator[bytes]:
         """The pieces that make this content of another."""
         if self.agent != base.agent:
             yield from self.agent
         yield from (each for name, each in self.models.items() if base.models.get(name) != each)
-        for name, pieces in self.tables.items():
-            if base.tables.get(name) != pieces:
-                yield from pieces
+        # Candidates are told by their numbers among the models.
+        patches = self.models.keys() == base.models.keys()
+        for name, table in self.tables.items():
+            before = base.tables.get(name)
+            if before is None or not patches:
+                yield from table.pieces
+            elif before.pieces != table.pieces:
+                yield from ranked_tables.difference(name, before, table)
         yield from (_bytes(removed_model_ids=[name]) for name in base.models.keys() - self.models.keys())
         yield from (_bytes(removed_task_types=[name]) for name in base.tables.keys() - self.tables.keys())
 
@@ -146,9 +147,9 @@ def models(entries: Iterable[Entry]) -> dict[str, bytes]:
     return {each.candidate.model_id: _bytes(models=[_model(each)]) for each in entries}
 
 
-def tables(ranked: Mapping[str, Columns]) -> dict[str, Pieces]:
+def tables(ranked: Mapping[str, Columns]) -> dict[str, Table]:
     """Each table by its task type."""
-    return {task_type: tuple(_table(task_type, found)) for task_type, found in ranked.items()}
+    return {task_type: ranked_tables.told(task_type, found) for task_type, found in ranked.items()}
 
 
 def _chunk(head: Head, index: int, body: Sequence[bytes], *, last: bool) -> bytes:
@@ -223,46 +224,7 @@ def _model(entry: Entry) -> pb.SnapshotModel:
     )
 
 
-def _table(task_type: str, found: Columns) -> Iterator[bytes]:
-    scores = found.priority_terms + found.experience_terms + found.exploration_terms
-    columns = {
-        "numbers": found.numbers.tolist(),
-        "scores": scores.tolist(),
-        "priority_terms": found.priority_terms.tolist(),
-        "experience_terms": found.experience_terms.tolist(),
-        "exploration_terms": _unless_zero(found.exploration_terms),
-        "rating_means": _unless_nan(found.rating_means),
-        "rating_counts": _unless_zero(found.rating_counts),
-        "levels": _levels(found.levels),
-        "task_rating_counts": _unless_zero(found.task_rating_counts),
-        "estimates": found.estimates.tolist() if found.chance else [],
-        "deviations": found.deviations.tolist() if found.chance else [],
-        "latencies_ms": _unless_nan(found.latencies_ms),
-        "error_rates": _unless_nan(found.error_rates),
-    }
-    for start in range(0, max(1, len(scores)), _CANDIDATES_A_PIECE):
-        part = {name: column[start : start + _CANDIDATES_A_PIECE] for name, column in columns.items()}
-        yield _bytes(tables=[pb.SnapshotTable(task_type=task_type, degraded=found.degraded, **part)])
-
-
-def _unless_zero(column: Floats) -> list[float]:
-    """Empty where all entries are 0."""
-    return list(column.tolist()) if column.any() else []
-
-
-def _unless_nan(column: Floats) -> list[float]:
-    """Empty where nothing is known of any."""
-    return [] if np.isnan(column).all() else list(column.tolist())
-
-
-def _levels(column: Numbers) -> list[int]:
-    """Empty where all are PRIOR."""
-    found = _LEVELS[column]
-    return [] if (found == pb.CandidateReport.PRIOR).all() else list(found.tolist())
-
-
 _TIERS: Mapping[str | None, Any] = {None: 0} | dict(pb.Model.CostTier.items())
 _REMOVALS: Mapping[RemovedBy | None, Any] = {None: 0} | {
     each: common.number(pb.CandidateReport.RemovedBy, each) for each in RemovedBy
 }
-_LEVELS = np.array([common.number(pb.CandidateReport.Level, each) for each in LEVELS])

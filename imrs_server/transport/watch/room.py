@@ -17,6 +17,7 @@ from imrs_server.transport.convert.snapshots import Content, Head
 if TYPE_CHECKING:
     from imrs_server.index.tables import AgentTables
     from imrs_server.storage.index import Key
+    from imrs_server.transport.convert.ranked_tables import Table
 
 T = TypeVar("T")
 
@@ -78,7 +79,7 @@ class Room:
         if before is None:
             models = snapshots.models(view.entries(tables))
         else:
-            ranked = {name: _same(before.tables.get(name), each) for name, each in ranked.items()}
+            ranked = {name: _same_table(before.tables.get(name), each) for name, each in ranked.items()}
             models = dict(before.models)
             if not same_models:
                 read = snapshots.models(view.entries(tables))
@@ -160,6 +161,10 @@ class Room:
 
 def _same(before: T | None, now: T) -> T:
     return before if before is not None and before == now else now
+
+
+def _same_table(before: Table | None, now: Table) -> Table:
+    return before if before is not None and before.pieces == now.pieces else now
 
 
 def _now() -> Timestamp:

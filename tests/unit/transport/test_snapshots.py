@@ -140,6 +140,51 @@ def test_any_difference_leads_to_what_the_whole_says(seed: int) -> None:
             assert_same(after.table(task_type).ranked, direct.table(task_type).ranked, chance.query(random))
 
 
+def other(random: Random, before: RankedTable, share: float) -> RankedTable:
+    """The table with another standing of some candidates."""
+    drawn = {each.external_id: each for each in chance.table(random, 30).candidates}
+    task = (
+        "priority_term", "experience_term", "exploration_term", "rating_mean", "rating_count", "level",
+        "task_rating_count", "estimate", "deviation", "latency_ms", "error_rate",
+    )  # fmt: skip
+    changed = [
+        replace(each, **{name: getattr(drawn[each.external_id], name) for name in task})
+        if each.external_id in drawn and random.random() < share
+        else each
+        for each in before.candidates
+    ]
+    ordered = sorted(changed, key=lambda each: (-each.score, each.model_id))
+    return replace(before, candidates=tuple(ordered))
+
+
+def test_a_patch_leads_to_what_the_whole_says() -> None:
+    random = Random(5)
+    patches = 0
+    for _ in range(300):
+        first = chance.table(random, 30)
+        second = other(random, first, random.choice([0.0, 0.1, 0.2, 0.8]))
+        tables_before, tables_after = ({OTHERS: first, "code": first}, {OTHERS: first, "code": second})
+        old, new = content(tables_before), content(tables_after)
+        sent = received(Head(kind=DELTA, revision=6, base_revision=5), new.since(old))
+        patches += any(each.patch for chunk in sent for each in chunk.tables)
+        after, direct = apply(whole(old), sent), whole(new, revision=6)
+        assert after.tables == direct.tables
+        assert after.table("code").ranked.candidates == direct.table("code").ranked.candidates
+        assert_same(after.table("code").ranked, direct.table("code").ranked, chance.query(random))
+    assert patches in range(100, 290)
+
+
+def test_little_is_sent_of_a_large_table_of_which_little_changed() -> None:
+    ranked = [candidate(f"p/{number:04}", 0.5 - number / 10_000) for number in range(2_000)]
+    first = table(*ranked)
+    second = table(
+        replace(ranked[1], experience_term=0.9, rating_mean=0.9, rating_count=1.0), ranked[0], *ranked[2:]
+    )
+    old, new = content({OTHERS: first}), content({OTHERS: second})
+    assert sum(map(len, new.since(old))) < 6_000 < sum(map(len, new.tables[OTHERS].pieces)) / 5
+    assert changed(whole(old), old, new).tables == whole(new).tables
+
+
 def test_a_task_type_without_a_table_takes_the_common_one() -> None:
     rated, common_table = table(candidate("p/a", 0.9)), table(candidate("p/a", 0.1))
     snapshot = whole(content({OTHERS: common_table, "code": rated}))
