@@ -7,8 +7,8 @@ from dataclasses import dataclass, replace
 from itertools import accumulate
 from typing import TYPE_CHECKING
 
-from imrs_client.query import Query
-from imrs_client.ranked import COST_TIERS, Candidate, Level, RankedTable
+from imrs_client.query import COST_TIERS, Query
+from imrs_client.ranked import Candidate, Level, RankedTable
 
 if TYPE_CHECKING:
     import random

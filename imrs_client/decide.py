@@ -6,15 +6,16 @@ answers everywhere. Exploration by chance is a draw from the request, so it give
 
 from __future__ import annotations
 
-from bisect import bisect_left
 from collections import Counter
 from dataclasses import dataclass
 from hashlib import blake2b
+from itertools import islice
 from typing import TYPE_CHECKING
 
 from imrs_client import filters
+from imrs_client.columns import first, positions
 from imrs_client.explore import Lottery, explore
-from imrs_client.ranked import CREDENTIALED, Match, RankedTable, Reason, RemovedBy
+from imrs_client.ranked import MEMO_SIZE, RankedTable, Reason, RemovedBy
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -57,14 +58,17 @@ class NothingEligible(Exception):
 
 def decide(table: RankedTable, query: Query) -> Choice:
     """Choose a model and its fallbacks. Raises NothingEligible."""
-    match = _eligible(table, query)
-    if not match.indexes:
+    eligible = filters.eligible(table, query)
+    if not eligible:
         raise NothingEligible(_removed(table, query))
-    if not _follows_from_match(table, query):
-        return _choose(table, query, match)
-    found: Choice | None = match.choices.get(query.max_fallbacks)
+    if not _follows_from_eligible(table, query):
+        return _choose(table, query, eligible)
+    key = (eligible, query.max_fallbacks)
+    found: Choice | None = table.choices.get(key)
     if found is None:
-        found = match.choices[query.max_fallbacks] = _choose(table, query, match)
+        if len(table.choices) >= MEMO_SIZE:
+            table.choices.clear()
+        found = table.choices[key] = _choose(table, query, eligible)
     return found
 
 
@@ -73,7 +77,7 @@ def explain(table: RankedTable, query: Query) -> list[Report]:
     return filters.reports(table, query)
 
 
-def _follows_from_match(table: RankedTable, query: Query) -> bool:
+def _follows_from_eligible(table: RankedTable, query: Query) -> bool:
     """Whether the choice is the same for all requests that have these candidates left."""
     return not (
         query.previous_model_id
@@ -83,39 +87,18 @@ def _follows_from_match(table: RankedTable, query: Query) -> bool:
     )
 
 
-def _choose(table: RankedTable, query: Query, match: Match) -> Choice:
-    selected, reason = _select(table, query, match)
+def _choose(table: RankedTable, query: Query, eligible: int) -> Choice:
+    selected, reason = _select(table, query, eligible)
     lottery: Lottery = ()
     if reason is Reason.SCORE and table.policy.exploration_rate > 0:
         best = selected
-        selected, lottery = explore(table, match.indexes, best, query.chance)
+        selected, lottery = explore(table, tuple(positions(eligible)), best, query.chance)
         reason = Reason.SCORE if selected == best else Reason.EXPLORE
-    fallbacks = _fallbacks(table, query, match, selected, reason) if query.max_fallbacks else ()
-    return Choice(selected, fallbacks, reason, len(match.indexes), lottery)
+    fallbacks = _fallbacks(table, query, eligible, selected, reason) if query.max_fallbacks else ()
+    return Choice(selected, fallbacks, reason, eligible.bit_count(), lottery)
 
 
-def _eligible(table: RankedTable, query: Query) -> Match:
-    policy = table.policy
-    tier = query.max_cost_tier
-    if policy.max_cost_tier is not None:
-        tier = filters.lowest(tier, policy.max_cost_tier)
-    mask = table.mask(query.model_type, query.capabilities, query.domains, tier)
-    if policy.require_credentials:
-        mask |= CREDENTIALED
-    match = table.matching(
-        mask,
-        roles=query.roles,
-        tokens=max(query.min_context_length, query.estimated_prompt_tokens),
-        told=query.min_context_length > 0,
-    )
-    tests = filters.beyond_mask(table, query)
-    if not tests:
-        return match
-    return table.match(i for i in match.indexes if not any(test(table.candidates[i]) for test in tests))
-
-
-def _select(table: RankedTable, query: Query, match: Match) -> tuple[int, Reason]:
-    eligible = match.indexes
+def _select(table: RankedTable, query: Query, eligible: int) -> tuple[int, Reason]:
     pinned = _position(table, table.override_model_id, eligible)
     if pinned is not None:
         return pinned, Reason.OVERRIDE
@@ -127,27 +110,28 @@ def _select(table: RankedTable, query: Query, match: Match) -> tuple[int, Reason
         preferred = _position(table, model_id, eligible)
         if preferred is not None:
             return preferred, Reason.PREFERENCE
-    if match.flat or table.degraded:
+    if table.degraded or _flat(table, eligible):
         default = _position(table, table.default_model_id, eligible)
         if default is not None:
             return default, Reason.DEFAULT
         if table.degraded:
-            return eligible[0], Reason.DEFAULT
+            return first(eligible), Reason.DEFAULT
     return _best(table, query, eligible), Reason.SCORE
 
 
-def _position(table: RankedTable, model_id: str, eligible: tuple[int, ...]) -> int | None:
+def _flat(table: RankedTable, eligible: int) -> bool:
+    """Whether nothing, no rating and no other priority, tells the candidates apart."""
+    priority = table.candidates[first(eligible)].priority
+    return not eligible & (table.columns.rated | ~table.columns.priorities[priority])
+
+
+def _position(table: RankedTable, model_id: str, eligible: int) -> int | None:
     """Where an eligible model stands; None for one that is not, and for an empty id."""
     position = table.position.get(model_id) if model_id else None
-    return position if position is not None and _among(position, eligible) else None
+    return position if position is not None and eligible >> position & 1 else None
 
 
-def _among(position: int, eligible: tuple[int, ...]) -> bool:
-    at = bisect_left(eligible, position)
-    return at < len(eligible) and eligible[at] == position
-
-
-def _affinity(table: RankedTable, query: Query, eligible: tuple[int, ...]) -> int | None:
+def _affinity(table: RankedTable, query: Query, eligible: int) -> int | None:
     wish = table.policy.session_affinity
     if wish is False:
         return None
@@ -165,14 +149,22 @@ def _rendezvous(conversation_id: str, model_id: str) -> bytes:
     return blake2b(f"{conversation_id}\0{model_id}".encode(), digest_size=8).digest()
 
 
-def _similar(table: RankedTable, eligible: tuple[int, ...]) -> list[int]:
-    floor = table.candidates[eligible[0]].quality - table.policy.similarity_margin
-    return [i for i in eligible if table.candidates[i].quality >= floor]
+def _similar(table: RankedTable, eligible: int) -> list[int]:
+    """Those within the margin of the best: no score is below the quality in it, and scores fall."""
+    candidates = table.candidates
+    floor = candidates[first(eligible)].quality - table.policy.similarity_margin
+    found = []
+    for i in positions(eligible):
+        if candidates[i].score < floor:
+            break
+        if candidates[i].quality >= floor:
+            found.append(i)
+    return found
 
 
-def _best(table: RankedTable, query: Query, eligible: tuple[int, ...]) -> int:
+def _best(table: RankedTable, query: Query, eligible: int) -> int:
     """The best score; within the margin of it the preferred tier, else the cheapest of well-rated models."""
-    best = eligible[0]
+    best = first(eligible)
     if query.prefer_cost_tier is not None:
         similar = _similar(table, eligible)
         best = next((i for i in similar if table.candidates[i].cost_tier == query.prefer_cost_tier), best)
@@ -190,20 +182,20 @@ def _comparable(table: RankedTable, i: int) -> bool:
 
 
 def _fallbacks(
-    table: RankedTable, query: Query, match: Match, selected: int, reason: Reason
+    table: RankedTable, query: Query, eligible: int, selected: int, reason: Reason
 ) -> tuple[int, ...]:
     named = table.candidates[selected].fallback_model_ids
     if named is None:
         named = table.fallback_model_ids
     wanted = query.max_fallbacks
-    ranked = [i for i in match.indexes[: wanted + 1] if i != selected][:wanted]
+    ranked = list(islice(positions(eligible & ~(1 << selected)), wanted))
     if named is not None:
         order = _positions(table, named)
     elif reason is Reason.PREFERENCE:
         order = [*_positions(table, table.preferred_model_ids), *ranked]
     else:
         return tuple(ranked)
-    return tuple(dict.fromkeys(i for i in order if i != selected and _among(i, match.indexes)))[:wanted]
+    return tuple(dict.fromkeys(i for i in order if i != selected and eligible >> i & 1))[:wanted]
 
 
 def _positions(table: RankedTable, model_ids: Iterable[str]) -> list[int]:

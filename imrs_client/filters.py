@@ -5,13 +5,13 @@ A filter is made for one table and one request. It is None where neither asks fo
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import TypeAlias
 
 from imrs_client.globs import Globs
-from imrs_client.query import Query
-from imrs_client.ranked import COST_TIERS, Candidate, RankedTable, RemovedBy
+from imrs_client.query import COST_TIERS, Query
+from imrs_client.ranked import Candidate, RankedTable, RemovedBy
 
 Test: TypeAlias = Callable[[Candidate], str]
 Make: TypeAlias = Callable[[RankedTable, Query], Test | None]
@@ -26,7 +26,6 @@ class Report:
 
 
 PASSED = Report(None, "")
-_NO_TESTS: tuple[Test, ...] = ()
 
 
 def reports(table: RankedTable, query: Query) -> list[Report]:
@@ -36,19 +35,43 @@ def reports(table: RankedTable, query: Query) -> list[Report]:
     return [_report(candidate, tests) for candidate in table.candidates]
 
 
-def beyond_mask(table: RankedTable, query: Query) -> Sequence[Test]:
-    """The tests that this request needs and that ``RankedTable.matching`` does not answer."""
-    policy = table.policy
-    if (
-        query.allowed_models is None
-        and not query.excluded_models
-        and query.data is None
-        and query.max_latency_ms is None
-        and policy.max_latency_ms is None
-        and policy.max_error_rate is None
-    ):
-        return _NO_TESTS
-    return [test for make in _BEYOND_MASK if (test := make(table, query)) is not None]
+def eligible(table: RankedTable, query: Query) -> int:
+    """The candidates that pass every filter, as bits: what ``reports`` says, all at once."""
+    columns, policy = table.columns, table.policy
+    found = columns.passing & columns.types.get(query.model_type, 0) & columns.open_to(query.roles)
+    for name in query.capabilities:
+        found &= columns.capabilities.get(name, 0)
+    for name in query.domains:
+        found &= columns.domains.get(name, 0)
+    tokens = max(query.min_context_length, query.estimated_prompt_tokens)
+    if tokens:
+        found &= columns.holding(tokens, told=query.min_context_length > 0)
+    tier = query.max_cost_tier
+    if policy.max_cost_tier is not None:
+        tier = lowest(tier, policy.max_cost_tier)
+    if tier is not None:
+        found &= columns.tiers.get(tier, 0)
+    if policy.require_credentials:
+        found &= columns.credentialed
+    return found and _narrowed(found, table, query)
+
+
+def _narrowed(found: int, table: RankedTable, query: Query) -> int:
+    """Without those that only a few requests leave out."""
+    columns, policy = table.columns, table.policy
+    if query.allowed_models is not None:
+        found &= columns.named(query.allowed_models)
+    if query.excluded_models:
+        found &= ~columns.named(query.excluded_models)
+    for limit_ms in (query.max_latency_ms, policy.max_latency_ms):
+        if limit_ms is not None:
+            found &= columns.within_latency(limit_ms)
+    if policy.max_error_rate is not None:
+        found &= columns.within_error_rate(policy.max_error_rate)
+    handles = _by_data(table, query)
+    if handles is not None:
+        found &= columns.where(not handles(each) for each in table.candidates)
+    return found
 
 
 def matches_any(patterns: Iterable[str], model_id: str, external_id: str) -> bool:
@@ -207,12 +230,4 @@ _FILTERS: tuple[tuple[RemovedBy, Make], ...] = (
     (RemovedBy.CREDENTIALS, _by_credentials),
     (RemovedBy.LATENCY, _by_latency),
     (RemovedBy.ERROR_RATE, _by_errors),
-)
-
-_BEYOND_MASK: tuple[Make, ...] = (
-    _by_allowed,
-    _by_excluded,
-    _by_data,
-    _by_latency,
-    _by_errors,
 )

@@ -13,6 +13,11 @@ if TYPE_CHECKING:
 _SPECIAL = re.compile(r"[*?\[]")
 
 
+def is_literal(globs: Iterable[str]) -> bool:
+    """Whether each of them matches nothing but itself."""
+    return _SPECIAL.search("\0".join(globs)) is None
+
+
 class Globs:
     """Matches ids against many globs (``*``, ``?``, ``[...]``; case counts). A literal id matches itself."""
 

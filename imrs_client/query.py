@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+COST_TIERS = ("FREE", "LOW", "STANDARD", "PREMIUM")
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DataDemand:

@@ -4,16 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from imrs_client.query import DataDemand, Query
-from imrs_client.ranked import (
-    COST_TIERS,
-    MODEL_TYPES,
-    Candidate,
-    Level,
-    Policy,
-    RankedTable,
-    RemovedBy,
-)
+from imrs_client.query import COST_TIERS, DataDemand, Query
+from imrs_client.ranked import MODEL_TYPES, Candidate, Level, Policy, RankedTable, RemovedBy
 from tests.support.tables import CAPABILITIES, DOMAINS, GLOBS, REGIONS, ROLES
 
 if TYPE_CHECKING:

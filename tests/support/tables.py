@@ -7,16 +7,8 @@ from typing import Any
 
 from hypothesis import strategies as st
 
-from imrs_client.query import DataDemand, Query
-from imrs_client.ranked import (
-    COST_TIERS,
-    MODEL_TYPES,
-    Candidate,
-    Level,
-    Policy,
-    RankedTable,
-    RemovedBy,
-)
+from imrs_client.query import COST_TIERS, DataDemand, Query
+from imrs_client.ranked import MODEL_TYPES, Candidate, Level, Policy, RankedTable, RemovedBy
 
 CAPABILITIES = ("text", "vision", "code", "audio")
 DOMAINS = ("law", "health")

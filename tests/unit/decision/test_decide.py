@@ -243,9 +243,10 @@ def test_the_lower_of_two_limits_on_cost_holds() -> None:
     assert passing(ranked, Query(max_cost_tier="FREE")) == {"FREE"}
 
 
-def test_roles_that_no_candidate_names_share_one_memory() -> None:
+def test_roles_that_no_candidate_names_take_no_memory() -> None:
     ranked = table(candidate("p/all"), candidate("p/role", allowed_roles=frozenset({"staff"})))
-    first = ranked.matching(0, roles=frozenset({"invented-1"}))
-    assert ranked.matching(0, roles=frozenset({"invented-2"})) is first
-    assert ranked.matching(0) is first
-    assert ranked.matching(0, roles=frozenset({"staff", "x"})) is not first
+    first = decide(ranked, Query())
+    assert decide(ranked, Query(roles=frozenset({"invented-1"}))) is first
+    assert decide(ranked, Query(roles=frozenset({"invented-2"}))) is first
+    assert decide(ranked, Query(roles=frozenset({"staff", "x"}))).eligible == 2
+    assert len(ranked.choices) == 2
