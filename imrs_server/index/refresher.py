@@ -22,6 +22,9 @@ log = structlog.get_logger()
 _SHORTEST_PAUSE_SECONDS = 0.05
 _LONGEST_PAUSE_SECONDS = 2.0
 
+# Millions of rows, on a machine that has other things to do.
+WHOLE_SECONDS = 600.0
+
 # Ratings stream in, and each batch of them means new tables: a tenth of the time is theirs. Configuration
 # does not wait.
 EVIDENCE_PAUSE_SECONDS = 0.2
@@ -86,9 +89,10 @@ class Refresher:
 
     def _read(self, listener: Listener, *, learn: bool) -> None:
         before = self._index.current
-        with listener.snapshot() as tx:
-            # What fails twice on a difference may work on the whole.
-            if before is None or self._failures > 1:
+        # What fails twice on a difference may work on the whole.
+        whole = before is None or self._failures > 1
+        with listener.snapshot(WHOLE_SECONDS if whole else None) as tx:
+            if before is None or whole:
                 state = loader.whole(tx, self._scorer)
             else:
                 state = loader.next_state(tx, before, learn=learn)

@@ -39,7 +39,10 @@ class Listener:
             )
         self._closing = threading.Lock()
         try:
-            with _translated(), self._deadline():
+            with _translated(), self._deadline(read_seconds):
+                # A large index takes longer than any statement of a call; the deadline here is the limit.
+                self._connection.execute("set statement_timeout = 0")
+                self._connection.execute("set idle_in_transaction_session_timeout = 0")
                 self._connection.execute(sql.SQL("listen {}").format(sql.Identifier(changes.CHANNEL)))
         except BaseException:
             self.close()
@@ -48,9 +51,9 @@ class Listener:
         self._connection.read_only = True
 
     @contextmanager
-    def snapshot(self) -> Iterator[Tx]:
-        """A transaction that sees one moment of the rows of all tenants."""
-        with _translated(), self._deadline(), self._connection.transaction():
+    def snapshot(self, read_seconds: float | None = None) -> Iterator[Tx]:
+        """A transaction that sees one moment of the rows of all tenants, with a time of its own where told."""
+        with _translated(), self._deadline(read_seconds or self._read_seconds), self._connection.transaction():
             yield self._connection
 
     def wait(self, timeout_seconds: float) -> bool:
@@ -74,8 +77,8 @@ class Listener:
             self._connection.pgconn.finish()
 
     @contextmanager
-    def _deadline(self) -> Iterator[None]:
-        timer = threading.Timer(self._read_seconds, self.interrupt)
+    def _deadline(self, seconds: float) -> Iterator[None]:
+        timer = threading.Timer(seconds, self.interrupt)
         timer.daemon = True
         timer.start()
         try:
