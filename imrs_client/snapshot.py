@@ -132,6 +132,9 @@ class Snapshot:
 
     def _patched(self, tables: Mapping[str, pb.SnapshotTable]) -> dict[str, pb.SnapshotTable]:
         """The tables of a difference, whole."""
+        patches = {task_type for task_type, each in tables.items() if each.patch}
+        if not patches <= self.tables.keys():
+            raise SnapshotGap(self.revision, self.revision)
         return {
             task_type: decoding.patched(self.tables[task_type], each) if each.patch else each
             for task_type, each in tables.items()

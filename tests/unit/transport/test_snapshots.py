@@ -174,6 +174,14 @@ def test_a_patch_leads_to_what_the_whole_says() -> None:
     assert patches in range(100, 290)
 
 
+def test_a_patch_of_a_table_that_is_not_there_is_refused() -> None:
+    before = whole(content({OTHERS: table(candidate("p/a"))}))
+    patch = pb.SnapshotTable(task_type="code", patch=True)
+    delta = pb.AgentSnapshot(kind=DELTA, revision=6, base_revision=5, last_chunk=True, tables=[patch])
+    with pytest.raises(SnapshotGap):
+        apply(before, [delta])
+
+
 def test_little_is_sent_of_a_large_table_of_which_little_changed() -> None:
     ranked = [candidate(f"p/{number:04}", 0.5 - number / 10_000) for number in range(2_000)]
     first = table(*ranked)
