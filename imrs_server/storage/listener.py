@@ -52,8 +52,9 @@ class Listener:
 
     @contextmanager
     def snapshot(self, read_seconds: float | None = None) -> Iterator[Tx]:
-        """A transaction that sees one moment of the rows of all tenants, with a time of its own where told."""
-        with _translated(), self._deadline(read_seconds or self._read_seconds), self._connection.transaction():
+        """A transaction that sees one moment of the rows of all tenants, in so much time or the usual."""
+        limit_seconds = read_seconds or self._read_seconds
+        with _translated(), self._deadline(limit_seconds), self._connection.transaction():
             yield self._connection
 
     def wait(self, timeout_seconds: float) -> bool:
