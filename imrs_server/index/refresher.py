@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import random
 import threading
 import time
@@ -25,10 +26,10 @@ _LONGEST_PAUSE_SECONDS = 2.0
 # Millions of rows, on a machine that has other things to do.
 WHOLE_SECONDS = 600.0
 
-# Ratings stream in, and each batch of them means new tables: a tenth of the time is theirs. Configuration
+# Ratings stream in, and each batch of them means new tables: a thirtieth of the time is theirs. Configuration
 # does not wait.
 EVIDENCE_PAUSE_SECONDS = 0.2
-EVIDENCE_SHARE = 0.1
+EVIDENCE_SHARE = 0.03
 
 
 class Refresher:
@@ -94,6 +95,8 @@ class Refresher:
         with listener.snapshot(WHOLE_SECONDS if whole else None) as tx:
             if before is None or whole:
                 state = loader.whole(tx, self._scorer)
+                # It stays: to look through it again and again for garbage would stop everything each time.
+                gc.freeze()
             else:
                 state = loader.next_state(tx, before, learn=learn)
         self._index.confirm(state)

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import threading
 from collections import deque
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 import structlog
 
-from imrs_server.domain.decision import record
+from imrs_server.domain.decision import Decision, DecisionRecord, record
 from imrs_server.domain.errors import DatabaseUnavailable
 from imrs_server.storage import decisions, partitions
 from imrs_server.storage.partitions import Table
@@ -16,8 +16,9 @@ from imrs_server.storage.partitions import Table
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from imrs_server.domain.decision import Decision, DecisionRecord
     from imrs_server.storage.database import Database, Tx
+
+T = TypeVar("T", Decision, DecisionRecord)
 
 log = structlog.get_logger()
 
@@ -92,7 +93,7 @@ class DecisionLog:
 
     def _settle(self, batch: list[Decision]) -> bool:
         try:
-            self._write([record(each) for each in batch])
+            self._write(batch)
         except DatabaseUnavailable:
             log.warning("decisions.delayed", waiting=len(self._waiting) + len(batch))
             # The oldest are kept: feedback on them is due next.
@@ -100,14 +101,14 @@ class DecisionLog:
             return False
         return True
 
-    def _write(self, records: Sequence[DecisionRecord]) -> None:
+    def _write(self, batch: Sequence[Decision]) -> None:
         """By COPY; where that fails, without those that are there already or that the database refuses."""
         try:
-            self._store(decisions.copy, records)
+            self._store(decisions.copy, batch)
         except DatabaseUnavailable:
             raise
         except Exception:  # noqa: BLE001  (storage has no word for rows that it refuses)
-            self._write_carefully(records)
+            self._write_carefully([record(each) for each in batch])
 
     def _write_carefully(self, records: Sequence[DecisionRecord]) -> None:
         try:
@@ -123,18 +124,16 @@ class DecisionLog:
             self.dropped += 1
             log.exception("decision.refused", decision_id=str(records[0].decision_id))
 
-    def _store(
-        self, write: Callable[[Tx, Sequence[DecisionRecord]], None], records: Sequence[DecisionRecord]
-    ) -> None:
+    def _store(self, write: Callable[[Tx, Sequence[T]], None], batch: Sequence[T]) -> None:
         try:
             with self._database.system() as tx:
-                write(tx, records)
+                write(tx, batch)
         except Exception as error:
             if not partitions.is_missing(error):
                 raise
-            months = {(each.create_time.year, each.create_time.month): each.create_time for each in records}
+            months = {(each.create_time.year, each.create_time.month): each.create_time for each in batch}
             for time in months.values():
                 with self._database.system() as tx:
                     partitions.ensure_month(tx, Table.DECISIONS, time)
             with self._database.system() as tx:
-                write(tx, records)
+                write(tx, batch)

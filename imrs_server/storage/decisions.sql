@@ -1,6 +1,6 @@
 -- name: copy
 copy decisions (
-    tenant_id, decision_id, create_time, agent_id, task_type, confidence, source, model_id, reason,
+    decision_id, create_time, tenant_id, agent_id, task_type, confidence, source, model_id, reason,
     fallback_model_ids, candidates_total, candidates_eligible, index_revision, stale, score, propensity, request_id,
     conversation_id, detail
 ) from stdin
