@@ -13,6 +13,7 @@ import itertools
 import os
 import sys
 import time
+from contextlib import suppress
 
 from imrs_client import FeedbackSpool, ImrsClient, Replica
 from imrs_client.v1 import Feedback
@@ -25,6 +26,8 @@ with (
     Replica(imrs, default_model="ollama/llama3.1:8b") as replica,
     FeedbackSpool(imrs, path) as spool,
 ):
+    with suppress(TimeoutError):
+        replica.wait_until_ready()  # a moment; without the service the default model answers
     for number in rounds:
         if number:
             time.sleep(1)

@@ -112,7 +112,8 @@ class Reports:
         refused = len(self._batch) - answer.accepted_count
         if refused:
             log.warning(
-                "%d decisions were refused: is this clock right? No service takes the future.", refused
+                "%d decisions were refused: of a model that the catalogue never had, or is this clock wrong?",
+                refused,
             )
             self.refused += refused
         self._clear()

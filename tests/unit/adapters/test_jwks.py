@@ -216,8 +216,8 @@ def test_unknown_names_cost_one_fetch_in_30_s_and_hold_two_threads_at_most() -> 
             assert keys.find(f"invented-{number}") is None
         assert len(fetches) == 1
 
-        now[0] = 31.0
         may_answer.clear()
+        now[0] = 31.0
         held = [threading.Thread(target=keys.find, args=("new",)) for _ in range(2)]
         for each in held:
             each.start()
