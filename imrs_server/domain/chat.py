@@ -1,0 +1,193 @@
+"""A conversation with a model: what is asked, what comes back, and the ways in which nothing does.
+
+No prompt and no answer is stored: these values live as long as the call.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import TYPE_CHECKING, Any
+
+from imrs_server.domain.parameters import UNSET, Parameters
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+
+@dataclass(frozen=True, slots=True)
+class TextPart:
+    """Words."""
+
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class ImagePart:
+    """An image by its address, https or a data URL."""
+
+    url: str
+
+
+@dataclass(frozen=True, slots=True)
+class DataPart:
+    """The bytes of an image, a sound or a document."""
+
+    data: bytes
+    mime_type: str
+
+
+Part = TextPart | ImagePart | DataPart
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ToolCall:
+    """A call that a model asks for; ``arguments`` is JSON text.
+
+    In a Delta it is a fragment: the same ``index`` continues the same call, ``id`` and ``name`` come with the
+    first one, ``arguments`` in pieces.
+    """
+
+    id: str = ""
+    name: str = ""
+    arguments: str = ""
+    index: int = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ChatMessage:
+    """One turn. ``parts`` come after ``content``; ``tool_call_id`` says which call a role `tool` answers."""
+
+    role: str
+    content: str = ""
+    parts: tuple[Part, ...] = ()
+    tool_calls: tuple[ToolCall, ...] = ()
+    tool_call_id: str = ""
+    name: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ChatRequest:
+    """One call of one model, named as its provider names it.
+
+    ``tools`` are {type: function, function: {name, description, parameters}}. ``tool_choice`` is auto, none,
+    required, the name of a tool, or empty. ``parameters`` are merged and resolved;
+    ``max_output_tokens`` is the most that the model can write, None where nobody knows. ``stream`` is
+    whether the answer is wanted in pieces.
+    """
+
+    external_id: str
+    messages: tuple[ChatMessage, ...]
+    tools: tuple[Mapping[str, Any], ...] = ()
+    tool_choice: str = ""
+    response_format: Mapping[str, Any] = field(default_factory=dict)
+    parameters: Parameters = UNSET
+    max_output_tokens: int | None = None
+    stream: bool = True
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TokenUsage:
+    """Tokens of one call. The prompt's include the cached ones; ``estimated`` are not the provider's."""
+
+    prompt_tokens: int = 0
+    completion_tokens: int = 0
+    cached_tokens: int = 0
+    estimated: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Delta:
+    """A piece of the answer, never empty."""
+
+    content: str = ""
+    tool_calls: tuple[ToolCall, ...] = ()
+
+
+class FinishReason(StrEnum):
+    """Why an answer ended, in the words of OpenAI, which everybody knows."""
+
+    STOP = "stop"
+    LENGTH = "length"
+    TOOL_CALLS = "tool_calls"
+    CONTENT_FILTER = "content_filter"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Ended:
+    """The answer is whole. ``usage`` is None where the provider gave no numbers.
+
+    ``dropped`` names what of the request this provider has no word for: `top_k`, `extra.seed`,
+    `response_format`.
+    """
+
+    finish_reason: FinishReason
+    usage: TokenUsage | None = None
+    dropped: tuple[str, ...] = ()
+
+
+class FailureKind(StrEnum):
+    """What went wrong, as Message.error_kind has it."""
+
+    TIMEOUT = "timeout"
+    RATE_LIMITED = "rate_limited"
+    OVERLOADED = "overloaded"
+    CONTEXT_TOO_LONG = "context_too_long"
+    CONTENT_REFUSED = "content_refused"
+    AUTH = "auth"
+    BAD_REQUEST = "bad_request"
+    NOT_FOUND = "not_found"
+    NETWORK = "network"
+    MID_STREAM = "mid_stream"
+    INVALID_RESPONSE = "invalid_response"
+
+
+PASSING = frozenset(
+    {FailureKind.TIMEOUT, FailureKind.RATE_LIMITED, FailureKind.OVERLOADED, FailureKind.NETWORK}
+)
+"""The kinds that another try in a moment may cure."""
+
+
+class ChatFailure(Exception):
+    """No whole answer came. ``detail`` is in our words: it holds no key, no prompt and no address.
+
+    ``kind`` is MID_STREAM after the first Delta; ``cause`` is then what broke it, else the same as ``kind``.
+    ``said`` is what the provider says, without the key; it may quote the prompt, so it is for the caller and
+    never stored. ``again`` is whether the same model may do better in a moment, ``retry_after_seconds`` when,
+    if the provider said. ``usage`` is what was charged as far as known.
+    """
+
+    def __init__(
+        self,
+        kind: FailureKind,
+        detail: str,
+        *,
+        cause: FailureKind | None = None,
+        said: str = "",
+        status: int | None = None,
+        again: bool | None = None,
+        retry_after_seconds: float | None = None,
+        usage: TokenUsage | None = None,
+    ) -> None:
+        super().__init__(detail)
+        self.kind = kind
+        self.cause = cause or kind
+        self.detail = detail
+        self.said = said
+        self.status = status
+        self.again = self.cause in PASSING if again is None else again
+        self.retry_after_seconds = retry_after_seconds
+        self.usage = usage
+
+    def mid_stream(self, usage: TokenUsage | None) -> ChatFailure:
+        """This failure, of an answer that was partly delivered."""
+        return ChatFailure(
+            FailureKind.MID_STREAM,
+            self.detail,
+            cause=self.cause,
+            said=self.said,
+            status=self.status,
+            again=self.again,
+            retry_after_seconds=self.retry_after_seconds,
+            usage=usage,
+        )
