@@ -6,6 +6,7 @@ import queue
 import socket
 import threading
 import time
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 import httpcore
@@ -21,20 +22,39 @@ if TYPE_CHECKING:
 
 # A name with many addresses must not turn into many connect timeouts.
 _ADDRESSES_TRIED = 3
+# How long a wait may go on after somebody else has cut the deadline.
+_SLICE_SECONDS = 0.25
 # A look-up cannot be interrupted; this many may hang before further ones are refused.
 _LOOKUPS = threading.BoundedSemaphore(16)
 
 
 class Deadline:
-    """The moment by which a call, with all its retries, must be over."""
+    """The moment by which a call, with all its retries, must be over.
+
+    It can be moved, and cut by another thread, while the call waits.
+    """
 
     def __init__(self, seconds: float, clock: Callable[[], float] = time.monotonic) -> None:
         self._clock = clock
         self._end = clock() + seconds
+        self._is_cut = False
+
+    @property
+    def is_cut(self) -> bool:
+        """Whether nobody waits any more."""
+        return self._is_cut
+
+    def cut(self) -> None:
+        """It is over now, for good: reads that wait end within a moment."""
+        self._is_cut = True
+
+    def move(self, seconds: float) -> None:
+        """Let it end so many seconds from now, unless it was cut."""
+        self._end = self._clock() + seconds
 
     def remaining(self, at_most: float | None = None) -> float:
         """Seconds left, never negative, at most ``at_most``."""
-        left = max(0.0, self._end - self._clock())
+        left = 0.0 if self._is_cut else max(0.0, self._end - self._clock())
         return left if at_most is None else min(left, at_most)
 
 
@@ -155,7 +175,10 @@ class BoundedStream(httpcore.NetworkStream):
         self._deadline = deadline
 
     def read(self, max_bytes: int, timeout: float | None = None) -> bytes:
-        seconds = self._deadline.remaining(timeout)
+        silence = Deadline(float("inf") if timeout is None else timeout)
+        while (seconds := self._deadline.remaining(silence.remaining())) > _SLICE_SECONDS:
+            with suppress(httpcore.ReadTimeout):
+                return self._stream.read(max_bytes, _SLICE_SECONDS)
         if seconds <= 0:
             raise httpcore.ReadTimeout("deadline")
         return self._stream.read(max_bytes, seconds)
