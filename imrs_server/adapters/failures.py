@@ -28,9 +28,17 @@ class Unreachable(CallFailed):
     """No connection, no answer in time, or an answer that says "later"."""
 
 
+class TimedOut(Unreachable):
+    """There is a connection, and no answer in time."""
+
+
 class RateLimited(CallFailed):
     """The caller is told to slow down."""
 
 
 class Unusable(CallFailed):
     """An answer came, and asking again would bring the same."""
+
+
+class CutOff(Unusable):
+    """The answer breaks the rules of HTTP, or ends before its end."""

@@ -10,7 +10,7 @@ import logging
 import random
 import ssl
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -22,13 +22,20 @@ import httpx
 
 from imrs_server.adapters import json_stream
 from imrs_server.adapters.addresses import AddressRules
-from imrs_server.adapters.failures import CallFailed, RateLimited, Unreachable, Unusable
+from imrs_server.adapters.failures import (
+    CallFailed,
+    CutOff,
+    RateLimited,
+    TimedOut,
+    Unreachable,
+    Unusable,
+)
 from imrs_server.adapters.network import Deadline, GuardedBackend, ProxyBackend, resolve
 from imrs_server.adapters.retry_after import wait_seconds
 from imrs_server.domain.errors import AddressForbidden
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Iterator, Sequence
+    from collections.abc import Callable, Collection, Sequence
     from urllib.parse import SplitResult
 
     from imrs_server.adapters.proxy import Proxy
@@ -56,6 +63,15 @@ class Call:
     headers: Mapping[str, str] = field(default_factory=dict, repr=False)
     body: bytes | None = field(default=None, repr=False)
     any_success: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Answer:
+    """An answer as it came, good or not; header names in lower case. ``body`` raises CallFailed."""
+
+    status: int
+    headers: Mapping[str, str] = field(repr=False)
+    body: Iterator[bytes] = field(repr=False)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -131,14 +147,32 @@ class GuardedClient:
             yield json_stream.ItemStream(chunks, keys)
 
     @contextmanager
+    def exchange(self, call: Call, deadline: Deadline, max_bytes: int) -> Iterator[Answer]:
+        """One try, and whatever it brings: for a caller that judges statuses itself.
+
+        Raises AddressForbidden and CallFailed.
+        """
+        target = self._checked(call)
+        with ExitStack() as stack:
+            response = self._sent(call, deadline, target, stack)
+            _require_plain(response)
+            yield Answer(
+                status=response.status_code, headers=response.headers, body=_chunks(response, max_bytes)
+            )
+
+    @contextmanager
     def _answer(self, call: Call, deadline: Deadline, max_bytes: int) -> Iterator[Iterator[bytes]]:
         """The body of a good answer, in chunks; tries again where that may help."""
-        target = self.rules.check_url(call.url)
-        if self._is_proxied(target):
-            self.rules.check_unresolved(target)
+        target = self._checked(call)
         with ExitStack() as stack:
             response = self._opened(call, deadline, target, stack)
             yield _chunks(response, max_bytes)
+
+    def _checked(self, call: Call) -> SplitResult:
+        target = self.rules.check_url(call.url)
+        if self._is_proxied(target):
+            self.rules.check_unresolved(target)
+        return target
 
     def _is_proxied(self, target: SplitResult) -> bool:
         return self._proxy is not None and self._proxy.takes(target)
@@ -164,6 +198,13 @@ class GuardedClient:
     def _attempt(
         self, call: Call, deadline: Deadline, target: SplitResult, stack: ExitStack
     ) -> httpx.Response:
+        response = self._sent(call, deadline, target, stack)
+        with _own_words():
+            if not (call.any_success and response.is_success):
+                _require_success(response)
+        return response
+
+    def _sent(self, call: Call, deadline: Deadline, target: SplitResult, stack: ExitStack) -> httpx.Response:
         client = stack.enter_context(self._client(deadline, target))
         headers = {"accept": "application/json", "accept-encoding": "identity", "user-agent": "imrs"}
         encoded = [
@@ -173,12 +214,7 @@ class GuardedClient:
             encoded.append((b"content-type", b"application/json"))
         method = "GET" if call.body is None else "POST"
         with _own_words():
-            response = stack.enter_context(
-                client.stream(method, call.url, headers=encoded, content=call.body)
-            )
-            if not (call.any_success and response.is_success):
-                _require_success(response)
-        return response
+            return stack.enter_context(client.stream(method, call.url, headers=encoded, content=call.body))
 
     def _client(self, deadline: Deadline, target: SplitResult) -> httpx.Client:
         timing = self._timing
@@ -240,8 +276,7 @@ class _GuardedTransport(httpx.HTTPTransport):
 def _require_success(response: httpx.Response) -> None:
     status = response.status_code
     if status == 200:
-        if response.headers.get("content-encoding", "identity").strip().lower() not in ("", "identity"):
-            raise Unusable("the answer is compressed, which was not asked for", status=status)
+        _require_plain(response)
         return
     if 300 <= status < 400:
         raise Unusable("it redirects, which is never followed; give the final address", status=status)
@@ -257,6 +292,11 @@ def _require_success(response: httpx.Response) -> None:
         raise RateLimited("too many calls", status=status, retry_after_seconds=wait, again=not spent)
     again = status in (502, 503, 504)
     raise Unreachable("it has a failure of its own", status=status, retry_after_seconds=wait, again=again)
+
+
+def _require_plain(response: httpx.Response) -> None:
+    if response.headers.get("content-encoding", "identity").strip().lower() not in ("", "identity"):
+        raise Unusable("the answer is compressed, which was not asked for", status=response.status_code)
 
 
 def _error_body(response: httpx.Response) -> bytes:
@@ -294,11 +334,11 @@ def _own_words() -> Iterator[None]:
     except httpx.ProxyError:
         raise Unreachable("the proxy does not let it through") from None
     except httpx.TimeoutException:
-        raise Unreachable("no answer in time") from None
+        raise TimedOut("no answer in time") from None
     except httpx.LocalProtocolError:
         raise Unusable("the key or a header has characters that HTTP forbids") from None
     except (httpx.ProtocolError, httpx.DecodingError):
-        raise Unusable("the answer breaks the rules of HTTP, or was cut off") from None
+        raise CutOff("the answer breaks the rules of HTTP, or was cut off") from None
     except httpx.UnsupportedProtocol:
         raise Unusable("the URL is not one of HTTP") from None
     except (httpx.HTTPError, httpx.InvalidURL):

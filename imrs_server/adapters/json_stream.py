@@ -35,6 +35,21 @@ def document(chunks: Iterator[bytes]) -> Any:
     return value
 
 
+def parse(data: bytes) -> Any:
+    """Parse a document that is at hand whole. Raises Unusable."""
+    try:
+        return _DECODER.decode(data.decode("utf-8-sig"))
+    except UnicodeDecodeError:
+        raise Unusable("the answer is not UTF-8") from None
+    except json.JSONDecodeError:
+        is_markup = data.lstrip()[:1] == b"<"
+        raise Unusable("the answer is HTML or XML, not JSON" if is_markup else _BROKEN) from None
+    except RecursionError:
+        raise Unusable("the JSON is nested too deeply") from None
+    except _Refused:
+        raise Unusable("the JSON holds a number that is not finite or far too long") from None
+
+
 class ItemStream:
     """Iterates over the items of the list; the rest of the document is in ``envelope`` when that is done.
 

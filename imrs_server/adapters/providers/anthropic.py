@@ -74,7 +74,12 @@ def _url(access: Access) -> str:
     return with_query(access.provider.models_url, limit=1000)
 
 
-def _call(access: Access, url: str) -> Call:
+def headers(access: Access) -> dict[str, str]:
+    """Those of every call: the provider's own, the version of the API, and the key."""
     version = {"anthropic-version": text_option(access, "api_version") or VERSION}
     key = {"x-api-key": access.key.reveal()} if access.key is not None else {}
-    return Call(url=url, headers={**option_headers(access), **version, **key})
+    return {**option_headers(access), **version, **key}
+
+
+def _call(access: Access, url: str) -> Call:
+    return Call(url=url, headers=headers(access))

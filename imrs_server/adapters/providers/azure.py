@@ -36,15 +36,10 @@ class Azure(Dialect):
     keys = ("data",)
 
     def first(self, access: Access) -> Call:
-        url = access.provider.models_url
-        version = text_option(access, "api_version") or ("" if "/openai/v1/" in url else VERSION)
-        if version:
-            url = with_query(url, **{"api-version": version})
-        key = {"api-key": access.key.reveal()} if access.key is not None else {}
-        return Call(url=url, headers={**option_headers(access), **key})
+        return Call(url=versioned(access, access.provider.models_url), headers=headers(access))
 
     def entries(self, access: Access, items: Iterable[Any]) -> Iterator[Any]:
-        deployments = _deployments(access)
+        deployments = deployments_of(access)
         if not deployments:
             yield from items
             return
@@ -75,7 +70,20 @@ class Azure(Dialect):
         )
 
 
-def _deployments(access: Access) -> dict[str, str]:
+def versioned(access: Access, url: str) -> str:
+    """The URL with the version of the API, where it needs one."""
+    version = text_option(access, "api_version") or ("" if "/openai/v1/" in url else VERSION)
+    return with_query(url, **{"api-version": version}) if version else url
+
+
+def headers(access: Access) -> dict[str, str]:
+    """Those of every call: the provider's own, and the key."""
+    key = {"api-key": access.key.reveal()} if access.key is not None else {}
+    return {**option_headers(access), **key}
+
+
+def deployments_of(access: Access) -> dict[str, str]:
+    """The deployments that the admin wrote down, each with its base model."""
     written = access.provider.options.get("deployments")
     if isinstance(written, list):
         return {name: name for name in written if isinstance(name, str)}

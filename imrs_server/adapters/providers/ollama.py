@@ -76,20 +76,21 @@ def _context(info: Mapping[str, Any]) -> Any:
     return next((value for name, value in info.items() if name.endswith(".context_length")), None)
 
 
-def _root(access: Access) -> str:
+def root(access: Access) -> str:
+    """Where its API begins."""
     base = access.provider.api_base.rstrip("/")
     return base.removesuffix("/v1").removesuffix("/api").rstrip("/")
 
 
 def _tags(access: Access) -> str:
     if access.provider.models_endpoint in ("", "/models", "/api/tags"):
-        return _root(access) + "/api/tags"
+        return root(access) + "/api/tags"
     return access.provider.models_url
 
 
 def _show(access: Access) -> str:
     url = _tags(access)
-    return url.removesuffix("/tags") + "/show" if url.endswith("/tags") else _root(access) + "/api/show"
+    return url.removesuffix("/tags") + "/show" if url.endswith("/tags") else root(access) + "/api/show"
 
 
 def _call(access: Access, url: str, body: bytes | None = None) -> Call:

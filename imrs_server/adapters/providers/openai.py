@@ -28,14 +28,7 @@ class OpenAI(Dialect):
     keys = ("data", "models")
 
     def first(self, access: Access) -> Call:
-        headers = {
-            f"openai-{option}": text_option(access, option)
-            for option in ("organization", "project")
-            if text_option(access, option)
-        }
-        return Call(
-            url=access.provider.models_url, headers={**option_headers(access), **headers, **bearer(access)}
-        )
+        return Call(url=access.provider.models_url, headers=headers(access))
 
     def parse(
         self, access: Access, item: Mapping[str, Any], details: Mapping[str, Any]
@@ -51,3 +44,13 @@ class OpenAI(Dialect):
             max_output_tokens=first_of(item, "max_output_tokens", "max_completion_tokens"),
             retire_time=rules.day(item.get("shutdown_date")),
         )
+
+
+def headers(access: Access) -> dict[str, str]:
+    """Those of every call: the provider's own, whose account it is, and the key."""
+    account = {
+        f"openai-{option}": text_option(access, option)
+        for option in ("organization", "project")
+        if text_option(access, option)
+    }
+    return {**option_headers(access), **account, **bearer(access)}
