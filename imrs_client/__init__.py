@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from imrs_client.aio import AsyncImrsClient
     from imrs_client.client import ImrsClient
+    from imrs_client.completion import AsyncCompletionStream, Completion, CompletionStream
     from imrs_client.errors import (
         Aborted,
         AlreadyExists,
@@ -39,8 +40,11 @@ if TYPE_CHECKING:
 __all__ = [
     "Aborted",
     "AlreadyExists",
+    "AsyncCompletionStream",
     "AsyncImrsClient",
     "Cancelled",
+    "Completion",
+    "CompletionStream",
     "DeadlineExceeded",
     "FailedPrecondition",
     "FeedbackSpool",
@@ -68,7 +72,10 @@ __all__ = [
 ]
 
 _HOMES = {
+    "AsyncCompletionStream": "completion",
     "AsyncImrsClient": "aio",
+    "Completion": "completion",
+    "CompletionStream": "completion",
     "FeedbackSpool": "spool",
     "ImrsClient": "client",
     "NoSnapshot": "replica",

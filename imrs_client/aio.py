@@ -9,6 +9,7 @@ from grpc import aio
 
 from imrs_client import channel
 from imrs_client.aio_calls import Channel, Outgoing, StreamStream, UnaryStream, UnaryUnary
+from imrs_client.completion import Answer, AsyncCompletionStream, Completion, request
 from imrs_client.paging import items
 from imrs_client.session import Session
 from imrs_client.v1 import (
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
     import grpc
 
     from imrs_client.aio_calls import Token
+    from imrs_client.completion import Conversation
 
 
 class AsyncImrsClient:
@@ -81,6 +83,26 @@ class AsyncImrsClient:
     async def choose(self, *, timeout_seconds: float | None = None, **fields: Any) -> Decision:
         """Which model answers? `fields` are those of RouteRequest: `agent_id=`, `message=`, ..."""
         return await self.route.Route(RouteRequest(**fields), timeout=timeout_seconds)
+
+    async def complete(
+        self, conversation: Conversation, *, timeout_seconds: float | None = None, **fields: Any
+    ) -> Completion:
+        """An answer of the model that serves this best, or of the next one where it fails.
+
+        `fields` are those of CompleteRequest and of its `route`: `agent_id=`, `tools=`, `max_attempts=`, ...
+        """
+        asked = request(conversation, stream=False, fields=fields)
+        answer = Answer()
+        async for event in self.route.Complete(asked, timeout=timeout_seconds):
+            answer.take(event)
+        return answer.completion()
+
+    def stream(
+        self, conversation: Conversation, *, timeout_seconds: float | None = None, **fields: Any
+    ) -> AsyncCompletionStream:
+        """As `complete`, piece by piece; use it in an `async with` where it may be left early."""
+        asked = request(conversation, stream=True, fields=fields)
+        return AsyncCompletionStream(self.route.Complete(asked, timeout=timeout_seconds))
 
     async def record(
         self, *, request_id: str = "", timeout_seconds: float | None = None, **fields: Any

@@ -8,6 +8,7 @@ import grpc
 
 from imrs_client import channel
 from imrs_client.calls import Calls
+from imrs_client.completion import Answer, Completion, CompletionStream, request
 from imrs_client.paging import items
 from imrs_client.session import Session
 from imrs_client.v1 import (
@@ -25,6 +26,8 @@ from imrs_client.v1 import (
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
+
+    from imrs_client.completion import Conversation
 
 
 class ImrsClient:
@@ -83,6 +86,26 @@ class ImrsClient:
     def choose(self, *, timeout_seconds: float | None = None, **fields: Any) -> Decision:
         """Which model answers? `fields` are those of RouteRequest: `agent_id=`, `message=`, ..."""
         return self.route.Route(RouteRequest(**fields), timeout=timeout_seconds)
+
+    def complete(
+        self, conversation: Conversation, *, timeout_seconds: float | None = None, **fields: Any
+    ) -> Completion:
+        """An answer of the model that serves this best, or of the next one where it fails.
+
+        `fields` are those of CompleteRequest and of its `route`: `agent_id=`, `tools=`, `max_attempts=`, ...
+        """
+        asked = request(conversation, stream=False, fields=fields)
+        answer = Answer()
+        for event in self.route.Complete(asked, timeout=timeout_seconds):
+            answer.take(event)
+        return answer.completion()
+
+    def stream(
+        self, conversation: Conversation, *, timeout_seconds: float | None = None, **fields: Any
+    ) -> CompletionStream:
+        """As `complete`, piece by piece; use it in a `with` where it may be left early."""
+        asked = request(conversation, stream=True, fields=fields)
+        return CompletionStream(self.route.Complete(asked, timeout=timeout_seconds))
 
     def record(self, *, request_id: str = "", timeout_seconds: float | None = None, **fields: Any) -> Message:
         """What became of a call. `fields` are those of Message: `decision_id=`, `latency_ms=`, ..."""

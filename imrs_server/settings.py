@@ -79,6 +79,7 @@ class Settings(TokenSettings):
     max_waiting_admin: int = Field(64, ge=0, description="calls of all other methods that may wait likewise")
     max_streams: int = Field(32, ge=1, le=1000, description="StreamRoutes a worker serves at a time")
     max_watchers: int = Field(4096, ge=0, description="streams of WatchAgent a worker serves at a time")
+    max_completions: int = Field(256, ge=1, le=4000, description="Complete calls a worker serves at a time")
     metrics: bool = Field(default=True, description="serve figures for Prometheus at /metrics on http_addr")
     access_log: bool = Field(default=False, description="log a line for every call when it has ended")
 

@@ -48,6 +48,7 @@ from imrs_server.use_cases.agent_models import AgentModels
 from imrs_server.use_cases.agents import Agents
 from imrs_server.use_cases.audit_trail import AuditTrail
 from imrs_server.use_cases.catalog import Catalog
+from imrs_server.use_cases.complete import Completions
 from imrs_server.use_cases.decisions import Decisions
 from imrs_server.use_cases.defaults import DefaultSettings
 from imrs_server.use_cases.effects import Effects
@@ -83,6 +84,7 @@ DRAIN_SECONDS = 20.0
 READY_CHECK_SECONDS = 1.0
 # Workers that are not the first are woken for what they took in themselves; the first looks for the rest.
 SELDOM_SECONDS = 30.0
+SILENCE_SECONDS = 600.0
 _VAULT_VIEW = "vault.json"
 
 
@@ -273,6 +275,15 @@ class App:
             with_memory=with_memory,
             most_at_once=most_votes_at_once,
         )
+        self.completions = Completions(
+            self.router,
+            self.index,
+            self.vault,
+            self.messages,
+            self.catalog,
+            # A model may think for minutes before it says a word; the caller's deadline is the bound.
+            provider_client(settings, rules, tries=1, read_seconds=SILENCE_SECONDS),
+        )
         self.reports = DecisionReports(self.database)
         self._parts += (self.feedback, self.reports)
 
@@ -326,6 +337,7 @@ class App:
                     watched=WatchedAgents(self.index),
                     hub=self.watch,
                     reports=self.reports,
+                    completions=self.completions,
                     pager=pager,
                 ),
                 "imrs.v1.FeedbackService": FeedbackServicer(
@@ -342,6 +354,7 @@ class App:
                 feedback=settings.max_waiting_feedback,
                 admin=settings.max_waiting_admin,
                 streams=settings.max_streams,
+                completions=settings.max_completions,
             ),
             meter_of=self._meter_of,
             shared_port=shared_port,

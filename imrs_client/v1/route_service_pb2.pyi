@@ -873,6 +873,7 @@ class CompleteEvent(_message.Message):
         USAGE_FIELD_NUMBER: _builtins.int
         COST_USD_FIELD_NUMBER: _builtins.int
         LATENCY_MS_FIELD_NUMBER: _builtins.int
+        DROPPED_FIELD_NUMBER: _builtins.int
         message_id: _builtins.str
         """Output only. The message; feedback refers to it."""
         model_id: _builtins.str
@@ -887,6 +888,12 @@ class CompleteEvent(_message.Message):
         def usage(self) -> _message_pb2.TokenUsage:
             """Output only. Tokens."""
 
+        @_builtins.property
+        def dropped(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+            """Output only. What of the request was left out, as this model's provider has no word for it: `top_p`,
+            `extra.seed`, `response_format`.
+            """
+
         def __init__(
             self,
             *,
@@ -896,10 +903,11 @@ class CompleteEvent(_message.Message):
             usage: _message_pb2.TokenUsage | None = ...,
             cost_usd: _builtins.str = ...,
             latency_ms: _builtins.int = ...,
+            dropped: _abc.Iterable[_builtins.str] | None = ...,
         ) -> None: ...
         _HasFieldArgType: _TypeAlias = _typing.Literal["usage", b"usage"]  # noqa: Y015
         def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-        _ClearFieldArgType: _TypeAlias = _typing.Literal["cost_usd", b"cost_usd", "finish_reason", b"finish_reason", "latency_ms", b"latency_ms", "message_id", b"message_id", "model_id", b"model_id", "usage", b"usage"]  # noqa: Y015
+        _ClearFieldArgType: _TypeAlias = _typing.Literal["cost_usd", b"cost_usd", "dropped", b"dropped", "finish_reason", b"finish_reason", "latency_ms", b"latency_ms", "message_id", b"message_id", "model_id", b"model_id", "usage", b"usage"]  # noqa: Y015
         def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
         def WhichOneof(self, oneof_group: _Never) -> None: ...
 

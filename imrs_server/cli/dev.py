@@ -14,6 +14,7 @@ from imrs_server.cli.dev_environment import Environment
 from imrs_server.cli.ending import Ending
 from imrs_server.cli.environment import AddressTaken, on
 from imrs_server.console.process import Console
+from imrs_server.embedded.echo import Echo
 from imrs_server.embedded.openbao import OpenBao
 from imrs_server.embedded.postgres import Postgres
 from imrs_server.embedded.process import StartError
@@ -81,7 +82,7 @@ def _steps(
     if seed:
         from imrs_server.cli.dev_seed import plant  # noqa: PLC0415  (the catalogue is large; only when asked)
 
-        plant(app)
+        plant(app, stack.enter_context(Echo()))
         yield
     stack.callback(environment.forget)
     environment.announce(app.address, console.address, settings)

@@ -117,6 +117,9 @@ _CALLS = (
      '{"message": "Write a Python function that parses a date"}', "RouteService/Route"),
     ("And why? Every candidate, with what became of it", "AGENT",
      '{"message": "Summarize this report", "max_cost_tier": "LOW"}', "RouteService/ExplainRoute"),
+    ("A whole call, with no key: the echo is no model, it repeats what it is told", "TENANT_ADMIN",
+     '{"route": {"agent_id": "echo"}, "messages": [{"role": "user", "content": "Hello"}], "stream": true}',
+     "RouteService/Complete"),
 )  # fmt: skip
 
 

@@ -9,6 +9,7 @@ from psycopg.types.json import Jsonb
 
 from imrs_server.domain.model import Model, Provenance
 from imrs_server.domain.parameters import Parameters
+from imrs_server.domain.sync import Action, ModelChange
 from imrs_server.storage import model_filter, sql
 from imrs_server.storage.listing import Listing
 from imrs_server.storage.shape import shape
@@ -62,6 +63,21 @@ def lock(tx: Tx, model_id: str) -> Model | None:
 def update(tx: Tx, model: Model) -> None:
     """Store every field of a locked row that may change; its version rises by one."""
     Q.update.run(tx, **_columns(model))
+
+
+def lose(tx: Tx, model_id: str) -> ModelChange | None:
+    """Let a model be missing that a list has brought; None where it is not there, or missing already."""
+    return Q.lose.one(
+        tx,
+        lambda row: ModelChange(
+            provider_id=row["provider_id"],
+            model_id=row["model_id"],
+            action=Action.MISSING,
+            before=row["before"],
+            after=row["after"],
+        ),
+        model_id=model_id,
+    )
 
 
 def list_page(tx: Tx, request: PageRequest, filter: ModelFilter, *, show_deleted: bool) -> Page[Model]:

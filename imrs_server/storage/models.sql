@@ -46,6 +46,22 @@ set display_name = %(display_name)s, model_type = %(model_type)s, capabilities =
     delete_time = %(delete_time)s, update_time = now(), version = version + 1
 where model_id = %(model_id)s
 
+-- name: lose
+with known as (
+    select model_id, lifecycle
+    from models
+    -- Only what a list has brought can a list bring back.
+    where model_id = %(model_id)s and lifecycle in ('ACTIVE', 'RETIRING') and synced_time is not null
+      and delete_time is null
+    for update
+)
+update models
+set lifecycle = 'MISSING', missing_since = now(), update_time = now(), version = version + 1
+from known
+where models.model_id = known.model_id
+returning models.provider_id, models.model_id, jsonb_build_object('lifecycle', known.lifecycle) as before,
+    jsonb_build_object('lifecycle', models.lifecycle) as after
+
 -- name: list
 select models.*, octet_length(models.metadata::text) as weight,
     case

@@ -37,6 +37,7 @@ class Limits:
     feedback: int = 1024
     admin: int = 64
     streams: int = 32
+    completions: int = 256
 
 
 class Pool(ThreadPoolExecutor):
@@ -95,6 +96,7 @@ class Pools:
         self._admin = Pool("admin", ADMIN_THREADS, limits.admin)
         self._feedback = Pool("feedback", FEEDBACK_THREADS, limits.feedback)
         self._streams = Pool("stream", limits.streams, 0)
+        self._completions = Pool("complete", limits.completions, 0)
         # Takes streams on and lets go of them at once. The hub counts the open ones.
         self._watch = Pool("watch", _WATCH_THREADS, None)
         self._sync = Pool("sync", SYNC_THREADS, SYNC_THREADS)
@@ -106,6 +108,7 @@ class Pools:
             self._admin,
             self._feedback,
             self._streams,
+            self._completions,
             self._watch,
             self._sync,
             self._health,
@@ -123,7 +126,11 @@ class Pools:
             return self._sync
         if service.endswith("FeedbackService") or name == "RecordDecisions":
             return self._feedback
-        return {"StreamRoutes": self._streams, "WatchAgent": self._watch}.get(name, self._admin)
+        return {
+            "StreamRoutes": self._streams,
+            "Complete": self._completions,
+            "WatchAgent": self._watch,
+        }.get(name, self._admin)
 
     @property
     def in_hand(self) -> Mapping[str, int]:

@@ -139,6 +139,17 @@ class Catalog:
             )
             return Written(result, catalogue_feed.announce(tx, written))
 
+    def lose(self, model_id: str) -> None:
+        """Let a model be missing, as its provider says that it does not know it; the next list may bring it
+        back.
+        """
+        with self._database.system() as tx:
+            models.hold(tx, model_id.partition("/")[0])
+            change = models.lose(tx, model_id)
+            if change is not None:
+                model_changes.log(tx, [change])
+                catalogue_feed.announce(tx, [model_id])
+
     def list_changes(
         self,
         who: Principal,

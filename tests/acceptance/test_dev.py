@@ -80,11 +80,12 @@ def answer(address: str, path: str) -> int:
 def test_the_printed_lines_work_when_pasted(dev: Dev, require_program: Callable[[str], Path]) -> None:
     require_program("grpcurl")
     lines = [line for line in dev.output.splitlines() if " imrs.v1." in line]
-    assert len(lines) == 4
+    assert len(lines) == 5
     done = [subprocess.run(["sh", "-c", line], capture_output=True, text=True, check=False) for line in lines]
-    assert [each.stderr for each in done] == [""] * 4
-    providers, models, routed, explained = (json.loads(each.stdout) for each in done)
-    assert len(providers["providers"]) == 4
+    assert [each.stderr for each in done] == [""] * 5
+    providers, models, routed, explained = (json.loads(each.stdout) for each in done[:4])
+    assert '"content": "Hello"' in done[4].stdout
+    assert len(providers["providers"]) == 5
     assert models["models"]
     assert routed["task"]["task_type"] == "code"
     assert routed["selected"]["model_id"]
@@ -94,10 +95,12 @@ def test_the_printed_lines_work_when_pasted(dev: Dev, require_program: Callable[
 def test_the_demo_data_answers(dev: Dev) -> None:
     with dev.client("PLATFORM_ADMIN") as platform, dev.client("TENANT_ADMIN") as tenant:
         providers = platform.admin.ListProviders(ListProvidersRequest()).providers
-        assert {each.provider_id for each in providers} == {"anthropic", "ollama", "openai", "openrouter"}
+        assert {each.provider_id for each in providers} == {
+            "anthropic", "echo", "ollama", "openai", "openrouter"
+        }  # fmt: skip
         assert all(each.model_count for each in providers)
         agents = tenant.admin.ListAgents(ListAgentsRequest()).agents
-        assert len(agents) == 3
+        assert len(agents) == 4
         for each in agents:
             decision = tenant.choose(agent_id=each.agent_id, message="Hello")
             assert decision.selected.model_id

@@ -18,7 +18,6 @@ if TYPE_CHECKING:
 UNBUILT = {
     "AdminService": """SetEndpoint ListEndpoints DeleteEndpoint
         LoadEndpoint UnloadEndpoint SetBudget ListBudgets DeleteBudget ApplyConfig ExportConfig""",
-    "RouteService": "Complete",
 }
 
 

@@ -171,7 +171,7 @@ FIELDS = {
     "CompleteEvent": "decision delta attempt_failed completed",
     "CompleteEvent.Delta": "content tool_calls",
     "CompleteEvent.AttemptFailed": "model_id error_kind detail",
-    "CompleteEvent.Completed": "message_id model_id finish_reason usage cost_usd latency_ms",
+    "CompleteEvent.Completed": "message_id model_id finish_reason usage cost_usd latency_ms dropped",
     "SubmitFeedbackRequest": """tenant_id message_id rating? signal feedback_type user_id comment event_time
         request_id""",
     "CheckProviderResponse": "reachable authorized model_count latency_ms detail",

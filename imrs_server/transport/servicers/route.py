@@ -7,9 +7,10 @@ from typing import TYPE_CHECKING, Any, cast
 import structlog
 
 from imrs_client import v1 as pb
+from imrs_server.adapters.network import Deadline
 from imrs_server.domain.errors import InvalidRequest, Violation
 from imrs_server.transport.call import patience_seconds, who
-from imrs_server.transport.convert import common, replays, reports
+from imrs_server.transport.convert import common, completions, replays, reports
 from imrs_server.transport.convert import routes as convert
 from imrs_server.transport.items import to_item_error
 from imrs_server.transport.validation import validate
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
     from imrs_server.domain.principal import Principal
     from imrs_server.transport.paging import Pager
     from imrs_server.transport.watch.hub import Hub
+    from imrs_server.use_cases.complete import Completions
     from imrs_server.use_cases.decisions import Decisions
     from imrs_server.use_cases.replay import Replays
     from imrs_server.use_cases.reports import DecisionReports
@@ -31,6 +33,11 @@ if TYPE_CHECKING:
     from imrs_server.use_cases.watched import WatchedAgents
 
 log = structlog.get_logger()
+
+# Where neither the request nor the call says how long.
+_COMPLETE_SECONDS = 600.0
+# For the message to be stored and the end to be told in.
+_LAST_WORDS_SECONDS = 0.25
 
 
 class RouteServicer(pb.RouteServiceServicer):
@@ -45,6 +52,7 @@ class RouteServicer(pb.RouteServiceServicer):
         watched: WatchedAgents,
         hub: Hub,
         reports: DecisionReports,
+        completions: Completions,
         pager: Pager,
     ) -> None:
         self.router = router
@@ -53,6 +61,7 @@ class RouteServicer(pb.RouteServiceServicer):
         self.watched = watched
         self.hub = hub
         self.reports = reports
+        self.completions = completions
         self.pager = pager
 
     def Route(self, request: pb.RouteRequest, _context: grpc.ServicerContext) -> pb.Decision:
@@ -138,6 +147,15 @@ class RouteServicer(pb.RouteServiceServicer):
         accepted = self.reports.take(caller, found, patience_seconds=patience_seconds(context))
         return pb.RecordDecisionsResponse(accepted_count=accepted)
 
+    def Complete(
+        self, request: pb.CompleteRequest, context: grpc.ServicerContext
+    ) -> Iterator[pb.CompleteEvent]:
+        deadline = Deadline(_seconds(request, context))
+        if not context.add_callback(deadline.cut):
+            return
+        for event in self.completions.complete(who(), completions.query(request), deadline):
+            yield completions.to_event(event)
+
     def _item(self, caller: Principal, request: Any, method: str) -> pb.Decision:
         """An answer of its own for each item; a bad one fails alone."""
         try:
@@ -145,6 +163,16 @@ class RouteServicer(pb.RouteServiceServicer):
         except Exception as error:  # noqa: BLE001  (every failure becomes the item's)
             request_id = getattr(request, "request_id", "")
             return pb.Decision(request_id=request_id, error=to_item_error(error, method))
+
+
+def _seconds(request: pb.CompleteRequest, context: grpc.ServicerContext) -> float:
+    """How long Complete may take: as the request says, and so that the caller still hears how it ended."""
+    asked = common.duration(request, "timeout")
+    wished_seconds = asked.total_seconds() if asked is not None else _COMPLETE_SECONDS
+    remaining_seconds = context.time_remaining()
+    if remaining_seconds is None:
+        return wished_seconds
+    return min(wished_seconds, max(remaining_seconds - _LAST_WORDS_SECONDS, remaining_seconds / 2))
 
 
 def _reported(told: pb.Decision, caller: Principal) -> Decision | None:

@@ -1,0 +1,209 @@
+"""Answers of models, whole or in pieces as they come."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from decimal import Decimal
+from typing import TYPE_CHECKING, Any, Self
+
+from google.protobuf.struct_pb2 import Struct
+
+from imrs_client.v1 import ChatMessage, CompleteEvent, CompleteRequest, Decision, TokenUsage, ToolCall
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Iterator
+    from types import TracebackType
+
+Conversation = str | Iterable[ChatMessage | Mapping[str, Any]]
+"""What the user says; or all turns, each a ChatMessage or its fields, `{"role": "user", "content": ...}`."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Completion:
+    """A whole answer. Feedback needs no more than `message_id`.
+
+    `cost_usd` is None where the price is not known, `usage.estimated` whether the provider gave no numbers.
+    `failed_attempts` are the models that were called before and did not answer; `dropped` names what of the
+    request the provider of this model has no word for.
+    """
+
+    content: str
+    tool_calls: tuple[ToolCall, ...]
+    message_id: str
+    model_id: str
+    finish_reason: str
+    usage: TokenUsage
+    cost_usd: Decimal | None
+    latency_ms: int
+    decision: Decision
+    failed_attempts: tuple[CompleteEvent.AttemptFailed, ...] = ()
+    dropped: tuple[str, ...] = ()
+
+
+def request(conversation: Conversation, *, stream: bool, fields: Mapping[str, Any]) -> CompleteRequest:
+    """The request for an answer.
+
+    `fields` are those of CompleteRequest and of its `route` (`agent_id`, `parameters`, ...); JSON objects may
+    be given as dicts. Raises ValueError for a name that neither has.
+    """
+    found = CompleteRequest(stream=stream, messages=_messages(conversation))
+    for name, value in fields.items():
+        targets: tuple[Any, ...] = (found, found.route)
+        target = next((each for each in targets if name in each.DESCRIPTOR.fields_by_name), None)
+        if target is None:
+            raise ValueError(f"neither CompleteRequest nor RouteRequest has a field {name}")
+        target.MergeFrom(type(target)(**{name: _plain(value)}))
+    return found
+
+
+class Answer:
+    """What has come of an answer so far."""
+
+    def __init__(self) -> None:
+        self.decision: Decision | None = None
+        self.failed_attempts: list[CompleteEvent.AttemptFailed] = []
+        self._content: list[str] = []
+        self._calls: dict[int, ToolCall] = {}
+        self._end: CompleteEvent.Completed | None = None
+
+    def take(self, event: CompleteEvent) -> CompleteEvent.Delta | None:
+        """Take the next event; gives the piece of the answer where it is one."""
+        kind = event.WhichOneof("event")
+        if kind == "delta":
+            self._content.append(event.delta.content)
+            for each in event.delta.tool_calls:
+                self._continue(each)
+            return event.delta
+        if kind == "decision":
+            self.decision = event.decision
+        elif kind == "attempt_failed":
+            self.failed_attempts.append(event.attempt_failed)
+        elif kind == "completed":
+            self._end = event.completed
+        return None
+
+    def completion(self) -> Completion:
+        """The whole answer. Raises ValueError while it is not whole."""
+        end = self._end
+        if end is None or self.decision is None:
+            raise ValueError("the answer has not ended: go through the stream to its end first")
+        return Completion(
+            content="".join(self._content),
+            tool_calls=tuple(self._calls[index] for index in sorted(self._calls)),
+            message_id=end.message_id,
+            model_id=end.model_id,
+            finish_reason=end.finish_reason,
+            usage=end.usage,
+            cost_usd=Decimal(end.cost_usd) if end.cost_usd else None,
+            latency_ms=end.latency_ms,
+            decision=self.decision,
+            failed_attempts=tuple(self.failed_attempts),
+            dropped=tuple(end.dropped),
+        )
+
+    def _continue(self, piece: ToolCall) -> None:
+        known = self._calls.setdefault(piece.index, ToolCall(index=piece.index))
+        known.id = known.id or piece.id
+        known.name = known.name or piece.name
+        known.arguments += piece.arguments
+
+
+class CompletionStream:
+    """Pieces of an answer as they come; leaving it early ends the call.
+
+    `decision` is known from the first piece on, `completion` after the last. Iterating raises ImrsError.
+    """
+
+    def __init__(self, events: Any) -> None:
+        self._events = events
+        self._answer = Answer()
+
+    @property
+    def decision(self) -> Decision | None:
+        return self._answer.decision
+
+    @property
+    def failed_attempts(self) -> tuple[CompleteEvent.AttemptFailed, ...]:
+        """The models that did not answer, so far."""
+        return tuple(self._answer.failed_attempts)
+
+    @property
+    def completion(self) -> Completion:
+        """The whole answer. Raises ValueError while it is not whole."""
+        return self._answer.completion()
+
+    def close(self) -> None:
+        """End the call; the model's provider is told, as far as hanging up tells it."""
+        self._events.cancel()
+
+    def __iter__(self) -> Iterator[CompleteEvent.Delta]:
+        for event in self._events:
+            piece = self._answer.take(event)
+            if piece is not None:
+                yield piece
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, _kind: type[BaseException] | None, _error: BaseException | None, _trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+
+class AsyncCompletionStream:
+    """As CompletionStream, for asyncio."""
+
+    def __init__(self, events: Any) -> None:
+        self._events = events
+        self._answer = Answer()
+
+    @property
+    def decision(self) -> Decision | None:
+        return self._answer.decision
+
+    @property
+    def failed_attempts(self) -> tuple[CompleteEvent.AttemptFailed, ...]:
+        """The models that did not answer, so far."""
+        return tuple(self._answer.failed_attempts)
+
+    @property
+    def completion(self) -> Completion:
+        """The whole answer. Raises ValueError while it is not whole."""
+        return self._answer.completion()
+
+    def close(self) -> None:
+        """End the call; the model's provider is told, as far as hanging up tells it."""
+        self._events.cancel()
+
+    async def __aiter__(self) -> AsyncIterator[CompleteEvent.Delta]:
+        async for event in self._events:
+            piece = self._answer.take(event)
+            if piece is not None:
+                yield piece
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self, _kind: type[BaseException] | None, _error: BaseException | None, _trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+
+def _messages(conversation: Conversation) -> list[ChatMessage]:
+    if isinstance(conversation, str):
+        return [ChatMessage(role="user", content=conversation)]
+    return [each if isinstance(each, ChatMessage) else ChatMessage(**each) for each in conversation]
+
+
+def _plain(value: Any) -> Any:
+    """JSON objects, and lists of them, as the protos have them."""
+    if isinstance(value, Mapping):
+        found = Struct()
+        found.update(value)
+        return found
+    if isinstance(value, list | tuple):
+        return [_plain(each) for each in value]
+    return value

@@ -1,0 +1,191 @@
+"""The calls of providers that one Complete makes, and the message that is kept of each."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+import structlog
+
+from imrs_client.ids import new_id
+from imrs_server.domain import token_estimate
+from imrs_server.domain.chat import Delta, FailureKind, TokenUsage, ToolCall
+from imrs_server.domain.errors import DomainError
+from imrs_server.domain.message import Outcome, Report
+
+if TYPE_CHECKING:
+    from imrs_server.domain.chat import ChatFailure, Ended
+    from imrs_server.domain.completion import CompletionQuery
+    from imrs_server.domain.decision import Decision, SelectedModel
+    from imrs_server.domain.message import Message
+    from imrs_server.domain.principal import Principal
+    from imrs_server.use_cases.messages import Messages
+
+log = structlog.get_logger()
+
+NOTES = "imrs"
+"""The member of a message's metadata that has what IMRS itself notes of a call."""
+
+_MOST_TOKENS = 10**9
+_NOTHING = TokenUsage()
+
+
+class CallUnderWay:
+    """One call of one model."""
+
+    def __init__(self, model: SelectedModel, prompt_tokens: int) -> None:
+        self.model = model
+        self.is_delivered = False
+        self.outcome = Outcome.CANCELLED
+        self.error_kind = ""
+        self.usage = _NOTHING
+        self.is_over = False
+        self._end: Ended | None = None
+        self._prompt_tokens = prompt_tokens
+        self._pieces: list[Delta] = []
+        self._characters = 0
+        self._tools: dict[str, None] = {}
+        self._start = time.monotonic()
+        self.latency_ms = 0
+
+    @property
+    def end(self) -> Ended:
+        assert self._end is not None
+        return self._end
+
+    @property
+    def notes(self) -> dict[str, Any]:
+        """What is kept beside the caller's own metadata."""
+        dropped = self._end.dropped if self._end else ()
+        found = {"usage_estimated": self.usage.estimated, "dropped": list(dropped)}
+        return {name: value for name, value in found.items() if value}
+
+    @property
+    def tools(self) -> tuple[str, ...]:
+        """Names of the tools that the model asked for."""
+        return tuple(self._tools)
+
+    def heard(self, piece: Delta) -> None:
+        self._characters += token_estimate.characters(piece)
+        self._tools |= {call.name: None for call in piece.tool_calls if 0 < len(call.name) <= 255}
+        if not self.is_delivered:
+            self._pieces.append(piece)
+
+    def whole(self) -> Delta | None:
+        """All that was said, in one; None for nothing."""
+        calls: dict[int, ToolCall] = {}
+        for each in (call for piece in self._pieces for call in piece.tool_calls):
+            known = calls.get(each.index)
+            calls[each.index] = (
+                each
+                if known is None
+                else replace(
+                    known,
+                    id=known.id or each.id,
+                    name=known.name or each.name,
+                    arguments=known.arguments + each.arguments,
+                )
+            )
+        content = "".join(each.content for each in self._pieces)
+        found = Delta(content=content, tool_calls=tuple(calls.values()))
+        return found if content or calls else None
+
+    def ended(self, end: Ended) -> None:
+        self._end = end
+        usage = end.usage or token_estimate.usage(self._prompt_tokens, self._characters)
+        self._over(Outcome.OK, usage)
+
+    def failed(self, failure: ChatFailure) -> None:
+        timed_out = failure.cause is FailureKind.TIMEOUT
+        self.error_kind = failure.kind.value
+        self._over(Outcome.TIMEOUT if timed_out else Outcome.ERROR, failure.usage or self._guess())
+
+    def cancelled(self) -> None:
+        """Nobody waits any more."""
+        self._over(Outcome.CANCELLED, self._guess())
+
+    def _guess(self) -> TokenUsage:
+        """Providers charge for what they have begun to say, and do not count it where it is broken off."""
+        if not self._characters:
+            return _NOTHING
+        return token_estimate.usage(self._prompt_tokens, self._characters)
+
+    def _over(self, outcome: Outcome, usage: TokenUsage) -> None:
+        self.outcome = outcome
+        self.usage = usage
+        self.is_over = True
+        self.latency_ms = round((time.monotonic() - self._start) * 1000)
+
+
+class Calls:
+    """All calls of one Complete; the last one's message has the id of the decision."""
+
+    def __init__(
+        self, messages: Messages, who: Principal, query: CompletionQuery, decision: Decision
+    ) -> None:
+        self._messages = messages
+        self._who = who
+        self._query = query
+        self._decision = decision
+        self._prompt_tokens = token_estimate.of_prompt(query.messages, query.tools)
+        self._unwritten: list[CallUnderWay] = []
+
+    def begin(self, model: SelectedModel) -> CallUnderWay:
+        """A call of this model begins, so those before it are not the last one."""
+        self._write_earlier()
+        found = CallUnderWay(model, self._prompt_tokens)
+        self._unwritten.append(found)
+        return found
+
+    def store(self, call: CallUnderWay) -> Message:
+        """Store the message of the call that answered. Raises DatabaseUnavailable."""
+        stored = self._messages.record(self._who, self._decision.tenant_id, self._report(call)).value
+        self._unwritten.remove(call)
+        return stored
+
+    def settle(self) -> None:
+        """Store what is left, whatever became of it."""
+        if not self._unwritten:
+            return
+        last = self._unwritten.pop()
+        self._write_earlier()
+        if not last.is_over:
+            last.cancelled()
+        self._attempt(last, self._report(last))
+
+    def _write_earlier(self) -> None:
+        earlier, self._unwritten = self._unwritten, []
+        for each in earlier:
+            self._attempt(each, replace(self._report(each), message_id=new_id()))
+
+    def _attempt(self, call: CallUnderWay, report: Report) -> None:
+        try:
+            self._messages.record(self._who, self._decision.tenant_id, report)
+        except DomainError as error:
+            # The answer, or the error that the caller is to hear, matters more.
+            log.warning(
+                "message.lost",
+                decision_id=str(self._decision.decision_id),
+                model_id=call.model.model_id,
+                reason=error.reason,
+            )
+
+    def _report(self, call: CallUnderWay) -> Report:
+        decision, usage = self._decision, call.usage
+        prompt_tokens = min(usage.prompt_tokens, _MOST_TOKENS)
+        return Report(
+            agent_id=decision.agent_id,
+            decision_id=decision.decision_id,
+            conversation_id=decision.conversation_id,
+            model_id=call.model.model_id,
+            task_type=decision.task.task_type,
+            tools_used=call.tools,
+            latency_ms=call.latency_ms,
+            prompt_tokens=prompt_tokens,
+            completion_tokens=min(usage.completion_tokens, _MOST_TOKENS),
+            cached_tokens=min(usage.cached_tokens, prompt_tokens),
+            outcome=call.outcome,
+            error_kind=call.error_kind,
+            metadata={**self._query.metadata, **({NOTES: call.notes} if call.notes else {})},
+        )

@@ -1,0 +1,292 @@
+"""Complete: choose a model, call it, go on to the next one where it fails, and account for every call."""
+
+from __future__ import annotations
+
+import time
+from contextlib import closing
+from typing import TYPE_CHECKING, Any, cast
+
+import structlog
+
+from imrs_server.adapters import chat
+from imrs_server.adapters.providers.dialect import Access
+from imrs_server.domain.attempts import Attempts
+from imrs_server.domain.chat import ChatFailure, ChatRequest, Ended, FailureKind
+from imrs_server.domain.completion import AttemptFailed, Completed
+from imrs_server.domain.credential import CredentialPath
+from imrs_server.domain.errors import (
+    DomainError,
+    InvalidRequest,
+    ProviderInvalidResponse,
+    ProviderNotFound,
+    ProviderRateLimited,
+    ProviderUnavailable,
+    VaultForbidden,
+    VaultSealed,
+    VaultUnreachable,
+    Violation,
+)
+from imrs_server.domain.provider import State
+from imrs_server.use_cases.called import Calls, CallUnderWay
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Generator, Iterator
+
+    from imrs_server.adapters.http import GuardedClient
+    from imrs_server.adapters.network import Deadline
+    from imrs_server.adapters.vault import Vault
+    from imrs_server.domain.attempts import Turn
+    from imrs_server.domain.chat import Delta
+    from imrs_server.domain.completion import CompletionEvent, CompletionQuery
+    from imrs_server.domain.decision import Decision, SelectedModel
+    from imrs_server.domain.message import Message
+    from imrs_server.domain.principal import Principal
+    from imrs_server.domain.secret import Secret
+    from imrs_server.index.warm import Index
+    from imrs_server.use_cases.catalog import Catalog
+    from imrs_server.use_cases.messages import Messages
+    from imrs_server.use_cases.route import Router
+
+log = structlog.get_logger()
+
+# A model that others could stand in for gets this share of the time that is left to begin its answer.
+_SHARE = 0.5
+# A wait between two calls looks this often whether anybody still waits for the answer.
+_LOOK_SECONDS = 0.1
+_MOST_DETAIL = 500
+
+
+class Completions:
+    """``client`` should try once only: what is tried again, and with which model, is decided here."""
+
+    def __init__(
+        self,
+        router: Router,
+        index: Index,
+        vault: Vault,
+        messages: Messages,
+        catalog: Catalog,
+        client: GuardedClient,
+    ) -> None:
+        self._router = router
+        self._index = index
+        self._vault = vault
+        self._messages = messages
+        self._catalog = catalog
+        self._client = client
+
+    def complete(
+        self, who: Principal, query: CompletionQuery, deadline: Deadline
+    ) -> Generator[CompletionEvent]:
+        """The decision, then what the model says and which models failed, and Completed last.
+
+        The message of every call is stored: under the decision's id that of the last one, so of the one that
+        answered. Where nobody waits any more (``deadline`` was cut, or the generator closed), the call is
+        broken off and its message says CANCELLED.
+
+        Raises what ``Router.route`` may raise; where no model answers, CredentialMissing, what Vault may
+        raise, InvalidRequest, ProviderUnavailable, ProviderRateLimited, ProviderInvalidResponse; and
+        DatabaseUnavailable where the message cannot be stored.
+        """
+        decision = self._router.route(who, query.route)
+        calls = Calls(self._messages, who, query, decision)
+        conversation = _Conversation(self, query, decision, deadline, calls)
+        try:
+            yield decision
+            yield from conversation.run()
+        finally:
+            calls.settle()
+            for model_id in conversation.unknown:
+                self._lose(model_id)
+
+    def access(
+        self, model: SelectedModel, decision: Decision, read: Callable[[CredentialPath], Secret]
+    ) -> Access:
+        """The provider, and the key to it as ``read`` gives it: the agent's own where it has one.
+
+        Raises ProviderNotFound, and what ``read`` raises.
+        """
+        state = self._index.current
+        provider = state.providers.get(model.provider_id) if state else None
+        if provider is None or provider.state is not State.ACTIVE:
+            raise ProviderNotFound(provider_id=model.provider_id)
+        if is_own_key(model):
+            path = CredentialPath(model.provider_id, decision.tenant_id, decision.agent_id)
+            return Access(provider=provider, key=read(path))
+        if provider.needs_key or provider.key_version is not None:
+            return Access(provider=provider, key=read(CredentialPath(model.provider_id)))
+        return Access(provider=provider)
+
+    def read(self, path: CredentialPath) -> Secret:
+        """A key. Raises CredentialMissing, and what Vault may raise."""
+        return self._vault.read(path)
+
+    def request(self, model: SelectedModel, query: CompletionQuery) -> ChatRequest:
+        """What this model is asked."""
+        state = self._index.current
+        known = state.models.get(model.model_id) if state else None
+        return ChatRequest(
+            external_id=model.external_id,
+            messages=query.messages,
+            tools=query.tools,
+            tool_choice=query.tool_choice,
+            response_format=query.response_format,
+            parameters=model.parameters,
+            max_output_tokens=known.max_output_tokens if known else None,
+            stream=query.stream,
+        )
+
+    def stream(
+        self, access: Access, request: ChatRequest, deadline: Deadline
+    ) -> Generator[Delta | Ended, None, None]:
+        return cast(
+            "Generator[Delta | Ended, None, None]", chat.stream(self._client, access, request, deadline)
+        )
+
+    def _lose(self, model_id: str) -> None:
+        try:
+            self._catalog.lose(model_id)
+        except DomainError as error:
+            log.warning("model.not_marked_missing", model_id=model_id, reason=error.reason)
+
+
+class _Conversation:
+    """One Complete after its decision."""
+
+    def __init__(
+        self, desk: Completions, query: CompletionQuery, decision: Decision, deadline: Deadline, calls: Calls
+    ) -> None:
+        self._desk = desk
+        self._query = query
+        self._decision = decision
+        self._deadline = deadline
+        self._calls = calls
+        self._clock: Callable[[], float] = time.monotonic
+        self._start = self._clock()
+        self._end = self._start + deadline.remaining()
+        self._vault_error: DomainError | None = None
+        self._failed: DomainError | None = None
+        self._uncalled: DomainError | None = None
+        self.unknown: list[str] = []
+        """Models that their providers do not know, as they say."""
+
+    def run(self) -> Iterator[CompletionEvent]:
+        decision = self._decision
+        attempts = Attempts((decision.selected, *decision.fallbacks), self._query.max_attempts)
+        while (turn := attempts.next(self._clock())) is not None and self._waited(turn):
+            try:
+                access = self._desk.access(turn.model, decision, self._read)
+            except DomainError as error:
+                self._uncalled = self._uncalled or error
+                attempts.unreachable(turn.model)
+                yield AttemptFailed(model_id=turn.model.model_id, kind=FailureKind.AUTH, detail=error.message)
+                continue
+            attempts.called(turn.model)
+            call = self._calls.begin(turn.model)
+            try:
+                yield from self._call(turn, access, call)
+            except ChatFailure as failure:
+                if self._deadline.is_cut:
+                    call.cancelled()
+                    return
+                yield self._note(attempts, call, failure)
+            else:
+                yield self._completed(call)
+                return
+        if not self._deadline.is_cut:
+            raise self._failed or self._uncalled or _too_late(decision)
+
+    def _read(self, path: CredentialPath) -> Secret:
+        if self._vault_error is not None:
+            # It was asked a moment ago; each further question would only take time.
+            raise self._vault_error
+        try:
+            return self._desk.read(path)
+        except (VaultSealed, VaultForbidden, VaultUnreachable) as error:
+            self._vault_error = error
+            raise
+
+    def _call(self, turn: Turn, access: Access, call: CallUnderWay) -> Iterator[CompletionEvent]:
+        """The pieces of the answer, as they come or in one. Raises ChatFailure."""
+        left = self._left_seconds()
+        self._deadline.move(left if turn.alone else left * _SHARE)
+        request = self._desk.request(turn.model, self._query)
+        with closing(self._desk.stream(access, request, self._deadline)) as events:
+            for event in events:
+                if isinstance(event, Ended):
+                    call.ended(event)
+                    continue
+                # It speaks: from now on it has all of the time.
+                self._deadline.move(self._left_seconds())
+                call.heard(event)
+                if self._query.stream:
+                    call.is_delivered = True
+                    yield event
+        if not self._query.stream and (whole := call.whole()) is not None:
+            yield whole
+
+    def _note(self, attempts: Attempts, call: CallUnderWay, failure: ChatFailure) -> AttemptFailed:
+        model = call.model
+        self._failed = _error(failure, model)
+        call.failed(failure)
+        if failure.cause is FailureKind.NOT_FOUND and not is_own_key(model):
+            self.unknown.append(model.model_id)
+        if call.is_delivered or self._left_seconds() <= 0:
+            # Nothing could take back what the caller has, and no other model goes on in the middle of it.
+            attempts.give_up()
+        else:
+            attempts.failed(model, failure, self._clock())
+        detail = f"{failure.detail}: {failure.said}" if failure.said else failure.detail
+        return AttemptFailed(model_id=model.model_id, kind=failure.kind, detail=detail[:_MOST_DETAIL])
+
+    def _completed(self, call: CallUnderWay) -> Completed:
+        end = call.end
+        stored: Message = self._calls.store(call)
+        return Completed(
+            message_id=stored.message_id,
+            model_id=stored.model_id,
+            finish_reason=end.finish_reason,
+            usage=call.usage,
+            cost_usd=stored.cost_usd,
+            latency_ms=round((self._clock() - self._start) * 1000),
+            dropped=end.dropped,
+        )
+
+    def _waited(self, turn: Turn) -> bool:
+        """Wait for the model's turn; False where the time does not suffice, or nobody waits any more."""
+        due = self._clock() + turn.wait_seconds
+        if self._left_seconds() <= turn.wait_seconds:
+            return False
+        while not self._deadline.is_cut and (rest := due - self._clock()) > 0:
+            time.sleep(min(rest, _LOOK_SECONDS))
+        return not self._deadline.is_cut
+
+    def _left_seconds(self) -> float:
+        return max(0.0, self._end - self._clock())
+
+
+def is_own_key(model: SelectedModel) -> bool:
+    """Whether the agent calls the provider with a key of its own."""
+    return model.api_key_vault_path != CredentialPath(model.provider_id).shown
+
+
+def _too_late(decision: Decision) -> ProviderUnavailable:
+    return ProviderUnavailable(
+        provider_id=decision.selected.provider_id, detail="the time was over before it was called"
+    )
+
+
+def _error(failure: ChatFailure, model: SelectedModel) -> DomainError:
+    """What the caller hears where no other model answers."""
+    names: dict[str, Any] = {"provider_id": model.provider_id}
+    match failure.cause:
+        case FailureKind.RATE_LIMITED:
+            return ProviderRateLimited(**names, retry_after_seconds=failure.retry_after_seconds)
+        case FailureKind.BAD_REQUEST | FailureKind.CONTENT_REFUSED | FailureKind.CONTEXT_TOO_LONG:
+            return InvalidRequest(Violation("messages", f"{model.model_id}: {failure.detail}"))
+        case FailureKind.AUTH | FailureKind.NOT_FOUND | FailureKind.INVALID_RESPONSE:
+            return ProviderInvalidResponse(**names, detail=failure.detail)
+        case _:
+            return ProviderUnavailable(
+                **names, detail=failure.detail, retry_after_seconds=failure.retry_after_seconds
+            )
