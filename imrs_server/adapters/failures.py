@@ -28,6 +28,10 @@ class Unreachable(CallFailed):
     """No connection, no answer in time, or an answer that says "later"."""
 
 
+class Untrusted(Unreachable):
+    """It cannot prove who it is."""
+
+
 class TimedOut(Unreachable):
     """There is a connection, and no answer in time."""
 

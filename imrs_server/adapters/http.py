@@ -28,6 +28,7 @@ from imrs_server.adapters.failures import (
     RateLimited,
     TimedOut,
     Unreachable,
+    Untrusted,
     Unusable,
 )
 from imrs_server.adapters.network import Deadline, GuardedBackend, ProxyBackend, resolve
@@ -329,7 +330,7 @@ def _own_words() -> Iterator[None]:
         yield
     except (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout) as failure:
         if _is_about_certificate(failure):
-            raise Unreachable("its TLS certificate is not valid") from None
+            raise Untrusted("its TLS certificate is not valid") from None
         raise Unreachable("no connection", again=True) from None
     except httpx.ProxyError:
         raise Unreachable("the proxy does not let it through") from None

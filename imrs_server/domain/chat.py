@@ -177,7 +177,7 @@ class ChatFailure(Exception):
         self.retry_after_seconds = retry_after_seconds
         self.usage = usage
 
-    def mid_stream(self, usage: TokenUsage | None) -> ChatFailure:
+    def mid_stream(self) -> ChatFailure:
         """This failure, of an answer that was partly delivered."""
         return ChatFailure(
             FailureKind.MID_STREAM,
@@ -187,5 +187,5 @@ class ChatFailure(Exception):
             status=self.status,
             again=self.again,
             retry_after_seconds=self.retry_after_seconds,
-            usage=usage,
+            usage=self.usage,
         )
