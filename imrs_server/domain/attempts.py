@@ -16,8 +16,8 @@ if TYPE_CHECKING:
 # Where a provider does not say when to come back: doubled with every further failure of the model.
 FIRST_PAUSE_SECONDS = 0.5
 
-# What would meet the same answer elsewhere, or must not be shopped around.
-FINAL = frozenset({FailureKind.BAD_REQUEST, FailureKind.CONTENT_REFUSED})
+
+_FAULTS_OF_THE_REQUEST = (400, 422)
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,7 +66,7 @@ class Attempts:
 
     def failed(self, model: SelectedModel, failure: ChatFailure, now_seconds: float) -> None:
         """What the call came to."""
-        if failure.cause in FINAL:
+        if is_final(failure):
             self.give_up()
         elif failure.cause is FailureKind.AUTH:
             self.unreachable(model)
@@ -86,6 +86,17 @@ class Attempts:
     def _forget(self, model: SelectedModel) -> None:
         self._fresh = [each for each in self._fresh if each is not model]
         self._again = [each for each in self._again if each[1] is not model]
+
+
+def is_final(failure: ChatFailure) -> bool:
+    """Whether another model would meet the same answer, or must not be tried until one gives in.
+
+    A bad request of another status than these is this provider's own affair: a wrong address, or something
+    that its dialect has no words for.
+    """
+    if failure.cause is FailureKind.BAD_REQUEST:
+        return failure.status in _FAULTS_OF_THE_REQUEST
+    return failure.cause is FailureKind.CONTENT_REFUSED
 
 
 def _is_as_short(other: SelectedModel, model: SelectedModel) -> bool:
