@@ -92,6 +92,7 @@ OF_AN_AGENT = (
     "RouteService/ExplainRoute",
     "RouteService/WatchAgent",
     "RouteService/RecordDecisions",
+    "RouteService/Complete",
     "FeedbackService/RecordMessage",
     "FeedbackService/BatchRecordMessages",
     "FeedbackService/SubmitFeedback",

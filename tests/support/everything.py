@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
 MODELS = ("p/m1", "p/m2", "p/m3")
 CATALOGUE = b'{"data": [{"id": "m1"}, {"id": "m2"}, {"id": "m3"}]}'
+ANSWER = b'{"choices": [{"message": {"role": "assistant", "content": "Hi"}, "finish_reason": "stop"}]}'
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -90,7 +91,8 @@ _numbers = count(1)
 
 
 def furnish(service: Service, provider: FakeProvider) -> None:
-    """A provider ``p`` with three models, and a preference."""
+    """A provider ``p`` with three models that answer, and a preference."""
+    provider.page("/chat/completions", ANSWER)
     platform = service.platform
     platform.admin.CreateProvider(
         pb.CreateProviderRequest(

@@ -22,6 +22,7 @@ from imrs_server.use_cases.decisions import Decisions
 from imrs_server.use_cases.replay import Replays
 from imrs_server.use_cases.reports import DecisionReports
 from imrs_server.use_cases.watched import WatchedAgents
+from tests.support.completions import without_keys
 from tests.support.schema import HERE
 
 if TYPE_CHECKING:
@@ -48,6 +49,7 @@ def port(db: Database, index: Index, router: Router, decision_log: DecisionLog) 
         watched=WatchedAgents(index),
         hub=Hub(index, Verifier(TRUST).bearer),
         reports=DecisionReports(db),
+        completions=without_keys(db, index, router),
         pager=Pager(b"p" * 32),
     )
     server = Server("127.0.0.1:0", verifier=Verifier(TRUST), servicers=servicers, with_reflection=False)

@@ -34,6 +34,7 @@ from imrs_server.use_cases.decisions import Decisions
 from imrs_server.use_cases.replay import Replays
 from imrs_server.use_cases.reports import DecisionReports
 from imrs_server.use_cases.watched import WatchedAgents
+from tests.support.completions import without_keys
 from tests.support.schema import HERE, NOW, insert
 from tests.support.waiting import eventually
 
@@ -155,6 +156,7 @@ def serve(
             watched=WatchedAgents(index),
             hub=hub,
             reports=DecisionReports(db),
+            completions=without_keys(db, index, router),
             pager=Pager(b"p" * 32),
         )
         server = Server("127.0.0.1:0", verifier=verifier, servicers=servicers, with_reflection=False)

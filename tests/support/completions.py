@@ -1,0 +1,28 @@
+"""Complete, for servers that are tested for something else."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from imrs_server.adapters.http import GuardedClient
+from imrs_server.adapters.vault import Vault
+from imrs_server.use_cases.catalog import Catalog
+from imrs_server.use_cases.complete import Completions
+from imrs_server.use_cases.messages import Messages
+
+if TYPE_CHECKING:
+    from imrs_server.index.warm import Index
+    from imrs_server.storage.database import Database
+    from imrs_server.use_cases.route import Router
+
+
+def without_keys(database: Database, index: Index, router: Router) -> Completions:
+    """The real one, with a Vault that is not there."""
+    return Completions(
+        router,
+        index,
+        Vault("http://127.0.0.1:9", role_id=str, secret_id=str),
+        Messages(database, flush_decisions=lambda: None, wake_rollup=lambda: None),
+        Catalog(database),
+        GuardedClient(),
+    )
