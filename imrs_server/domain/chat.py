@@ -1,6 +1,6 @@
 """A conversation with a model: what is asked, what comes back, and the ways in which nothing does.
 
-No prompt and no answer is stored: these values live as long as the call.
+No prompt and no answer is stored: these values live as long as the call, and a prompt is not even shown.
 """
 
 from __future__ import annotations
@@ -57,9 +57,9 @@ class ChatMessage:
     """One turn. ``parts`` come after ``content``; ``tool_call_id`` says which call a role `tool` answers."""
 
     role: str
-    content: str = ""
-    parts: tuple[Part, ...] = ()
-    tool_calls: tuple[ToolCall, ...] = ()
+    content: str = field(default="", repr=False)
+    parts: tuple[Part, ...] = field(default=(), repr=False)
+    tool_calls: tuple[ToolCall, ...] = field(default=(), repr=False)
     tool_call_id: str = ""
     name: str = ""
 
@@ -75,8 +75,8 @@ class ChatRequest:
     """
 
     external_id: str
-    messages: tuple[ChatMessage, ...]
-    tools: tuple[Mapping[str, Any], ...] = ()
+    messages: tuple[ChatMessage, ...] = field(repr=False)
+    tools: tuple[Mapping[str, Any], ...] = field(default=(), repr=False)
     tool_choice: str = ""
     response_format: Mapping[str, Any] = field(default_factory=dict)
     parameters: Parameters = UNSET

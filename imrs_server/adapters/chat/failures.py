@@ -35,7 +35,7 @@ _SHOWN = "***"
 _CONTEXT = re.compile(
     r"context_length|context length|context window|context limit|context size|maximum context|exceed_context"
     r"|(?:prompt|input) is too long|too many (?:input )?tokens|input token count|string_above_max_length"
-    r"|request_too_large|reduce the length|too large for model|inputs? tokens \+"
+    r"|request_too_large|reduce the length|too large for model|inputs?`? tokens \+"
 )
 _REFUSED = re.compile(
     r"content_filter|content_policy|content policy|content management policy|content filtering|responsibleai"
@@ -53,8 +53,8 @@ _ABOUT_MODEL = re.compile(
 )
 _BAD_KEY = re.compile(r"api_key_invalid|invalid_api_key|(?:invalid|incorrect) api.?key|api key not valid")
 _SPENT = re.compile(
-    r"insufficient_quota|enforced_spend_limit|credit balance|billing_|your billing|billing details"
-    r"|insufficient (?:credit|balance|funds)"
+    r"insufficient_quota|enforced_spend_limit|credit balance|billing_(?:error|hard_limit|not_active)"
+    r"|your billing|billing details|insufficient (?:credit|balance|funds)"
 )
 _BUSY = re.compile(r"overload|over capacity|no capacity|server is busy|engine is currently")
 

@@ -1,0 +1,76 @@
+"""Chats with a provider on loopback, and what came of them."""
+
+from __future__ import annotations
+
+from ipaddress import ip_network
+from typing import TYPE_CHECKING
+
+from imrs_server.adapters import chat
+from imrs_server.adapters.addresses import AddressRules
+from imrs_server.adapters.http import GuardedClient, Timing
+from imrs_server.domain.chat import ChatFailure, ChatRequest, Delta, Ended, ToolCall
+from tests.support import chat_shapes as shapes
+from tests.support.chat_shapes import KEY
+
+if TYPE_CHECKING:
+    from tests.support.provider import Behaviour, FakeProvider
+
+CLIENT = GuardedClient(
+    AddressRules(allowed=(ip_network("127.0.0.0/8"),)),
+    timing=Timing(connect_seconds=2.0, read_seconds=2.0, tries=1),
+)
+
+
+def talk(
+    upstream: FakeProvider,
+    *behaviours: Behaviour,
+    dialect: str = "openai",
+    request: ChatRequest | None = None,
+    seconds: float = 10,
+) -> list[Delta | Ended]:
+    upstream.script(*behaviours)
+    access = shapes.access(f"{upstream.url}/v1", dialect)
+    return list(chat.stream(CLIENT, access, request or shapes.request(), CLIENT.deadline(seconds)))
+
+
+def fails(
+    upstream: FakeProvider,
+    behaviour: Behaviour,
+    *,
+    dialect: str = "openai",
+    seconds: float = 10,
+    request: ChatRequest | None = None,
+) -> tuple[ChatFailure, list[Delta | Ended]]:
+    """The failure, which tells neither key nor prompt nor address, and what came before it."""
+    upstream.script(behaviour)
+    access = shapes.access(f"{upstream.url}/v1", dialect)
+    request = request or shapes.request("the prompt of a sentinel")
+    came: list[Delta | Ended] = []
+    failure = None
+    try:
+        for piece in chat.stream(CLIENT, access, request, CLIENT.deadline(seconds)):
+            came.append(piece)  # noqa: PERF402 (what came before the failure counts)
+    except ChatFailure as raised:
+        failure = raised
+    assert failure is not None, came
+    told = f"{failure!r} {failure} {failure.detail} {failure.__cause__!r}"
+    assert KEY not in told + failure.said
+    assert KEY[3:15] not in told + failure.said
+    assert "sentinel" not in told
+    assert "127.0.0.1" not in told
+    return failure, came
+
+
+def text_of(came: list[Delta | Ended]) -> str:
+    return "".join(each.content for each in came if isinstance(each, Delta))
+
+
+def calls_of(came: list[Delta | Ended]) -> list[ToolCall]:
+    return [call for each in came if isinstance(each, Delta) for call in each.tool_calls]
+
+
+def end_of(came: list[Delta | Ended]) -> Ended:
+    *others, last = came
+    assert isinstance(last, Ended)
+    assert all(isinstance(each, Delta) for each in others)
+    return last
