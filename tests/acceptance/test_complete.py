@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import time
 from contextlib import ExitStack
@@ -15,6 +16,7 @@ from google.protobuf.field_mask_pb2 import FieldMask
 from psycopg.rows import dict_row
 
 from imrs_client import (
+    AsyncImrsClient,
     FailedPrecondition,
     ImrsClient,
     ImrsError,
@@ -23,6 +25,7 @@ from imrs_client import (
     Unavailable,
 )
 from imrs_client import v1 as pb
+from imrs_server.domain.principal import Role
 from tests.support.chatting import breaks_off, goes_on, refuses, says, streams
 from tests.support.provider import FakeProvider, answer, hang
 from tests.support.service import Service
@@ -146,6 +149,36 @@ def test_pieces_come_as_they_are_made(world: World) -> None:
     assert answer.completion.content == "Here it is"
     assert answer.completion.cost_usd == COST_USD
     assert json.loads(world.providers["first"].requests[0].body)["stream"] is True
+
+
+def test_pieces_and_whole_answers_come_in_asyncio_too(world: World) -> None:
+    world.providers["first"].script(says("Whole"), streams("Piece ", "by piece"))
+    token = world.service.token(Role.AGENT, agent_id="bot")
+
+    async def ask() -> tuple[str, list[str], str]:
+        async with AsyncImrsClient(world.service.app.address, token=token) as bot:
+            done = await bot.complete(PROMPT)
+            async with bot.stream(PROMPT) as answer:
+                pieces = [each.content async for each in answer]
+            return done.content, pieces, answer.completion.content
+
+    assert asyncio.run(ask()) == ("Whole", ["Piece ", "by piece"], "Piece by piece")
+
+
+def test_a_call_that_cannot_be_recorded_does_not_say_that_it_was_completed(world: World) -> None:
+    """The answer was delivered; its end is the database's."""
+    world.play(first=streams("Here ", "it is"))
+    dsn = world.service.settings.database_url.get_secret_value()
+    with psycopg.connect(dsn, autocommit=True) as connection:
+        connection.execute("alter table messages rename to gone")
+        try:
+            answer = world.bot.stream(PROMPT)
+            with pytest.raises(ImrsError):
+                list(answer)
+        finally:
+            connection.execute("alter table gone rename to messages")
+    with pytest.raises(ValueError, match="not ended"):
+        assert answer.completion
 
 
 def test_tokens_that_the_provider_does_not_count_are_estimated_and_said_to_be(world: World) -> None:

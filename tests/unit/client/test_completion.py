@@ -19,7 +19,10 @@ def test_a_text_is_what_the_user_says() -> None:
 
 
 def test_turns_are_messages_or_their_fields() -> None:
-    turns = [{"role": "system", "content": "Be brief"}, ChatMessage(role="user", content="Hello")]
+    turns: list[ChatMessage | dict[str, str]] = [
+        {"role": "system", "content": "Be brief"},
+        ChatMessage(role="user", content="Hello"),
+    ]
     assert [each.role for each in request(turns, stream=False, fields={}).messages] == ["system", "user"]
 
 
