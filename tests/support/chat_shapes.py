@@ -79,8 +79,8 @@ def document(message: dict[str, Any], finish_reason: str = "stop", **members: An
 
 def message_start(**tokens: int) -> dict[str, Any]:
     """The first of Anthropic's events."""
-    told = {"id": "msg_1", "type": "message", "role": "assistant", "content": [], "usage": tokens}
-    return {"type": "message_start", "message": told}
+    told = {"id": "msg_1", "type": "message", "role": "assistant", "model": "m", "content": []}
+    return {"type": "message_start", "message": {**told, "usage": tokens}}
 
 
 def text_block(index: int, *pieces: str) -> list[dict[str, Any]]:

@@ -47,7 +47,7 @@ class AnthropicVoice:
     """Speaks to Anthropic, and to what copies it."""
 
     def compose(self, access: Access, request: ChatRequest) -> Composed:
-        given, dropped = parameters.for_anthropic(request)
+        given, dropped = parameters.for_anthropic(access, request)
         about_tools, undone = anthropic_request.tools(request)
         config = {**given.pop("output_config", {}), **about_tools.pop("output_config", {})}
         body = {

@@ -53,7 +53,7 @@ _ABOUT_MODEL = re.compile(
 )
 _BAD_KEY = re.compile(r"api_key_invalid|invalid_api_key|(?:invalid|incorrect) api.?key|api key not valid")
 _SPENT = re.compile(
-    r"insufficient_quota|enforced_spend_limit|credit balance|billing_(?:error|hard_limit|not_active)"
+    r"insufficient_quota|spend_limit_reached|credit balance|billing_(?:error|hard_limit|not_active)"
     r"|your billing|billing details|insufficient (?:credit|balance|funds)"
 )
 _BUSY = re.compile(r"overload|over capacity|no capacity|server is busy|engine is currently")

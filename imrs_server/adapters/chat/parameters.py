@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 from imrs_server.adapters.providers.azure import deployments_of
+from imrs_server.adapters.providers.dialect import text_option
 
 if TYPE_CHECKING:
     from imrs_server.adapters.providers.dialect import Access
@@ -144,6 +145,8 @@ _CLAUDE_WORDS = frozenset(
 )
 # From Opus 4.7 and the generation after 4 on: any sampling parameter is an error.
 _CLAUDE_UNSAMPLED = re.compile(r"claude-[a-z]+-(?:4-(?:[7-9]|\d\d)|[5-9]|\d\d)(?!\d)")
+# From this version of the API on it is an error of every model.
+_UNSAMPLED_VERSION = "2026-10-21"
 _CLAUDE_LIMIT = 4_096
 _MOST_EXACT = 1 << 53
 
@@ -177,7 +180,7 @@ def for_openai(access: Access, request: ChatRequest) -> tuple[dict[str, Any], li
     return body, dropped
 
 
-def for_anthropic(request: ChatRequest) -> tuple[dict[str, Any], list[str]]:
+def for_anthropic(access: Access, request: ChatRequest) -> tuple[dict[str, Any], list[str]]:
     """The members that Anthropic takes, and what is left out.
 
     The limit is required there: the model's own where none is given. A temperature ends at 1 there.
@@ -186,7 +189,8 @@ def for_anthropic(request: ChatRequest) -> tuple[dict[str, Any], list[str]]:
     dropped: list[str] = []
     body: dict[str, Any] = {"max_tokens": _limit(request) or request.max_output_tokens or _CLAUDE_LIMIT}
     thinks = _is_thinking(given.extra.get("thinking"))
-    sampled = not thinks and _CLAUDE_UNSAMPLED.search(request.external_id) is None
+    unsampled = text_option(access, "api_version") >= _UNSAMPLED_VERSION
+    sampled = not (thinks or unsampled or _CLAUDE_UNSAMPLED.search(request.external_id))
     temperature = given.temperature
     _put(body, dropped, "temperature", temperature, known=sampled and (temperature or 0) <= 1)
     # The two together are an error of most models.

@@ -117,6 +117,20 @@ SAID: list[tuple[str, int, Any, FailureKind, bool]] = [
         K.RATE_LIMITED,
         False,
     ),
+    (
+        "anthropic",
+        429,
+        {
+            "type": "error",
+            "error": {
+                "type": "rate_limit_error",
+                "message": "no",
+                "details": {"error_code": "enforced_spend_limit_reached"},
+            },
+        },
+        K.RATE_LIMITED,
+        False,
+    ),
     ("anthropic", 402, {"type": "error", "error": {"type": "billing_error"}}, K.RATE_LIMITED, False),
     ("anthropic", 413, {"type": "error", "error": {"type": "request_too_large"}}, K.CONTEXT_TOO_LONG, False),
     ("anthropic", 529, {"type": "error", "error": {"type": "overloaded_error"}}, K.OVERLOADED, True),

@@ -11,6 +11,7 @@ from imrs_server.domain.parameters import Parameters
 from tests.support.chat_shapes import access, request
 
 OPENAI = "https://api.openai.com/v1"
+CLAUDE = access("https://api.anthropic.com/v1", "anthropic")
 ALL = Parameters(
     temperature=0.5,
     top_p=0.9,
@@ -177,16 +178,26 @@ ANTHROPIC: list[tuple[str, Parameters, dict[str, Any], list[str]]] = [
 def test_anthropic(model: str, given: Parameters, sent: dict[str, Any], dropped: list[str]) -> None:
     wanted = request(external_id=model, parameters=given)
 
-    assert parameters.for_anthropic(wanted) == (sent, dropped)
+    assert parameters.for_anthropic(CLAUDE, wanted) == (sent, dropped)
+
+
+def test_anthropics_newer_version_takes_no_sampling_at_all() -> None:
+    provider = access("https://api.anthropic.com/v1", "anthropic", api_version="2026-10-21")
+    given = Parameters(temperature=1, top_p=1, extra={"top_k": 5.0, "output_config": {"effort": "low"}})
+
+    body, dropped = parameters.for_anthropic(provider, request(parameters=given))
+
+    assert body == {"max_tokens": 4096, "output_config": {"effort": "low"}}
+    assert dropped == ["temperature", "top_p", "extra.top_k"]
 
 
 def test_an_answer_is_at_most_what_the_model_can_write() -> None:
     wanted = request(parameters=Parameters(max_output_tokens=100_000), max_output_tokens=8192)
 
     assert parameters.for_openai(access(OPENAI), wanted)[0] == {"max_completion_tokens": 8192}
-    assert parameters.for_anthropic(wanted)[0] == {"max_tokens": 8192}
+    assert parameters.for_anthropic(CLAUDE, wanted)[0] == {"max_tokens": 8192}
     assert parameters.for_openai(access(OPENAI), request(max_output_tokens=8192))[0] == {}
-    assert parameters.for_anthropic(request(max_output_tokens=8192))[0] == {"max_tokens": 8192}
+    assert parameters.for_anthropic(CLAUDE, request(max_output_tokens=8192))[0] == {"max_tokens": 8192}
 
 
 @pytest.mark.parametrize(
@@ -198,7 +209,7 @@ def test_extra_replaces_nothing_that_has_a_field_of_its_own(name: str, dialect: 
     wanted = request(parameters=Parameters(extra={name: 2.0}))
 
     if dialect == "anthropic":
-        body, dropped = parameters.for_anthropic(wanted)
+        body, dropped = parameters.for_anthropic(CLAUDE, wanted)
         assert body == {"max_tokens": 4096}
     else:
         body, dropped = parameters.for_openai(access("https://llm.example.com/v1", dialect), wanted)
