@@ -99,6 +99,9 @@ def good(world: World) -> dict[str, Message]:
         pb.ListModelChangesRequest(provider_id="p"),
         route,
         pb.BatchRouteRequest(requests=[route]),
+        pb.CompleteRequest(
+            route=pb.RouteRequest(agent_id="coder"), messages=[pb.ChatMessage(role="user", content="Hello")]
+        ),
         report,
         pb.BatchRecordMessagesRequest(requests=[report]),
         vote,
@@ -187,8 +190,11 @@ def _put(name: str, key: str, value: Any, message: Any) -> None:
 
 def _copy(name: str, value: Message, message: Any) -> None:
     message.ClearField(name)
-    getattr(message, name).CopyFrom(value)
-    getattr(message, name).SetInParent()
+    holder = getattr(message, name)
+    if message.DESCRIPTOR.fields_by_name[name].is_repeated:
+        holder = holder.add()
+    holder.CopyFrom(value)
+    holder.SetInParent()
 
 
 def _within(name: str, edit: Edit, message: Any) -> None:
