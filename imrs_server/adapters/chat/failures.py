@@ -44,7 +44,7 @@ _REFUSED = re.compile(
 )
 _NO_MODEL = re.compile(
     r"model_not_found|model_not_available|model_decommissioned|invalid_model|deploymentnotfound|no such model"
-    r"|(?:invalid|unknown|unrecognized) model:|no endpoints found for|not_found_error.{0,80}\bmodel"
+    r"|(?:invalid|unknown|unrecognized) model(?: name|:)|no endpoints found for|not_found_error.{0,80}\bmodel"
     r"|\bmodel \S{1,200} (?:does not exist|was not found|not found|is not found|has been decommissioned)"
 )
 # With a status that says "not found" it takes less to know what; elsewhere this may be about a tool.

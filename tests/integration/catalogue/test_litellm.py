@@ -5,16 +5,11 @@ It is installed and run by ``make test-litellm``.
 
 from __future__ import annotations
 
-import json
-import os
-import socket
-import subprocess
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
 
-from imrs_server.adapters.http import Call, GuardedClient, Timing
+from imrs_server.adapters.http import GuardedClient, Timing
 from imrs_server.domain.errors import ProviderInvalidResponse
 from imrs_server.domain.listing import PageRequest
 from imrs_server.domain.model import ModelFilter, ModelType, PriceState
@@ -22,8 +17,8 @@ from imrs_server.domain.secret import Secret
 from imrs_server.use_cases.provider_checks import ProviderChecks
 from imrs_server.use_cases.providers import Providers
 from tests.integration.catalogue.conftest import LOOPBACK
+from tests.support.litellm import KEY, PROGRAM, serving
 from tests.support.principals import PLATFORM
-from tests.support.waiting import eventually
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -34,8 +29,6 @@ if TYPE_CHECKING:
     from imrs_server.use_cases.catalog import Catalog
     from imrs_server.use_cases.sync import Sync
 
-PROGRAM = os.environ.get("IMRS_TEST_LITELLM", "")
-KEY = "sk-litellm-master-0123456789"
 MODELS = ("gpt-4o", "claude-sonnet-4-5", "text-embedding-3-small", "team/own model")
 
 pytestmark = pytest.mark.skipif(not PROGRAM, reason="run by make test-litellm")
@@ -44,57 +37,9 @@ pytestmark = pytest.mark.skipif(not PROGRAM, reason="run by make test-litellm")
 @pytest.fixture(scope="module")
 def litellm(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """The address of a proxy that serves MODELS to those who have KEY."""
-    folder = tmp_path_factory.mktemp("litellm")
-    config = {
-        "model_list": [
-            {
-                "model_name": name,
-                "litellm_params": {"model": f"openai/{name}", "api_key": "none", "mock_response": "hello"},
-            }
-            for name in MODELS
-        ],
-        "general_settings": {"master_key": KEY},
-    }
-    # JSON is YAML.
-    (folder / "config.yaml").write_text(json.dumps(config), encoding="utf-8")
-    port = free_port()
-    environment = {
-        "PATH": os.defpath,
-        "HOME": str(folder),
-        "LITELLM_LOCAL_MODEL_COST_MAP": "True",
-        "LITELLM_TELEMETRY": "False",
-    }
-    command = [str(Path(PROGRAM).absolute()), "--host", "127.0.0.1", "--port", str(port)]
-    with (folder / "log").open("wb") as log:
-        process = subprocess.Popen(
-            [*command, "--config", str(folder / "config.yaml"), "--telemetry", "False"],
-            cwd=folder,
-            env=environment,
-            stdout=log,
-            stderr=subprocess.STDOUT,
-        )
-        url = f"http://127.0.0.1:{port}"
-        try:
-            eventually(lambda: answers(url, process, folder / "log"), 90)
-            yield url
-        finally:
-            process.terminate()
-            process.wait(20)
-
-
-def answers(url: str, process: subprocess.Popen[bytes], log: Path) -> bool:
-    assert process.poll() is None, log.read_text(encoding="utf-8", errors="replace")[-2000:]
-    client = GuardedClient(LOOPBACK, timing=Timing(tries=1))
-    try:
-        client.get_json(Call(url=f"{url}/health/liveliness"), client.deadline(2))
-    except Exception:  # noqa: BLE001
-        return False
-    return True
-
-
-def free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as server:
-        return int(server.getsockname()[1])
+    models = {name: {"mock_response": "hello"} for name in MODELS}
+    with serving(models, tmp_path_factory.mktemp("litellm")) as url:
+        yield url
 
 
 @pytest.fixture

@@ -276,6 +276,13 @@ SAID: list[tuple[str, int, Any, FailureKind, bool]] = [
         K.CONTEXT_TOO_LONG,
         False,
     ),
+    (
+        "litellm",
+        400,
+        openai("Invalid model name passed in model=m.", "invalid_request_error", "400"),
+        K.NOT_FOUND,
+        False,
+    ),
     ("fastapi", 422, {"detail": [{"loc": ["body"], "msg": "field required"}]}, K.BAD_REQUEST, False),
     ("a proxy", 502, "<html><h1>Bad gateway: prompt is too long</h1>", K.OVERLOADED, True),
     ("a proxy", 504, "", K.TIMEOUT, True),
