@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import struct
 import threading
 import zlib
 from collections import deque
@@ -151,8 +152,15 @@ def gzip_bomb(handler: _Handler) -> None:
 
 @cache
 def _packed() -> bytes:
-    packer = zlib.compressobj(9, wbits=31)
-    return b"".join(packer.compress(bytes(1 << 20)) for _ in range(64)) + packer.flush()
+    """One block that inflates to 1 MiB, 64 times: packing them all takes longer than some deadlines."""
+    mebibyte = bytes(1 << 20)
+    packer = zlib.compressobj(9, wbits=-15)
+    block = packer.compress(mebibyte) + packer.flush(zlib.Z_FULL_FLUSH)
+    checksum = 0
+    for _ in range(64):
+        checksum = zlib.crc32(mebibyte, checksum)
+    head, end = b"\x1f\x8b\x08" + bytes(7), zlib.compressobj(9, wbits=-15).flush()
+    return head + 64 * block + end + struct.pack("<II", checksum, 64 << 20)
 
 
 def cut_body(handler: _Handler) -> None:
