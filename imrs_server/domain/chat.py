@@ -5,7 +5,7 @@ No prompt and no answer is stored: these values live as long as the call, and a 
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any
@@ -100,6 +100,27 @@ class Delta:
 
     content: str = ""
     tool_calls: tuple[ToolCall, ...] = ()
+
+
+def joined(pieces: Iterable[Delta]) -> Delta:
+    """All pieces of an answer as one: fragments of a tool call are joined by their ``index``."""
+    content: list[str] = []
+    calls: dict[int, list[ToolCall]] = {}
+    for piece in pieces:
+        content.append(piece.content)
+        for call in piece.tool_calls:
+            calls.setdefault(call.index, []).append(call)
+    whole = (
+        ToolCall(
+            id=next((each.id for each in fragments if each.id), ""),
+            name=next((each.name for each in fragments if each.name), ""),
+            # At once: an answer in a million pieces must not be copied a million times.
+            arguments="".join(each.arguments for each in fragments),
+            index=index,
+        )
+        for index, fragments in calls.items()
+    )
+    return Delta(content="".join(content), tool_calls=tuple(whole))
 
 
 class FinishReason(StrEnum):

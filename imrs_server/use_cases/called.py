@@ -10,12 +10,12 @@ import structlog
 
 from imrs_client.ids import new_id
 from imrs_server.domain import token_estimate
-from imrs_server.domain.chat import Delta, FailureKind, TokenUsage, ToolCall
+from imrs_server.domain.chat import FailureKind, TokenUsage, joined
 from imrs_server.domain.errors import DomainError
 from imrs_server.domain.message import Outcome, Report
 
 if TYPE_CHECKING:
-    from imrs_server.domain.chat import ChatFailure, Ended
+    from imrs_server.domain.chat import ChatFailure, Delta, Ended
     from imrs_server.domain.completion import CompletionQuery
     from imrs_server.domain.decision import Decision, SelectedModel
     from imrs_server.domain.message import Message
@@ -74,22 +74,8 @@ class CallUnderWay:
 
     def whole(self) -> Delta | None:
         """All that was said, in one; None for nothing."""
-        calls: dict[int, ToolCall] = {}
-        for each in (call for piece in self._pieces for call in piece.tool_calls):
-            known = calls.get(each.index)
-            calls[each.index] = (
-                each
-                if known is None
-                else replace(
-                    known,
-                    id=known.id or each.id,
-                    name=known.name or each.name,
-                    arguments=known.arguments + each.arguments,
-                )
-            )
-        content = "".join(each.content for each in self._pieces)
-        found = Delta(content=content, tool_calls=tuple(calls.values()))
-        return found if content or calls else None
+        found = joined(self._pieces)
+        return found if found.content or found.tool_calls else None
 
     def ended(self, end: Ended) -> None:
         self._end = end

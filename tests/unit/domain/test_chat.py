@@ -1,0 +1,80 @@
+"""Answers in pieces and in one, failures before and after the first piece, and what is never shown."""
+
+from __future__ import annotations
+
+import time
+
+from imrs_server.domain.chat import (
+    ChatFailure,
+    ChatMessage,
+    ChatRequest,
+    DataPart,
+    Delta,
+    FailureKind,
+    TextPart,
+    TokenUsage,
+    ToolCall,
+    joined,
+)
+
+
+def test_pieces_are_joined() -> None:
+    pieces = [
+        Delta(content="I "),
+        Delta(content="look", tool_calls=(ToolCall(id="a", name="weather", arguments='{"ci'),)),
+        Delta(tool_calls=(ToolCall(id="b", name="time", index=1), ToolCall(arguments='ty": 1}'))),
+        Delta(tool_calls=(ToolCall(arguments="{}", index=1),)),
+    ]
+
+    assert joined(pieces) == Delta(
+        content="I look",
+        tool_calls=(
+            ToolCall(id="a", name="weather", arguments='{"city": 1}'),
+            ToolCall(id="b", name="time", arguments="{}", index=1),
+        ),
+    )
+    assert joined([]) == Delta()
+
+
+def test_a_great_many_pieces_are_joined_soon() -> None:
+    pieces = [Delta(tool_calls=(ToolCall(arguments="x" * 60),))] * 300_000
+    started = time.process_time()
+
+    assert len(joined(pieces).tool_calls[0].arguments) == 18_000_000
+    assert time.process_time() - started < 2
+
+
+def test_a_failure_after_the_first_piece_keeps_what_broke_the_answer() -> None:
+    failure = ChatFailure(
+        FailureKind.RATE_LIMITED, "too many calls", said="slow down", status=429, retry_after_seconds=7
+    )
+    failure.usage = TokenUsage(prompt_tokens=3)
+
+    later = failure.mid_stream()
+
+    assert (later.kind, later.cause) == (FailureKind.MID_STREAM, FailureKind.RATE_LIMITED)
+    assert (later.detail, later.said, later.status) == ("too many calls", "slow down", 429)
+    assert (later.again, later.retry_after_seconds, later.usage) == (True, 7, failure.usage)
+
+
+def test_some_kinds_pass_and_others_do_not() -> None:
+    passing = {kind for kind in FailureKind if ChatFailure(kind, "x").again}
+
+    assert passing == {
+        FailureKind.TIMEOUT,
+        FailureKind.RATE_LIMITED,
+        FailureKind.OVERLOADED,
+        FailureKind.NETWORK,
+    }
+
+
+def test_a_prompt_is_not_shown() -> None:
+    message = ChatMessage(
+        role="user",
+        content="SENTINEL",
+        parts=(TextPart("SENTINEL"), DataPart(b"SENTINEL", "image/png")),
+        tool_calls=(ToolCall(arguments="SENTINEL"),),
+    )
+    asked = ChatRequest(external_id="m", messages=(message,), tools=({"name": "SENTINEL"},))
+
+    assert "SENTINEL" not in f"{message!r} {asked!r} {asked}"
