@@ -65,6 +65,7 @@ class Answer:
         self.failed_attempts: list[CompleteEvent.AttemptFailed] = []
         self._content: list[str] = []
         self._calls: dict[int, ToolCall] = {}
+        self._arguments: dict[int, list[str]] = {}
         self._end: CompleteEvent.Completed | None = None
 
     def take(self, event: CompleteEvent) -> CompleteEvent.Delta | None:
@@ -90,7 +91,7 @@ class Answer:
             raise ValueError("the answer has not ended: go through the stream to its end first")
         return Completion(
             content="".join(self._content),
-            tool_calls=tuple(self._calls[index] for index in sorted(self._calls)),
+            tool_calls=tuple(self._whole(index) for index in sorted(self._calls)),
             message_id=end.message_id,
             model_id=end.model_id,
             finish_reason=end.finish_reason,
@@ -106,7 +107,13 @@ class Answer:
         known = self._calls.setdefault(piece.index, ToolCall(index=piece.index))
         known.id = known.id or piece.id
         known.name = known.name or piece.name
-        known.arguments += piece.arguments
+        # Joined at the end: there may be a piece for every few characters.
+        self._arguments.setdefault(piece.index, []).append(piece.arguments)
+
+    def _whole(self, index: int) -> ToolCall:
+        found = ToolCall(arguments="".join(self._arguments[index]))
+        found.MergeFrom(self._calls[index])
+        return found
 
 
 class CompletionStream:
