@@ -779,7 +779,7 @@ class CompleteRequest(_message.Message):
     @_builtins.property
     def metadata(self) -> _struct_pb2.Struct:
         """Optional. Goes into Message.metadata, at most 64 KiB, nested at most 16 deep. The member `imrs` is for what
-        the service itself notes of a call: `usage_estimated`, `dropped`.
+        the service itself notes of a call: `dropped`.
         """
 
     def __init__(

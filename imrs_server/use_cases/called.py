@@ -58,8 +58,7 @@ class CallUnderWay:
     def notes(self) -> dict[str, Any]:
         """What is kept beside the caller's own metadata."""
         dropped = self._end.dropped if self._end else ()
-        found = {"usage_estimated": self.usage.estimated, "dropped": list(dropped)}
-        return {name: value for name, value in found.items() if value}
+        return {"dropped": list(dropped)} if dropped else {}
 
     @property
     def tools(self) -> tuple[str, ...]:
@@ -171,6 +170,7 @@ class Calls:
             prompt_tokens=prompt_tokens,
             completion_tokens=min(usage.completion_tokens, _MOST_TOKENS),
             cached_tokens=min(usage.cached_tokens, prompt_tokens),
+            tokens_estimated=usage.estimated,
             outcome=call.outcome,
             error_kind=call.error_kind,
             metadata={**self._query.metadata, **({NOTES: call.notes} if call.notes else {})},
