@@ -56,8 +56,11 @@ def _bare(router: Router) -> tuple[grpc.Server, str]:
     def route(request: pb.RouteRequest, _context: grpc.ServicerContext) -> pb.Decision:
         return routes.to_proto(router.route(WHO, routes.query(request)))
 
-    def batch(request: pb.BatchRouteRequest, context: grpc.ServicerContext) -> pb.BatchRouteResponse:
-        return pb.BatchRouteResponse(decisions=[route(each, context) for each in request.requests])
+    def batch(request: pb.BatchRouteRequest, _context: grpc.ServicerContext) -> pb.BatchRouteResponse:
+        response = pb.BatchRouteResponse()
+        for each in request.requests:
+            routes.to_proto(router.route(WHO, routes.query(each)), response.decisions.add())
+        return response
 
     ready = routes.to_proto(router.route(WHO, routes.query(AGENT.request(0))))
     handlers = {

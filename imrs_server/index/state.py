@@ -13,6 +13,7 @@ from imrs_client import tasks
 from imrs_client.tasks import SRS_RULES, Rules
 from imrs_server.domain import routing, scoring
 from imrs_server.domain.cells import Cells
+from imrs_server.domain.decision import Decided, RouteQuery
 from imrs_server.domain.defaults import Defaults
 from imrs_server.domain.model import Model
 from imrs_server.domain.preference import Preference
@@ -29,6 +30,8 @@ from imrs_server.storage.index import Key
 
 # Beyond this all tables start afresh: a candidate takes about half a kilobyte.
 MAX_CANDIDATES = 400_000
+# An answer with its message takes a few kilobytes.
+MAX_DECIDED = 8192
 
 
 @dataclass(slots=True)
@@ -42,6 +45,7 @@ class Made:
     outdated: dict[Key, AgentTables] = field(default_factory=dict)
     learned: dict[UUID, Learned] = field(default_factory=dict)
     rules: dict[UUID, Rules] = field(default_factory=dict)
+    decided: dict[tuple[int, int], tuple[AgentTables, Decided]] = field(default_factory=dict)
     effort: Effort = field(default_factory=Effort)
 
 
@@ -72,6 +76,19 @@ class State:
             enrolled = self.agents.get(key)
             found = None if enrolled is None else self._keep(key, self._tables(key, enrolled))
         return found
+
+    def recall(self, tables: AgentTables, request: RouteQuery) -> Decided | None:
+        """What this very request of an agent was given before; None where that is not known."""
+        found = self.made.decided.get((id(tables), id(request))) if request.repeated else None
+        return found[1] if found and found[0] is tables and found[1].request is request else None
+
+    def remember(self, tables: AgentTables, decided: Decided) -> None:
+        """Keep what a repeated request was given, unless chance plays a part."""
+        known = self.made.decided
+        if decided.request.repeated and not tables.policy.exploration_rate:
+            if len(known) >= MAX_DECIDED:
+                known.clear()
+            known[id(tables), id(decided.request)] = tables, decided
 
     def rules(self, tenant_id: UUID) -> Rules:
         """The rules of task detection: the tenant's over the global ones over the built-in ones."""

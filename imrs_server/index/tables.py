@@ -21,20 +21,18 @@ from imrs_server.domain.evidence import MAX_TASK_TYPES, OTHER_TASKS, weights
 from imrs_server.domain.parameters import Parameters
 from imrs_server.domain.preference import OTHER_CLASSES, Preference
 from imrs_server.domain.ranking import Lineup, Offer, Standing, Subject
-from imrs_server.domain.routing import DEFAULT_POLICY, Exploration, RoutingPolicy
+from imrs_server.domain.routing import DEFAULT_POLICY, RoutingPolicy
 from imrs_server.domain.scoring import Knowledge, Scorer
 from imrs_server.index.learned import NOTHING_LEARNED, Learned
 from imrs_server.index.table import Table
 
 if TYPE_CHECKING:
     from imrs_client.ranked import Policy
-    from imrs_server.domain.decision import Decided, RouteQuery
 
 log = structlog.get_logger()
 
 # Task types are the callers' words: more tables than this make an agent's start afresh.
 MAX_TABLES = 64
-MAX_DECIDED = 64
 
 
 @dataclass(slots=True)
@@ -93,7 +91,7 @@ def _basis(sources: Sources) -> Basis:
 class AgentTables:
     """All tables of an agent, as its sources at one revision make them."""
 
-    __slots__ = ("_basis", "_decided", "_sources", "_tables", "agent")
+    __slots__ = ("_basis", "_sources", "_tables", "agent")
 
     def __init__(self, sources: Sources, basis: Basis | None = None) -> None:
         """``basis`` is that of sources that differ in evidence at most."""
@@ -101,7 +99,6 @@ class AgentTables:
         self._sources = sources
         self._basis = basis or _basis(sources)
         self._tables: dict[tuple[str, str, bool], Table] = {}
-        self._decided: dict[int, Decided] = {}
 
     @property
     def sources(self) -> Sources:
@@ -139,19 +136,6 @@ class AgentTables:
             found = self._tables[key] = self._make(*key)
             self._sources.effort.seconds += thread_time() - start
         return found
-
-    def recall(self, request: RouteQuery) -> Decided | None:
-        """What this very request was given before; None where that is not known."""
-        found = self._decided.get(id(request)) if request.repeated else None
-        return found if found is not None and found.request is request else None
-
-    def remember(self, decided: Decided) -> None:
-        """Keep what a repeated request was given, unless chance plays a part."""
-        if not decided.request.repeated or self._basis.policy.exploration is Exploration.EPSILON:
-            return
-        if len(self._decided) >= MAX_DECIDED:
-            self._decided.clear()
-        self._decided[id(decided.request)] = decided
 
     def standing(self, task_type: str) -> Standing:
         """How the models stand in the table for a task, without that table."""

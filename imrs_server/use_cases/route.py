@@ -93,12 +93,12 @@ class Router:
         state = self._state(request.min_revision)
         tables = _tables(state, who, request)
         decision_id = new_id()
-        decided = tables.recall(request)
+        decided = state.recall(tables, request)
         if decided is None:
             case = _case(state, tables, request)
             decided = _decided(case, request, decision_id)
             if not case.table.ranked.degraded:
-                tables.remember(decided)
+                state.remember(tables, decided)
         return Decision(
             decision_id=decision_id,
             request_id=request.request_id,

@@ -32,12 +32,11 @@ def query(request: pb.RouteRequest) -> RouteQuery:
 
     Raises InvalidRequest for an enum value that the contract does not know.
     """
-    named = request.message or request.request_id or request.conversation_id
-    if named or request.ByteSize() > MAX_KNOWN_BYTES:
-        return _read(request)
     key = request.SerializeToString()
     found = _known.get(key)
     if found is None:
+        if request.message or request.request_id or request.conversation_id or len(key) > MAX_KNOWN_BYTES:
+            return _read(request)
         if len(_known) >= MAX_KNOWN:
             _known.clear()
         found = _known[key] = _read(request, repeated=True)
@@ -74,8 +73,9 @@ def attachments(files: Iterable[pb.Attachment]) -> tuple[Attachment, ...]:
     return tuple([Attachment(each.filename, each.mime_type) for each in files])
 
 
-def to_proto(decision: Decision) -> pb.Decision:
-    made = pb.Decision()
+def to_proto(decision: Decision, made: pb.Decision | None = None) -> pb.Decision:
+    """A message of its own, or what is given filled in."""
+    made = pb.Decision() if made is None else made
     made.CopyFrom(_answer(decision.answer))
     made.decision_id = str(decision.decision_id)
     made.request_id = decision.request_id

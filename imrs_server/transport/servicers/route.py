@@ -76,15 +76,16 @@ class RouteServicer(pb.RouteServiceServicer):
     def BatchRoute(
         self, request: pb.BatchRouteRequest, _context: grpc.ServicerContext
     ) -> pb.BatchRouteResponse:
-        caller = who()
-        decisions = [self._item(caller, each, "BatchRoute") for each in request.requests]
-        return pb.BatchRouteResponse(decisions=decisions)
+        caller, response = who(), pb.BatchRouteResponse()
+        for each in request.requests:
+            self._answer(response.decisions.add(), caller, each, "BatchRoute")
+        return response
 
     def StreamRoutes(
         self, request_iterator: Iterable[pb.RouteRequest], _context: grpc.ServicerContext
     ) -> Iterator[pb.Decision]:
         caller = who()
-        return (self._item(caller, each, "StreamRoutes") for each in request_iterator)
+        return (self._answer(pb.Decision(), caller, each, "StreamRoutes") for each in request_iterator)
 
     def GetDecision(self, request: pb.GetDecisionRequest, _context: grpc.ServicerContext) -> pb.Decision:
         tenant_id, decision_id = common.uuid(request.tenant_id), common.uuid(request.decision_id)
@@ -156,13 +157,15 @@ class RouteServicer(pb.RouteServiceServicer):
         for event in self.completions.complete(who(), completions.query(request), deadline):
             yield completions.to_event(event)
 
-    def _item(self, caller: Principal, request: Any, method: str) -> pb.Decision:
-        """An answer of its own for each item; a bad one fails alone."""
+    def _answer(self, made: pb.Decision, caller: Principal, request: Any, method: str) -> pb.Decision:
+        """Fill in an answer of its own for each item; a bad one fails alone."""
         try:
-            return convert.to_proto(self.router.route(caller, convert.query(_checked(request))))
+            return convert.to_proto(self.router.route(caller, convert.query(_checked(request))), made)
         except Exception as error:  # noqa: BLE001  (every failure becomes the item's)
-            request_id = getattr(request, "request_id", "")
-            return pb.Decision(request_id=request_id, error=to_item_error(error, method))
+            made.Clear()
+            made.request_id = getattr(request, "request_id", "")
+            made.error.CopyFrom(to_item_error(error, method))
+            return made
 
 
 def _seconds(request: pb.CompleteRequest, context: grpc.ServicerContext) -> float:
