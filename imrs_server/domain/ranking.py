@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
@@ -89,8 +90,14 @@ class Offer:
             if price is not None and (trusted or mine is not None)
         ]
         if len(prices) == 2:
-            return float(3 * prices[0] + prices[1]) / 4
+            return _blended(*prices)
         return 0.0 if model.price_state is PriceState.PRICE_FREE else None
+
+
+# Many agents have the same models.
+@lru_cache(maxsize=65_536)
+def _blended(input_usd: Decimal, output_usd: Decimal) -> float:
+    return float(3 * input_usd + output_usd) / 4
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from functools import partial
-from time import thread_time
 from typing import Any
 from uuid import UUID
 
@@ -43,6 +42,7 @@ class Made:
 
     agents: dict[Key, AgentTables] = field(default_factory=dict)
     outdated: dict[Key, AgentTables] = field(default_factory=dict)
+    providers: dict[str, Provider] = field(default_factory=dict)
     learned: dict[UUID, Learned] = field(default_factory=dict)
     rules: dict[UUID, Rules] = field(default_factory=dict)
     decided: dict[tuple[int, int], tuple[AgentTables, Decided]] = field(default_factory=dict)
@@ -124,35 +124,30 @@ class State:
         return tables
 
     def _tables(self, key: Key, enrolled: Enrolled) -> AgentTables:
-        start = thread_time()
         evidence: dict[str, Any] = {
             "revision": self.revision,
             "own": self.evidence.get(key, {}),
             "learned": self._learned(key.tenant_id),
-            "effort": self.made.effort,
         }
         before = self.made.outdated.get(key)
         if before is not None:
-            found = before.renewed(**evidence)
-        else:
-            found = AgentTables(
-                Sources(
-                    agent=enrolled.agent,
-                    offers=tuple(self._offers(enrolled)),
-                    levels=self._levels(key.tenant_id),
-                    preferences=self.preferences,
-                    scorer=self.scorer,
-                    **evidence,
-                )
+            return before.renewed(**evidence, effort=self.made.effort)
+        return AgentTables(
+            Sources(
+                agent=enrolled.agent,
+                offers=tuple(self._offers(enrolled)),
+                levels=self._levels(key.tenant_id),
+                preferences=self.preferences,
+                scorer=self.scorer,
+                **evidence,
             )
-        self.made.effort.seconds += thread_time() - start
-        return found
+        )
 
     def _offers(self, enrolled: Enrolled) -> list[Offer]:
         known = ((each, self.models.get(each.model_id)) for each in enrolled.models)
         pairs = [(own, model) for own, model in known if model]
         names = {model.provider_id for _, model in pairs}
-        providers = {name: self.vault.provider(self.providers[name]) for name in names}
+        providers = {name: self._provider(name) for name in names}
         keys = {
             each.provider_id: (each.path, self.vault.usable(each.path, each.key_version))
             for each in enrolled.keys
@@ -162,6 +157,13 @@ class State:
             own_key, usable = keys.get(model.provider_id, (None, True))
             number = self.numbered.by_id.get(model.model_id, 0)
             found.append(Offer(own, model, providers[model.provider_id], own_key, usable, number))
+        return found
+
+    def _provider(self, provider_id: str) -> Provider:
+        found = self.made.providers.get(provider_id)
+        if found is None:
+            seen = self.vault.provider(self.providers[provider_id])
+            found = self.made.providers[provider_id] = seen
         return found
 
     def _levels(self, tenant_id: UUID) -> list[Defaults]:

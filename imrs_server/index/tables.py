@@ -37,7 +37,9 @@ MAX_TABLES = 64
 
 @dataclass(slots=True)
 class Effort:
-    """How long the tables of a state took to make. Not exact: two threads may add at once."""
+    """How long it took to make tables again because the evidence had moved. Not exact: two threads may add at
+    once.
+    """
 
     seconds: float = 0.0
 
