@@ -116,11 +116,8 @@ class Answer:
         return found
 
 
-class CompletionStream:
-    """Pieces of an answer as they come; leaving it early ends the call.
-
-    `decision` is known from the first piece on, `completion` after the last. Iterating raises ImrsError.
-    """
+class _Stream:
+    """What a stream of pieces knows of its call."""
 
     def __init__(self, events: Any) -> None:
         self._events = events
@@ -143,6 +140,13 @@ class CompletionStream:
     def close(self) -> None:
         """End the call; the model's provider is told, as far as hanging up tells it."""
         self._events.cancel()
+
+
+class CompletionStream(_Stream):
+    """Pieces of an answer as they come; leaving it early ends the call.
+
+    `decision` is known from the first piece on, `completion` after the last. Iterating raises ImrsError.
+    """
 
     def __iter__(self) -> Iterator[CompleteEvent.Delta]:
         for event in self._events:
@@ -159,30 +163,8 @@ class CompletionStream:
         self.close()
 
 
-class AsyncCompletionStream:
+class AsyncCompletionStream(_Stream):
     """As CompletionStream, for asyncio."""
-
-    def __init__(self, events: Any) -> None:
-        self._events = events
-        self._answer = Answer()
-
-    @property
-    def decision(self) -> Decision | None:
-        return self._answer.decision
-
-    @property
-    def failed_attempts(self) -> tuple[CompleteEvent.AttemptFailed, ...]:
-        """The models that did not answer, so far."""
-        return tuple(self._answer.failed_attempts)
-
-    @property
-    def completion(self) -> Completion:
-        """The whole answer. Raises ValueError while it is not whole."""
-        return self._answer.completion()
-
-    def close(self) -> None:
-        """End the call; the model's provider is told, as far as hanging up tells it."""
-        self._events.cancel()
 
     async def __aiter__(self) -> AsyncIterator[CompleteEvent.Delta]:
         async for event in self._events:

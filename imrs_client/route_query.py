@@ -38,7 +38,7 @@ def of(request: RouteRequest) -> Query:
         max_cost_tier=_name(request, "max_cost_tier", Model.CostTier, violations),
         prefer_cost_tier=_name(request, "prefer_cost_tier", Model.CostTier, violations),
         max_latency_ms=request.max_latency_ms if given("max_latency_ms") else None,
-        data=_demand(request.data_policy) if given("data_policy") else None,
+        data=demand(request.data_policy) if given("data_policy") else None,
         conversation_id=request.conversation_id,
         previous_model_id=request.previous_model_id,
         max_fallbacks=request.max_fallbacks if given("max_fallbacks") else DEFAULT_FALLBACKS,
@@ -93,7 +93,7 @@ def _estimated_tokens(request: RouteRequest) -> int:
     return estimate + request.parameters.max_output_tokens if estimate else 0
 
 
-def _demand(policy: DataPolicy) -> DataDemand:
+def demand(policy: DataPolicy) -> DataDemand:
     """Saying that data may be used is no demand."""
     return DataDemand(
         regions=frozenset(policy.regions),

@@ -48,7 +48,7 @@ _LISTING = Listing(
 )
 
 
-def copy(tx: Tx, made: Iterable[Decision]) -> None:
+def copy(tx: Tx, made: Sequence[Decision]) -> None:
     """Append the records of decisions by COPY; nothing is stored when one of them cannot be.
 
     Route makes thousands a second, most of which differ in little more than id and time: the rest of the row

@@ -6,8 +6,9 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 from weakref import WeakKeyDictionary
 
+from imrs_client import route_query
 from imrs_client import v1 as pb
-from imrs_client.query import DataDemand, Query
+from imrs_client.query import Query
 from imrs_client.ranked import Level, Reason, RemovedBy
 from imrs_client.tasks import Attachment, Confidence, Source
 from imrs_server.domain.decision import NO_LIMITS, RouteQuery
@@ -174,15 +175,6 @@ def _report(report: CandidateReport) -> pb.CandidateReport:
     )
 
 
-def _demand(policy: pb.DataPolicy) -> DataDemand:
-    """Saying that data may be used is no demand."""
-    return DataDemand(
-        regions=frozenset(policy.regions),
-        no_training=policy.HasField("trains_on_data") and not policy.trains_on_data,
-        no_retention=policy.HasField("retains_data") and not policy.retains_data,
-    )
-
-
 def _member(cls: type[StrEnum], wrapper: Any) -> Callable[[int], StrEnum | None]:
     return partial(common.member, cls, wrapper)
 
@@ -217,7 +209,7 @@ _ASKED: Mapping[str, Callable[[Any], Any]] = {
     "max_cost_tier": _member(CostTier, pb.Model.CostTier),
     "prefer_cost_tier": _member(CostTier, pb.Model.CostTier),
     "max_latency_ms": _as_it_is,
-    "data_policy": _demand,
+    "data_policy": route_query.demand,
     "conversation_id": _as_it_is,
     "previous_model_id": _as_it_is,
     "max_fallbacks": _as_it_is,
