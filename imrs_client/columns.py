@@ -10,7 +10,9 @@ from bisect import bisect_left
 from collections import defaultdict
 from typing import TYPE_CHECKING
 
+from imrs_client.explore import uniform
 from imrs_client.globs import Globs, is_literal
+from imrs_client.limits import UNLIMITED, Limits
 from imrs_client.query import COST_TIERS
 
 if TYPE_CHECKING:
@@ -53,6 +55,7 @@ class Columns:
         self._by_roles: dict[frozenset[str], int] = {}
         self._by_length: dict[tuple[int, bool], int] = {}
         self._by_globs: dict[tuple[str, ...], int] = {}
+        self._limited: tuple[Limits, int, Sequence[tuple[int, str, float]]] = (UNLIMITED, 0, ())
 
     def open_to(self, roles: frozenset[str]) -> int:
         """Those that neither the capsule nor their settings keep from all of the roles."""
@@ -97,9 +100,30 @@ class Columns:
         """Those not known to fail more often."""
         return self.where([known <= limit for known in self._error_rates])
 
+    def cooling(self, limits: Limits, chance: str) -> int:
+        """Those that cool, but for recovering ones whose share of the requests this is: by a draw of its own
+        for each of them.
+        """
+        known, cold, recovering = self._limited
+        if known is not limits:
+            known, cold, recovering = self._limited = self._cooled(limits)
+        for bit, model_id, share in recovering:
+            if uniform(f"{chance}\0{model_id}") >= share:
+                cold |= bit
+        return cold
+
     def where(self, tests: Iterable[bool]) -> int:
         """One test for each candidate, in their order."""
         return int("".join(["1" if each else "0" for each in tests])[::-1] or "0", 2)
+
+    def _cooled(self, limits: Limits) -> tuple[Limits, int, Sequence[tuple[int, str, float]]]:
+        found = [
+            (1 << i, each.model_id, limits.cooling[each.model_id].share)
+            for i, each in enumerate(self._candidates)
+            if each.model_id in limits.cooling
+        ]
+        cold = sum(bit for bit, _, share in found if share <= 0)
+        return limits, cold, tuple(each for each in found if each[2] > 0)
 
     def _groups(self, names: Iterable[Iterable[Hashable]]) -> Mapping[Hashable, int]:
         positions: dict[Hashable, list[int]] = defaultdict(list)

@@ -10,17 +10,21 @@ from collections import Counter
 from dataclasses import dataclass
 from hashlib import blake2b
 from itertools import islice
+from math import inf
 from typing import TYPE_CHECKING
 
 from imrs_client import filters
 from imrs_client.columns import first, positions
 from imrs_client.explore import Lottery, explore
+from imrs_client.limits import UNLIMITED
+from imrs_client.query import COST_TIERS
 from imrs_client.ranked import MEMO_SIZE, RankedTable, Reason, RemovedBy
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from imrs_client.filters import Report
+    from imrs_client.limits import Limits
     from imrs_client.query import Query
 
 # Fewer ratings than this say too little to prefer the cheaper of two models by them: measured
@@ -56,13 +60,13 @@ class NothingEligible(Exception):
         super().__init__(", ".join(f"{name}: {n}" for name, n in removed.items()) or "no models enabled")
 
 
-def decide(table: RankedTable, query: Query) -> Choice:
+def decide(table: RankedTable, query: Query, limits: Limits = UNLIMITED) -> Choice:
     """Choose a model and its fallbacks. Raises NothingEligible."""
-    eligible = filters.eligible(table, query)
+    eligible = filters.eligible(table, query, limits)
     if not eligible:
-        raise NothingEligible(_removed(table, query))
-    if not _follows_from_eligible(table, query):
-        return _choose(table, query, eligible)
+        raise NothingEligible(_removed(table, query, limits))
+    if limits.spares or not _follows_from_eligible(table, query):
+        return _choose(table, query, eligible, spares=limits.spares)
     key = (eligible, query.max_fallbacks)
     found: Choice | None = table.choices.get(key)
     if found is None:
@@ -72,9 +76,9 @@ def decide(table: RankedTable, query: Query) -> Choice:
     return found
 
 
-def explain(table: RankedTable, query: Query) -> list[Report]:
+def explain(table: RankedTable, query: Query, limits: Limits = UNLIMITED) -> list[Report]:
     """What became of each candidate of the table, in its order: the first filter that removed it, or none."""
-    return filters.reports(table, query)
+    return filters.reports(table, query, limits)
 
 
 def _follows_from_eligible(table: RankedTable, query: Query) -> bool:
@@ -87,8 +91,8 @@ def _follows_from_eligible(table: RankedTable, query: Query) -> bool:
     )
 
 
-def _choose(table: RankedTable, query: Query, eligible: int) -> Choice:
-    selected, reason = _select(table, query, eligible)
+def _choose(table: RankedTable, query: Query, eligible: int, *, spares: bool = False) -> Choice:
+    selected, reason = _select(table, query, eligible, spares)
     lottery: Lottery = ()
     if reason is Reason.SCORE and table.policy.exploration_rate > 0:
         best = selected
@@ -98,7 +102,7 @@ def _choose(table: RankedTable, query: Query, eligible: int) -> Choice:
     return Choice(selected, fallbacks, reason, eligible.bit_count(), lottery)
 
 
-def _select(table: RankedTable, query: Query, eligible: int) -> tuple[int, Reason]:
+def _select(table: RankedTable, query: Query, eligible: int, spares: bool) -> tuple[int, Reason]:
     pinned = _position(table, table.override_model_id, eligible)
     if pinned is not None:
         return pinned, Reason.OVERRIDE
@@ -116,7 +120,7 @@ def _select(table: RankedTable, query: Query, eligible: int) -> tuple[int, Reaso
             return default, Reason.DEFAULT
         if table.degraded:
             return first(eligible), Reason.DEFAULT
-    return _best(table, query, eligible), Reason.SCORE
+    return _best(table, query, eligible, spares), Reason.SCORE
 
 
 def _flat(table: RankedTable, eligible: int) -> bool:
@@ -162,19 +166,29 @@ def _similar(table: RankedTable, eligible: int) -> list[int]:
     return found
 
 
-def _best(table: RankedTable, query: Query, eligible: int) -> int:
-    """The best score; within the margin of it the preferred tier, else the cheapest of well-rated models."""
+def _best(table: RankedTable, query: Query, eligible: int, spares: bool) -> int:
+    """The best score; within the margin of it the preferred tier, else the cheapest of well-rated models, or
+    of all of them where money is short.
+    """
     best = first(eligible)
     if query.prefer_cost_tier is not None:
         similar = _similar(table, eligible)
         best = next((i for i in similar if table.candidates[i].cost_tier == query.prefer_cost_tier), best)
         if table.candidates[best].cost_tier == query.prefer_cost_tier:
             return best
+    if spares:
+        return min(_similar(table, eligible), key=lambda i: _cost(table, i))
     if not (table.policy.cheaper_when_similar and _comparable(table, best)):
         return best
     costs = {i: table.candidates[i].cost_usd for i in _similar(table, eligible) if _comparable(table, i)}
     known = {i: cost for i, cost in costs.items() if cost is not None}
     return min(known, key=lambda i: (known[i], i != best, i)) if best in known else best
+
+
+def _cost(table: RankedTable, i: int) -> tuple[int, float, int]:
+    candidate = table.candidates[i]
+    known = candidate.cost_usd
+    return COST_TIERS.index(candidate.cost_tier), inf if known is None else known, i
 
 
 def _comparable(table: RankedTable, i: int) -> bool:
@@ -202,6 +216,6 @@ def _positions(table: RankedTable, model_ids: Iterable[str]) -> list[int]:
     return [table.position[each] for each in model_ids if each in table.position]
 
 
-def _removed(table: RankedTable, query: Query) -> dict[RemovedBy, int]:
-    counts = Counter(report.removed_by for report in explain(table, query))
+def _removed(table: RankedTable, query: Query, limits: Limits) -> dict[RemovedBy, int]:
+    counts = Counter(report.removed_by for report in explain(table, query, limits))
     return {each: counts[each] for each in RemovedBy if counts[each]}

@@ -10,11 +10,12 @@ from dataclasses import dataclass
 from typing import TypeAlias
 
 from imrs_client.globs import Globs
+from imrs_client.limits import UNLIMITED, Limits
 from imrs_client.query import COST_TIERS, Query
 from imrs_client.ranked import Candidate, RankedTable, RemovedBy
 
 Test: TypeAlias = Callable[[Candidate], str]
-Make: TypeAlias = Callable[[RankedTable, Query], Test | None]
+Make: TypeAlias = Callable[[RankedTable, Query, Limits], Test | None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,15 +29,30 @@ class Report:
 PASSED = Report(None, "")
 
 
-def reports(table: RankedTable, query: Query) -> list[Report]:
+def reports(table: RankedTable, query: Query, limits: Limits = UNLIMITED) -> list[Report]:
     """What becomes of each candidate: the first filter that removes it, in the order of RemovedBy."""
-    made = [(name, make(table, query)) for name, make in _FILTERS]
+    made = [(name, make(table, query, limits)) for name, make in _FILTERS]
     tests = [(name, test) for name, test in made if test is not None]
     return [_report(candidate, tests) for candidate in table.candidates]
 
 
-def eligible(table: RankedTable, query: Query) -> int:
+def eligible(table: RankedTable, query: Query, limits: Limits = UNLIMITED) -> int:
     """The candidates that pass every filter, as bits: what ``reports`` says, all at once."""
+    found = _eligible(table, query)
+    return found if limits is UNLIMITED else _within(limits, found, table, query)
+
+
+def _within(limits: Limits, found: int, table: RankedTable, query: Query) -> int:
+    """Without those that a spent budget does not pay for, and without those that cool, unless all do: a model
+    that failed a moment ago is a better answer than none.
+    """
+    spent = limits.spent
+    if spent is not None:
+        found &= table.columns.tiers.get("FREE", 0) if spent.keeps_free else 0
+    return found & ~table.columns.cooling(limits, query.chance) or found
+
+
+def _eligible(table: RankedTable, query: Query) -> int:
     columns, policy = table.columns, table.policy
     found = columns.passing & columns.types.get(query.model_type, 0) & columns.open_to(query.roles)
     for name in query.capabilities:
@@ -68,7 +84,7 @@ def _narrowed(found: int, table: RankedTable, query: Query) -> int:
             found &= columns.within_latency(limit_ms)
     if policy.max_error_rate is not None:
         found &= columns.within_error_rate(policy.max_error_rate)
-    handles = _by_data(table, query)
+    handles = _by_data(table, query, UNLIMITED)
     if handles is not None:
         found &= columns.where(not handles(each) for each in table.candidates)
     return found
@@ -94,11 +110,11 @@ def _report(candidate: Candidate, tests: list[tuple[RemovedBy, Test]]) -> Report
     return PASSED
 
 
-def _by_type(_table: RankedTable, query: Query) -> Test:
+def _by_type(_table: RankedTable, query: Query, _limits: Limits) -> Test:
     return lambda each: "" if each.model_type == query.model_type else f"is {each.model_type}"
 
 
-def _by_capability(_table: RankedTable, query: Query) -> Test | None:
+def _by_capability(_table: RankedTable, query: Query, _limits: Limits) -> Test | None:
     def test(candidate: Candidate) -> str:
         lacking = [name for name in query.capabilities if name not in candidate.capabilities]
         return f"lacks {', '.join(lacking)}" if lacking else ""
@@ -106,7 +122,7 @@ def _by_capability(_table: RankedTable, query: Query) -> Test | None:
     return test if query.capabilities else None
 
 
-def _by_domain(_table: RankedTable, query: Query) -> Test | None:
+def _by_domain(_table: RankedTable, query: Query, _limits: Limits) -> Test | None:
     def test(candidate: Candidate) -> str:
         lacking = [name for name in query.domains if name not in candidate.domains]
         return f"does not list {', '.join(lacking)}" if lacking else ""
@@ -114,7 +130,7 @@ def _by_domain(_table: RankedTable, query: Query) -> Test | None:
     return test if query.domains else None
 
 
-def _by_context(_table: RankedTable, query: Query) -> Test | None:
+def _by_context(_table: RankedTable, query: Query, _limits: Limits) -> Test | None:
     needed = max(query.min_context_length, query.estimated_prompt_tokens)
 
     def test(candidate: Candidate) -> str:
@@ -127,7 +143,7 @@ def _by_context(_table: RankedTable, query: Query) -> Test | None:
     return test if needed > 0 else None
 
 
-def _by_capsule(_table: RankedTable, query: Query) -> Test:
+def _by_capsule(_table: RankedTable, query: Query, _limits: Limits) -> Test:
     def test(candidate: Candidate) -> str:
         roles = candidate.capsule_roles
         if roles is None or not roles.isdisjoint(query.roles):
@@ -137,7 +153,7 @@ def _by_capsule(_table: RankedTable, query: Query) -> Test:
     return test
 
 
-def _by_role(_table: RankedTable, query: Query) -> Test:
+def _by_role(_table: RankedTable, query: Query, _limits: Limits) -> Test:
     def test(candidate: Candidate) -> str:
         roles = candidate.allowed_roles
         return f"only for {', '.join(sorted(roles))}" if roles and roles.isdisjoint(query.roles) else ""
@@ -145,21 +161,21 @@ def _by_role(_table: RankedTable, query: Query) -> Test:
     return test
 
 
-def _by_allowed(_table: RankedTable, query: Query) -> Test | None:
+def _by_allowed(_table: RankedTable, query: Query, _limits: Limits) -> Test | None:
     if query.allowed_models is None:
         return None
     allowed = Globs(query.allowed_models)
     return lambda each: "" if allowed.match(each.model_id, each.external_id) else "not among allowed_models"
 
 
-def _by_excluded(_table: RankedTable, query: Query) -> Test | None:
+def _by_excluded(_table: RankedTable, query: Query, _limits: Limits) -> Test | None:
     if not query.excluded_models:
         return None
     excluded = Globs(query.excluded_models)
     return lambda each: "excluded" if excluded.match(each.model_id, each.external_id) else ""
 
 
-def _by_data(_table: RankedTable, query: Query) -> Test | None:
+def _by_data(_table: RankedTable, query: Query, _limits: Limits) -> Test | None:
     demand = query.data
     if demand is None:
         return None
@@ -176,7 +192,7 @@ def _by_data(_table: RankedTable, query: Query) -> Test | None:
     return test
 
 
-def _by_cost(table: RankedTable, query: Query) -> Test | None:
+def _by_cost(table: RankedTable, query: Query, _limits: Limits) -> Test | None:
     limit = lowest(query.max_cost_tier, table.policy.max_cost_tier)
     if limit is None:
         return None
@@ -184,13 +200,13 @@ def _by_cost(table: RankedTable, query: Query) -> Test | None:
     return lambda each: "" if each.cost_tier in allowed else f"{each.cost_tier} > {limit}"
 
 
-def _by_credentials(table: RankedTable, _query: Query) -> Test | None:
+def _by_credentials(table: RankedTable, _query: Query, _limits: Limits) -> Test | None:
     if not table.policy.require_credentials:
         return None
     return lambda each: "" if each.credentials_ok else "no usable key"
 
 
-def _by_latency(table: RankedTable, query: Query) -> Test | None:
+def _by_latency(table: RankedTable, query: Query, _limits: Limits) -> Test | None:
     limits = [each for each in (query.max_latency_ms, table.policy.max_latency_ms) if each is not None]
     if not limits:
         return None
@@ -203,7 +219,7 @@ def _by_latency(table: RankedTable, query: Query) -> Test | None:
     return test
 
 
-def _by_errors(table: RankedTable, _query: Query) -> Test | None:
+def _by_errors(table: RankedTable, _query: Query, _limits: Limits) -> Test | None:
     limit = table.policy.max_error_rate
     if limit is None:
         return None
@@ -215,7 +231,21 @@ def _by_errors(table: RankedTable, _query: Query) -> Test | None:
     return test
 
 
-# BUDGET and COOLDOWN belong between these by the order of RemovedBy; nothing removes by them yet.
+def _by_budget(_table: RankedTable, _query: Query, limits: Limits) -> Test | None:
+    spent = limits.spent
+    if spent is None:
+        return None
+    return lambda each: "" if spent.keeps_free and each.cost_tier == "FREE" else spent.detail
+
+
+def _by_cooling(table: RankedTable, query: Query, limits: Limits) -> Test | None:
+    if not limits.cooling:
+        return None
+    left = eligible(table, query, limits)
+    out = {each for each in limits.cooling if each in table.position and not left >> table.position[each] & 1}
+    return lambda each: limits.cooling[each.model_id].detail if each.model_id in out else ""
+
+
 _FILTERS: tuple[tuple[RemovedBy, Make], ...] = (
     (RemovedBy.MODEL_TYPE, _by_type),
     (RemovedBy.CAPABILITY, _by_capability),
@@ -227,7 +257,9 @@ _FILTERS: tuple[tuple[RemovedBy, Make], ...] = (
     (RemovedBy.EXCLUDED, _by_excluded),
     (RemovedBy.DATA_POLICY, _by_data),
     (RemovedBy.COST_TIER, _by_cost),
+    (RemovedBy.BUDGET, _by_budget),
     (RemovedBy.CREDENTIALS, _by_credentials),
     (RemovedBy.LATENCY, _by_latency),
     (RemovedBy.ERROR_RATE, _by_errors),
+    (RemovedBy.COOLDOWN, _by_cooling),
 )

@@ -47,7 +47,7 @@ class Knowledge:
     def answer_task(self, task_type: str, request_id: str, time_ns: int, seed: tuple[bytes, int]) -> Answer:
         """The answer to a request that says nothing but the task type, remembered for the next."""
         answer = self.answer(RouteRequest(task_type=task_type), request_id, time_ns, seed)
-        if answer.propensity is None:
+        if answer.propensity is None and not self.snapshot.limits.draws:
             _remember(self.by_task, task_type, answer)
         return answer
 
@@ -75,15 +75,15 @@ class Knowledge:
         if more:
             query = replace(query, capabilities=query.capabilities + more)
         table = self.snapshot.table(task.task_type, request.agent_class)
-        explores = table.ranked.policy.exploration_rate > 0
-        if explores:
+        draws = table.ranked.policy.exploration_rate > 0 or self.snapshot.limits.draws
+        if draws:
             query = replace(query, chance=_chance(request, request_id) or id_of(time_ns, seed))
         parameters = None
         if request.HasField("parameters"):
             parameters = Parameters()
             parameters.CopyFrom(request.parameters)
         answer = Answer(task, table, self._decide(table, query), parameters)
-        if not (explores or request.message or request.conversation_id or request.request_id):
+        if not (draws or request.message or request.conversation_id or request.request_id):
             _remember(self.answers, key, answer)
         return answer
 
@@ -104,7 +104,7 @@ class Knowledge:
 
     def _decide(self, table: Table, query: Query) -> Choice:
         try:
-            return decide(table.ranked, query)
+            return decide(table.ranked, query, self.snapshot.limits)
         except NothingEligible as nothing:
             _, agent_id = self.agent
             removed = {str(name): str(count) for name, count in nothing.removed.items()}

@@ -51,6 +51,7 @@ class Snapshot:
         "agent",
         "create_time",
         "fingerprint",
+        "limits",
         "models",
         "omitted_task_types",
         "revision",
@@ -78,6 +79,7 @@ class Snapshot:
         self.tables = tables
         self.omitted_task_types = frozenset(agent.omitted_task_types)
         self.rules = rules
+        self.limits = decoding.limits(agent)
         self._policy = decoding.policy(agent.routing)
         self._known = known
         self._rows = [known[model_id] for model_id in sorted(known)]

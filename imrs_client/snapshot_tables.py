@@ -7,6 +7,7 @@ from math import nan
 from typing import TYPE_CHECKING, Any
 
 from imrs_client import v1 as pb
+from imrs_client.limits import UNLIMITED, Budget, Cooling, Funds, Limits
 from imrs_client.parameters import resolve
 from imrs_client.ranked import Candidate, Level, Policy, RankedTable, RemovedBy
 
@@ -85,6 +86,18 @@ def policy(told: pb.RoutingPolicy) -> Policy:
         max_error_rate=told.max_error_rate if given("max_error_rate") else None,
         exploration_rate=told.exploration_rate if chance else 0.0,
     )
+
+
+def limits(told: pb.SnapshotAgent) -> Limits:
+    """What keeps the agent's models from requests for a while."""
+    if not told.HasField("limits"):
+        return UNLIMITED
+    cooling = {model_id: Cooling(each.detail, each.share) for model_id, each in told.limits.cooling.items()}
+    budget = None
+    if told.limits.HasField("budget"):
+        known = told.limits.budget
+        budget = Budget(Funds.SPENT if known.spent else Funds.SPARING, known.detail, known.keeps_free)
+    return Limits(cooling, budget)
 
 
 def known_of(told: pb.SnapshotModel) -> dict[str, Any]:

@@ -212,6 +212,7 @@ from imrs_client.v1.route_service_pb2_grpc import (
 from imrs_client.v1.snapshot_pb2 import (
     AgentSnapshot,
     SnapshotAgent,
+    SnapshotLimits,
     SnapshotModel,
     SnapshotTable,
 )
@@ -360,6 +361,7 @@ __all__ = [
     "SetPreferenceRequest",
     "SetTenantRequest",
     "SnapshotAgent",
+    "SnapshotLimits",
     "SnapshotModel",
     "SnapshotTable",
     "StringList",

@@ -189,6 +189,7 @@ class SnapshotAgent(_message.Message):
     CAPSULE_FIELD_NUMBER: _builtins.int
     CLASS_PREFERENCES_FIELD_NUMBER: _builtins.int
     OMITTED_TASK_TYPES_FIELD_NUMBER: _builtins.int
+    LIMITS_FIELD_NUMBER: _builtins.int
     tenant_id: _builtins.str
     """Output only. The tenant."""
     agent_id: _builtins.str
@@ -245,6 +246,10 @@ class SnapshotAgent(_message.Message):
         much: the server alone can answer them.
         """
 
+    @_builtins.property
+    def limits(self) -> Global___SnapshotLimits:
+        """Output only. What keeps its models from requests for a while; unset where nothing does."""
+
     def __init__(
         self,
         *,
@@ -262,14 +267,118 @@ class SnapshotAgent(_message.Message):
         capsule: _struct_pb2.Struct | None = ...,
         class_preferences: _abc.Iterable[_preference_pb2.Preference] | None = ...,
         omitted_task_types: _abc.Iterable[_builtins.str] | None = ...,
+        limits: Global___SnapshotLimits | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["capsule", b"capsule", "fallback_model_ids", b"fallback_model_ids", "override", b"override", "preference", b"preference", "routing", b"routing", "task_rules", b"task_rules"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["capsule", b"capsule", "fallback_model_ids", b"fallback_model_ids", "limits", b"limits", "override", b"override", "preference", b"preference", "routing", b"routing", "task_rules", b"task_rules"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["agent_class", b"agent_class", "agent_id", b"agent_id", "capsule", b"capsule", "class_preferences", b"class_preferences", "default_model_id", b"default_model_id", "fallback_model_ids", b"fallback_model_ids", "omitted_task_types", b"omitted_task_types", "override", b"override", "parameters", b"parameters", "preference", b"preference", "routing", b"routing", "state", b"state", "task_rules", b"task_rules", "tenant_id", b"tenant_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["agent_class", b"agent_class", "agent_id", b"agent_id", "capsule", b"capsule", "class_preferences", b"class_preferences", "default_model_id", b"default_model_id", "fallback_model_ids", b"fallback_model_ids", "limits", b"limits", "omitted_task_types", b"omitted_task_types", "override", b"override", "parameters", b"parameters", "preference", b"preference", "routing", b"routing", "state", b"state", "task_rules", b"task_rules", "tenant_id", b"tenant_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___SnapshotAgent: _TypeAlias = SnapshotAgent  # noqa: Y015
+
+@_typing.final
+class SnapshotLimits(_message.Message):
+    """What keeps models from requests for a while, however good they are."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    @_typing.final
+    class Cooling(_message.Message):
+        """A model that failed of late."""
+
+        DESCRIPTOR: _descriptor.Descriptor
+
+        DETAIL_FIELD_NUMBER: _builtins.int
+        SHARE_FIELD_NUMBER: _builtins.int
+        detail: _builtins.str
+        """Output only. Why, and until when, for people."""
+        share: _builtins.float
+        """Output only. Its share of the requests, from 0 to below 1."""
+        def __init__(
+            self,
+            *,
+            detail: _builtins.str = ...,
+            share: _builtins.float = ...,
+        ) -> None: ...
+        _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+        def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+        _ClearFieldArgType: _TypeAlias = _typing.Literal["detail", b"detail", "share", b"share"]  # noqa: Y015
+        def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+        def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+    @_typing.final
+    class Funds(_message.Message):
+        """A budget that is nearly spent, or is."""
+
+        DESCRIPTOR: _descriptor.Descriptor
+
+        SPENT_FIELD_NUMBER: _builtins.int
+        DETAIL_FIELD_NUMBER: _builtins.int
+        KEEPS_FREE_FIELD_NUMBER: _builtins.int
+        spent: _builtins.bool
+        """Output only. Whether nothing is left; else the cheaper of similar models is chosen."""
+        detail: _builtins.str
+        """Output only. Which one, for people."""
+        keeps_free: _builtins.bool
+        """Output only. Whether free models do not count on it."""
+        def __init__(
+            self,
+            *,
+            spent: _builtins.bool = ...,
+            detail: _builtins.str = ...,
+            keeps_free: _builtins.bool = ...,
+        ) -> None: ...
+        _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+        def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+        _ClearFieldArgType: _TypeAlias = _typing.Literal["detail", b"detail", "keeps_free", b"keeps_free", "spent", b"spent"]  # noqa: Y015
+        def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+        def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+    @_typing.final
+    class CoolingEntry(_message.Message):
+        DESCRIPTOR: _descriptor.Descriptor
+
+        KEY_FIELD_NUMBER: _builtins.int
+        VALUE_FIELD_NUMBER: _builtins.int
+        key: _builtins.str
+        @_builtins.property
+        def value(self) -> Global___SnapshotLimits.Cooling: ...
+        def __init__(
+            self,
+            *,
+            key: _builtins.str = ...,
+            value: Global___SnapshotLimits.Cooling | None = ...,
+        ) -> None: ...
+        _HasFieldArgType: _TypeAlias = _typing.Literal["value", b"value"]  # noqa: Y015
+        def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+        _ClearFieldArgType: _TypeAlias = _typing.Literal["key", b"key", "value", b"value"]  # noqa: Y015
+        def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+        def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+    COOLING_FIELD_NUMBER: _builtins.int
+    BUDGET_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def cooling(self) -> _containers.MessageMap[_builtins.str, Global___SnapshotLimits.Cooling]:
+        """Output only. By model_id."""
+
+    @_builtins.property
+    def budget(self) -> Global___SnapshotLimits.Funds:
+        """Output only. The scarcer of the agent's and the tenant's budget; unset where there is enough."""
+
+    def __init__(
+        self,
+        *,
+        cooling: _abc.Mapping[_builtins.str, Global___SnapshotLimits.Cooling] | None = ...,
+        budget: Global___SnapshotLimits.Funds | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["budget", b"budget"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["budget", b"budget", "cooling", b"cooling"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___SnapshotLimits: _TypeAlias = SnapshotLimits  # noqa: Y015
 
 @_typing.final
 class SnapshotModel(_message.Message):

@@ -23,6 +23,7 @@ from imrs_server.domain.scoring import Scorer
 from imrs_server.domain.vault_view import NEVER_LOOKED, VaultView
 from imrs_server.index import learned, rows
 from imrs_server.index.learned import Learned
+from imrs_server.index.limits import NO_LIMITS, AllLimits
 from imrs_server.index.rows import Enrolled, Numbered, Shaped
 from imrs_server.index.tables import AgentTables, Effort, Sources
 from imrs_server.storage.index import Key
@@ -64,6 +65,7 @@ class State:
     numbered: Numbered = field(default_factory=Numbered, compare=False, repr=False)
     revoked: frozenset[str] = frozenset()
     """Ids of tokens that are revoked and not yet expired."""
+    limits: AllLimits = NO_LIMITS
     vault: VaultView = NEVER_LOOKED
     scorer: Scorer = scoring.score
     made: Made = field(default_factory=Made, compare=False, repr=False)
@@ -85,7 +87,7 @@ class State:
     def remember(self, tables: AgentTables, decided: Decided) -> None:
         """Keep what a repeated request was given, unless chance plays a part."""
         known = self.made.decided
-        if decided.request.repeated and not tables.policy.exploration_rate:
+        if decided.request.repeated and not (tables.policy.exploration_rate or tables.limits.draws):
             if len(known) >= MAX_DECIDED:
                 known.clear()
             known[id(tables), id(decided.request)] = tables, decided
@@ -108,6 +110,7 @@ class State:
             and self.agents is other.agents
             and self.preferences is other.preferences
             and self.defaults is other.defaults
+            and self.limits is other.limits
         )
 
     def seeing(self, vault: VaultView) -> State:
@@ -132,16 +135,15 @@ class State:
         before = self.made.outdated.get(key)
         if before is not None:
             return before.renewed(**evidence, effort=self.made.effort)
-        return AgentTables(
-            Sources(
-                agent=enrolled.agent,
-                offers=tuple(self._offers(enrolled)),
-                levels=self._levels(key.tenant_id),
-                preferences=self.preferences,
-                scorer=self.scorer,
-                **evidence,
-            )
+        sources = Sources(
+            agent=enrolled.agent,
+            offers=tuple(self._offers(enrolled)),
+            levels=self._levels(key.tenant_id),
+            preferences=self.preferences,
+            scorer=self.scorer,
+            **evidence,
         )
+        return AgentTables(sources, limits=self.limits.of(key, (each.model for each in sources.offers)))
 
     def _offers(self, enrolled: Enrolled) -> list[Offer]:
         known = ((each, self.models.get(each.model_id)) for each in enrolled.models)

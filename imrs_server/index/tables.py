@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 import structlog
 
 from imrs_client.ids import new_id
+from imrs_client.limits import UNLIMITED, Limits
 from imrs_server.domain import parameters, ranking, routing, scoring
 from imrs_server.domain.agent import Agent
 from imrs_server.domain.cells import NO_CELLS, Cells
@@ -27,7 +28,10 @@ from imrs_server.index.learned import NOTHING_LEARNED, Learned
 from imrs_server.index.table import Table
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from imrs_client.ranked import Policy
+    from imrs_server.domain.model import Model
 
 log = structlog.get_logger()
 
@@ -91,13 +95,14 @@ def _basis(sources: Sources) -> Basis:
 
 
 class AgentTables:
-    """All tables of an agent, as its sources at one revision make them."""
+    """All tables of an agent, as its sources at one revision make them, and what limits its models."""
 
-    __slots__ = ("_basis", "_sources", "_tables", "agent")
+    __slots__ = ("_basis", "_sources", "_tables", "agent", "limits")
 
-    def __init__(self, sources: Sources, basis: Basis | None = None) -> None:
+    def __init__(self, sources: Sources, basis: Basis | None = None, *, limits: Limits = UNLIMITED) -> None:
         """``basis`` is that of sources that differ in evidence at most."""
         self.agent = sources.agent
+        self.limits = limits
         self._sources = sources
         self._basis = basis or _basis(sources)
         self._tables: dict[tuple[str, str, bool], Table] = {}
@@ -109,12 +114,25 @@ class AgentTables:
 
     def renewed(self, **evidence: Any) -> AgentTables:
         """The tables of the same sources but for the evidence, none of them made yet."""
-        return AgentTables(replace(self._sources, **evidence), self._basis)
+        return AgentTables(replace(self._sources, **evidence), self._basis, limits=self.limits)
+
+    def limited(self, limits: Limits) -> AgentTables:
+        """The same tables under other limits."""
+        if limits == self.limits:
+            return self
+        found = AgentTables(self._sources, self._basis, limits=limits)
+        found._tables = self._tables  # what is made of it by either serves both
+        return found
 
     @property
     def size(self) -> int:
         """How many candidates it holds in all."""
         return len(self._tables) * len(self._sources.offers)
+
+    @property
+    def models(self) -> Iterator[Model]:
+        """The agent's models, whether or not they can serve."""
+        return (each.model for each in self._sources.offers)
 
     def names(self, model_ids: frozenset[str]) -> bool:
         """Whether one of these models is the agent's."""

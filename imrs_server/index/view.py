@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from imrs_client import tasks
+from imrs_client.limits import UNLIMITED, Limits
 from imrs_client.ranked import Candidate, Policy
 from imrs_client.tasks import Rules
 from imrs_server.domain import ranking
@@ -61,6 +62,7 @@ class Settings:
     layers: Mapping[str, Parameters] = field(default_factory=dict)
     preferences: tuple[Preference, ...] = ()
     omitted_task_types: tuple[str, ...] = ()
+    limits: Limits = UNLIMITED
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -89,7 +91,7 @@ class Columns:
 
 def configured_alike(one: AgentTables, other: AgentTables) -> bool:
     """Whether nothing but evidence tells the two apart."""
-    return one.sources.configured_like(other.sources)
+    return one.limits == other.limits and one.sources.configured_like(other.sources)
 
 
 def learned_alike(one: AgentTables, other: AgentTables) -> bool:
@@ -130,6 +132,7 @@ def settings(tables: AgentTables) -> Settings:
         layers={**layers, "agent": agent.parameters},
         preferences=tuple(_preferences(sources)),
         omitted_task_types=omitted,
+        limits=tables.limits,
     )
 
 

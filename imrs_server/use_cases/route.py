@@ -14,6 +14,7 @@ import structlog
 from imrs_client import tasks
 from imrs_client.decide import NothingEligible, decide, explain
 from imrs_client.ids import new_id
+from imrs_client.limits import Limits
 from imrs_client.query import Query
 from imrs_client.tasks import Detection
 from imrs_server.domain.decision import NO_CHANCE, CandidateReport, Decided, Decision
@@ -42,9 +43,10 @@ Offer = Callable[[Decision], None]
 
 @dataclass(frozen=True, slots=True)
 class _Case:
-    """What decides a request: the table, and what it is asked."""
+    """What decides a request: the table, what limits its models, and what it is asked."""
 
     table: Table
+    limits: Limits
     query: Query
     task: Detection
 
@@ -71,9 +73,11 @@ class Router:
         state = self._state(request.min_revision)
         case = _case(state, _tables(state, who, request), request)
         ranked = case.table.ranked
-        reports = zip(ranked.candidates, explain(ranked, case.query), strict=True)
+        decision = self._decide(who, request)
+        query = _with_chance(case, request, decision.decision_id)
+        reports = zip(ranked.candidates, explain(ranked, query, case.limits), strict=True)
         return replace(
-            self._decide(who, request),
+            decision,
             candidates=tuple(CandidateReport(each, told.removed_by, told.detail) for each, told in reports),
         )
 
@@ -131,14 +135,14 @@ def _case(state: State, tables: AgentTables, request: RouteQuery) -> _Case:
         log.exception("detection.failed", error_id=str(new_id()), tenant=str(tenant_id), agent_id=agent_id)
         task, degraded = Detection(), True
     table = tables.table(task.task_type, request.agent_class, degraded=degraded)
-    return _Case(table, _with_detected(request.query, task), task)
+    return _Case(table, tables.limits, _with_detected(request.query, task), task)
 
 
 def _decided(case: _Case, request: RouteQuery, decision_id: UUID) -> Decided:
     table = case.table
     query = _with_chance(case, request, decision_id)
     try:
-        choice = decide(table.ranked, query)
+        choice = decide(table.ranked, query, case.limits)
     except NothingEligible as nothing:
         removed = {str(name): count for name, count in nothing.removed.items()}
         raise NoEligibleModel(agent_id=table.ranked.agent_id, **removed) from None
@@ -171,8 +175,8 @@ def _with_detected(query: Query, task: Detection) -> Query:
 
 
 def _with_chance(case: _Case, request: RouteQuery, decision_id: UUID) -> Query:
-    """What exploration draws from: equal seeds, and equal request ids, draw alike."""
-    if not case.table.ranked.policy.exploration_rate:
+    """What chance is drawn from: equal seeds, and equal request ids, draw alike."""
+    if not (case.table.ranked.policy.exploration_rate or case.limits.draws):
         return case.query
     named = request.request_id if request.seed is None else f"seed {request.seed}"
     return replace(case.query, chance=named or str(decision_id))

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 from google.protobuf.timestamp_pb2 import Timestamp
 
 from imrs_client import v1 as pb
+from imrs_client.limits import UNLIMITED, Funds
 from imrs_client.ranked import RemovedBy
 from imrs_server.transport.convert import agents, common, defaults, ranked_tables, routes
 from imrs_server.transport.convert.ranked_tables import Pieces, Table
@@ -23,6 +24,7 @@ from imrs_server.transport.convert.ranked_tables import Pieces, Table
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
 
+    from imrs_client.limits import Limits
     from imrs_client.ranked import Policy
     from imrs_client.tasks import Rules
     from imrs_server.domain.preference import Preference
@@ -119,11 +121,26 @@ def agent(settings: Settings, model_ids: frozenset[str]) -> Pieces:
         fallback_model_ids=told.fallback_model_ids if told.HasField("fallback_model_ids") else None,
         capsule=told.capsule if told.HasField("capsule") else None,
         omitted_task_types=settings.omitted_task_types,
+        limits=_limits(settings.limits),
     )
     more = [pb.SnapshotAgent(task_rules=each) for each in _rules(settings.rules)]
     if not found.agent_class:
         more += [pb.SnapshotAgent(class_preferences=[each]) for each in preferences]
     return tuple([_bytes(agent=each) for each in (main, *more)])
+
+
+def _limits(limits: Limits) -> pb.SnapshotLimits | None:
+    if limits is UNLIMITED:
+        return None
+    told = pb.SnapshotLimits()
+    for model_id, each in limits.cooling.items():
+        told.cooling[model_id].detail = each.detail
+        told.cooling[model_id].share = each.share
+    if limits.budget is not None:
+        told.budget.spent = limits.budget.funds is Funds.SPENT
+        told.budget.detail = limits.budget.detail
+        told.budget.keeps_free = limits.budget.keeps_free
+    return told
 
 
 def _rules(rules: Rules) -> Iterator[pb.TaskRules]:
