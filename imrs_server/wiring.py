@@ -122,7 +122,7 @@ def vault(settings: Settings) -> Vault:
 
 
 def provider_client(
-    settings: Settings, rules: AddressRules, *, tries: int = 3, read_seconds: float = 5.0
+    settings: Settings, rules: AddressRules, *, tries: int = 3, read_seconds: float = 5.0, kept: int = 0
 ) -> GuardedClient:
     """What calls providers, and others by the same rules."""
     return GuardedClient(
@@ -130,6 +130,7 @@ def provider_client(
         timing=Timing(tries=tries, read_seconds=read_seconds),
         ca_bundle=str(settings.provider_ca_bundle) if settings.provider_ca_bundle else None,
         proxy=settings.proxy,
+        kept=kept,
     )
 
 
@@ -275,14 +276,17 @@ class App:
             with_memory=with_memory,
             most_at_once=most_votes_at_once,
         )
+        # A model may think for minutes before it says a word; the caller's deadline is the bound.
+        self._model_client = provider_client(
+            settings, rules, tries=1, read_seconds=SILENCE_SECONDS, kept=settings.max_completions
+        )
         self.completions = Completions(
             self.router,
             self.index,
             self.vault,
             self.messages,
             self.catalog,
-            # A model may think for minutes before it says a word; the caller's deadline is the bound.
-            provider_client(settings, rules, tries=1, read_seconds=SILENCE_SECONDS),
+            self._model_client,
         )
         self.reports = DecisionReports(self.database)
         self._parts += (self.feedback, self.reports)
@@ -394,6 +398,7 @@ class App:
         self._server.stop(DRAIN_SECONDS, self.watch.stop)
         for part in reversed(self._parts):
             part.stop()
+        self._model_client.close()
         self.vault.close()
         self.database.close()
         for each in self._reporters:

@@ -1,16 +1,15 @@
 """The HTTP client for addresses that people configure: guarded, bounded, and silent about keys.
 
 No redirects, no cookies, no proxy but the one it is given, no decompression (a 1 MiB answer can inflate to
-2 GiB), one connection a call. Every call has a deadline that covers retries, headers and body.
+2 GiB). Every call has a deadline that covers retries, headers and body.
 """
 
 from __future__ import annotations
 
 import logging
 import random
-import ssl
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -20,23 +19,22 @@ from urllib.parse import urlsplit
 import httpcore
 import httpx
 
-from imrs_server.adapters import json_stream
+from imrs_server.adapters import json_stream, wire
 from imrs_server.adapters.addresses import AddressRules
+from imrs_server.adapters.connections import IDLE_SECONDS, Connections, Line, Place
 from imrs_server.adapters.failures import (
     CallFailed,
-    CutOff,
     RateLimited,
-    TimedOut,
     Unreachable,
-    Untrusted,
     Unusable,
 )
 from imrs_server.adapters.network import Deadline, GuardedBackend, ProxyBackend, resolve
 from imrs_server.adapters.retry_after import wait_seconds
+from imrs_server.adapters.wire import Response, own_words
 from imrs_server.domain.errors import AddressForbidden
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Sequence
+    from collections.abc import Collection, Sequence
     from urllib.parse import SplitResult
 
     from imrs_server.adapters.proxy import Proxy
@@ -68,11 +66,16 @@ class Call:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Answer:
-    """An answer as it came, good or not; header names in lower case. ``body`` raises CallFailed."""
+    """An answer as it came, good or not; header names in lower case. ``body`` raises CallFailed.
+
+    Who has read all that counts calls ``finish``, so that the connection can serve again: it reads what
+    comes at once, and only waits a moment for the end.
+    """
 
     status: int
     headers: Mapping[str, str] = field(repr=False)
     body: Iterator[bytes] = field(repr=False)
+    finish: Callable[[], None] = field(repr=False)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -87,8 +90,9 @@ class Timing:
 
 
 class GuardedClient:
-    """Calls what ``rules`` allow. Thread-safe: it holds no connection and no state.
+    """Calls what ``rules`` allow. Thread-safe.
 
+    Up to ``kept`` connections stay open for calls to the same place; with 0 each call has its own.
     Certificates of the authorities in ``ca_bundle`` (PEM) are trusted beside those of the public ones. What
     ``proxy`` takes goes through it: the proxy resolves the name, so only what the URL tells is checked.
     ``resolver``, ``clock``, ``sleep`` and ``jitter`` are the outside world, passed in for tests.
@@ -101,6 +105,7 @@ class GuardedClient:
         timing: Timing | None = None,
         ca_bundle: str | None = None,
         proxy: Proxy | None = None,
+        kept: int = 0,
         resolver: Callable[[str, int], Sequence[str]] = resolve,
         clock: Callable[[], float] = time.monotonic,
         sleep: Callable[[float], None] = time.sleep,
@@ -116,7 +121,13 @@ class GuardedClient:
         self._clock = clock
         self._sleep = sleep
         self._jitter = jitter
+        self._kept = kept
+        self._connections = Connections(self._line, kept, clock)
         self._prove_guard()
+
+    def close(self) -> None:
+        """Close the connections that are kept."""
+        self._connections.close()
 
     def deadline(self, seconds: float) -> Deadline:
         """A deadline on this client's clock."""
@@ -158,7 +169,10 @@ class GuardedClient:
             response = self._sent(call, deadline, target, stack)
             _require_plain(response)
             yield Answer(
-                status=response.status_code, headers=response.headers, body=_chunks(response, max_bytes)
+                status=response.status,
+                headers=response.headers,
+                body=_chunks(response, max_bytes),
+                finish=response.finish,
             )
 
     @contextmanager
@@ -178,9 +192,7 @@ class GuardedClient:
     def _is_proxied(self, target: SplitResult) -> bool:
         return self._proxy is not None and self._proxy.takes(target)
 
-    def _opened(
-        self, call: Call, deadline: Deadline, target: SplitResult, stack: ExitStack
-    ) -> httpx.Response:
+    def _opened(self, call: Call, deadline: Deadline, target: SplitResult, stack: ExitStack) -> Response:
         left = self._timing.tries
         while True:
             left -= 1
@@ -196,55 +208,64 @@ class GuardedClient:
                     return response
             self._sleep(pause)
 
-    def _attempt(
-        self, call: Call, deadline: Deadline, target: SplitResult, stack: ExitStack
-    ) -> httpx.Response:
+    def _attempt(self, call: Call, deadline: Deadline, target: SplitResult, stack: ExitStack) -> Response:
         response = self._sent(call, deadline, target, stack)
-        with _own_words():
+        with own_words():
             if not (call.any_success and response.is_success):
                 _require_success(response)
         return response
 
-    def _sent(self, call: Call, deadline: Deadline, target: SplitResult, stack: ExitStack) -> httpx.Response:
-        client = stack.enter_context(self._client(deadline, target))
-        headers = {"accept": "application/json", "accept-encoding": "identity", "user-agent": "imrs"}
-        encoded = [
-            (name.encode("ascii"), value.encode()) for name, value in {**headers, **call.headers}.items()
-        ]
-        if call.body is not None:
-            encoded.append((b"content-type", b"application/json"))
-        method = "GET" if call.body is None else "POST"
-        with _own_words():
-            return stack.enter_context(client.stream(method, call.url, headers=encoded, content=call.body))
+    def _sent(self, call: Call, deadline: Deadline, target: SplitResult, stack: ExitStack) -> Response:
+        with own_words():
+            request = wire.request(call, self._timing, is_kept=self._kept > 0)
+            place = Place(target.scheme, target.hostname or "", target.port or 0, self._is_proxied(target))
+            line = self._connections.take(place, deadline)
+            try:
+                return self._over(line, request, stack)
+            except (httpcore.RemoteProtocolError, httpcore.ReadError, httpcore.WriteError):
+                # A connection that was kept, and that the other side gave up just then: it heard nothing.
+                if not line.is_reused or line.backend.has_heard:
+                    raise
+            return self._over(self._connections.take(place, deadline, fresh=True), request, stack)
 
-    def _client(self, deadline: Deadline, target: SplitResult) -> httpx.Client:
-        timing = self._timing
-        timeout = httpx.Timeout(timing.read_seconds, connect=timing.connect_seconds)
-        return httpx.Client(
-            transport=_GuardedTransport(self._pool(deadline, target), self._tls),
-            timeout=timeout,
-            trust_env=False,
-            follow_redirects=False,
-        )
+    def _over(self, line: Line, request: httpcore.Request, stack: ExitStack) -> Response:
+        """Send the request; when ``stack`` is left, the line is kept or closed."""
+        try:
+            answer = line.pool.handle_request(request)
+        except BaseException:
+            line.close()
+            raise
+        stack.callback(self._connections.give, line)
+        stack.callback(answer.close)
+        return Response(answer, line)
 
-    def _pool(self, deadline: Deadline, target: SplitResult) -> httpcore.ConnectionPool:
-        if self._proxy is None or not self._proxy.takes(target):
-            return httpcore.ConnectionPool(
+    def _line(self, place: Place, deadline: Deadline) -> Line:
+        kept = min(self._kept, 1)
+        backend: GuardedBackend
+        pool: httpcore.ConnectionPool
+        if not place.is_proxied or self._proxy is None:
+            backend = GuardedBackend(self.rules, self._resolver, deadline, place.scheme)
+            pool = httpcore.ConnectionPool(
                 ssl_context=self._tls,
                 max_connections=1,
-                max_keepalive_connections=0,
-                network_backend=GuardedBackend(self.rules, self._resolver, deadline, target.scheme),
+                max_keepalive_connections=kept,
+                keepalive_expiry=IDLE_SECONDS,
+                network_backend=backend,
             )
-        proxy = self._proxy
-        return httpcore.HTTPProxy(
-            proxy_url=proxy.url,
-            proxy_auth=proxy.auth,
-            proxy_ssl_context=self._tls if proxy.scheme == "https" else None,
-            ssl_context=self._tls,
-            max_connections=1,
-            max_keepalive_connections=0,
-            network_backend=ProxyBackend((proxy.host, proxy.port), self.rules, self._resolver, deadline),
-        )
+        else:
+            proxy = self._proxy
+            backend = ProxyBackend((proxy.host, proxy.port), self.rules, self._resolver, deadline)
+            pool = httpcore.HTTPProxy(
+                proxy_url=proxy.url,
+                proxy_auth=proxy.auth,
+                proxy_ssl_context=self._tls if proxy.scheme == "https" else None,
+                ssl_context=self._tls,
+                max_connections=1,
+                max_keepalive_connections=kept,
+                keepalive_expiry=IDLE_SECONDS,
+                network_backend=backend,
+            )
+        return Line(place, pool, backend, self._clock())
 
     def _pause(self, failure: CallFailed, attempt: int) -> float:
         """Seconds before the next try: what the answer asked for, else full jitter."""
@@ -254,28 +275,23 @@ class GuardedClient:
         return self._jitter() * min(self._timing.backoff_cap_seconds, ceiling)
 
     def _prove_guard(self) -> None:
-        """Refuse to start when connections do not pass the guard: it hangs on an attribute of httpx.
+        """Refuse to start when connections do not pass the guard: it hangs on how httpcore calls it.
 
         The address means this very machine: nothing would leave it even if the guard were gone.
         """
+        target = urlsplit(_NOWHERE)
         try:
-            with self._client(Deadline(0.2), urlsplit(_NOWHERE)) as client:
-                client.get(_NOWHERE)
+            with ExitStack() as stack:
+                self._sent(Call(url=_NOWHERE), Deadline(0.2), target, stack)
         except AddressForbidden:
             return
-        except httpx.HTTPError:
+        except CallFailed:
             pass
-        raise RuntimeError("this version of httpx goes round the address guard; install httpx 0.28")
+        raise RuntimeError("this version of httpcore goes round the address guard; install httpcore 1.0")
 
 
-class _GuardedTransport(httpx.HTTPTransport):
-    def __init__(self, pool: httpcore.ConnectionPool, tls: ssl.SSLContext) -> None:
-        super().__init__(verify=tls, trust_env=False)
-        self._pool = pool
-
-
-def _require_success(response: httpx.Response) -> None:
-    status = response.status_code
+def _require_success(response: Response) -> None:
+    status = response.status
     if status == 200:
         _require_plain(response)
         return
@@ -295,60 +311,29 @@ def _require_success(response: httpx.Response) -> None:
     raise Unreachable("it has a failure of its own", status=status, retry_after_seconds=wait, again=again)
 
 
-def _require_plain(response: httpx.Response) -> None:
+def _require_plain(response: Response) -> None:
     if response.headers.get("content-encoding", "identity").strip().lower() not in ("", "identity"):
-        raise Unusable("the answer is compressed, which was not asked for", status=response.status_code)
+        raise Unusable("the answer is compressed, which was not asked for", status=response.status)
 
 
-def _error_body(response: httpx.Response) -> bytes:
+def _error_body(response: Response) -> bytes:
     body = b""
     try:
-        for chunk in response.iter_raw():
+        for chunk in response.chunks:
             body += chunk
             if len(body) >= _ERROR_BODY_BYTES:
                 break
-    except httpx.HTTPError:
+    except (httpcore.ProtocolError, httpcore.NetworkError, httpcore.TimeoutException):
         # The status has said enough.
         return body
     return body
 
 
-def _chunks(response: httpx.Response, max_bytes: int) -> Iterator[bytes]:
+def _chunks(response: Response, max_bytes: int) -> Iterator[bytes]:
     size = 0
-    with _own_words():
-        for chunk in response.iter_raw():
+    with own_words():
+        for chunk in response.chunks:
             size += len(chunk)
             if size > max_bytes:
                 raise Unusable(f"the answer is larger than {max_bytes >> 20} MiB")
             yield chunk
-
-
-@contextmanager
-def _own_words() -> Iterator[None]:
-    """Turn httpx's errors into ours; their text may hold the URL, so none of it is kept."""
-    try:
-        yield
-    except (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout) as failure:
-        if _is_about_certificate(failure):
-            raise Untrusted("its TLS certificate is not valid") from None
-        raise Unreachable("no connection", again=True) from None
-    except httpx.ProxyError:
-        raise Unreachable("the proxy does not let it through") from None
-    except httpx.TimeoutException:
-        raise TimedOut("no answer in time") from None
-    except httpx.LocalProtocolError:
-        raise Unusable("the key or a header has characters that HTTP forbids") from None
-    except (httpx.ProtocolError, httpx.DecodingError):
-        raise CutOff("the answer breaks the rules of HTTP, or was cut off") from None
-    except httpx.UnsupportedProtocol:
-        raise Unusable("the URL is not one of HTTP") from None
-    except (httpx.HTTPError, httpx.InvalidURL):
-        raise Unreachable("the connection broke") from None
-
-
-def _is_about_certificate(failure: BaseException | None) -> bool:
-    while failure is not None:
-        if isinstance(failure, ssl.SSLCertVerificationError):
-            return True
-        failure = failure.__cause__ or failure.__context__
-    return False

@@ -65,7 +65,9 @@ def resolve(host: str, port: int) -> list[str]:
 
 
 class GuardedBackend(httpcore.NetworkBackend):
-    """Makes the connections of one call.
+    """Makes the connections of one call, or of one after the other where a connection is kept.
+
+    ``deadline`` is that of the call that has it now; its connections obey it.
 
     The name is resolved once, every address is checked, and the connection goes to a checked address, so a
     second look-up cannot bring another one (DNS rebinding). Host header, SNI and certificate keep the name:
@@ -81,9 +83,18 @@ class GuardedBackend(httpcore.NetworkBackend):
     ) -> None:
         self._rules = rules
         self._resolver = resolver
-        self._deadline = deadline
         self._scheme = scheme
         self._tcp = httpcore.SyncBackend()
+        self.deadline = deadline
+        self.has_connected = False
+        """Whether this call made a connection, and so found none that was kept."""
+        self.has_heard = False
+        """Whether anything came in answer to this call."""
+
+    def begin(self, deadline: Deadline) -> None:
+        """The next call has it."""
+        self.deadline = deadline
+        self.has_connected = self.has_heard = False
 
     def connect_tcp(
         self,
@@ -94,10 +105,11 @@ class GuardedBackend(httpcore.NetworkBackend):
         socket_options: Iterable[Any] | None = None,
     ) -> httpcore.NetworkStream:
         """Connect to a checked address. Raises AddressForbidden, and httpcore's errors."""
+        self.has_connected = True
         addresses = self._checked(host, port, timeout)
         error: httpcore.NetworkError | httpcore.TimeoutException = httpcore.ConnectError("no address")
         for address in addresses[:_ADDRESSES_TRIED]:
-            seconds = self._deadline.remaining(timeout)
+            seconds = self.deadline.remaining(timeout)
             if seconds <= 0:
                 raise httpcore.ConnectTimeout("deadline")
             try:
@@ -105,14 +117,14 @@ class GuardedBackend(httpcore.NetworkBackend):
             except (httpcore.ConnectError, httpcore.ConnectTimeout) as failure:
                 error = failure
             else:
-                return BoundedStream(stream, self._deadline)
+                return BoundedStream(stream, self)
         raise error
 
     def _checked(self, host: str, port: int, timeout: float | None) -> list[Address]:
         try:
             texts: Sequence[str] = [str(parse_address(host))]
         except ValueError:
-            texts = self._looked_up(host, port, self._deadline.remaining(timeout))
+            texts = self._looked_up(host, port, self.deadline.remaining(timeout))
         try:
             addresses = [parse_address(text) for text in texts]
         except ValueError:
@@ -170,21 +182,27 @@ class ProxyBackend(GuardedBackend):
 class BoundedStream(httpcore.NetworkStream):
     """A stream whose every wait is cut at the deadline: a peer that drips bytes resets no clock."""
 
-    def __init__(self, stream: httpcore.NetworkStream, deadline: Deadline) -> None:
+    def __init__(self, stream: httpcore.NetworkStream, backend: GuardedBackend) -> None:
         self._stream = stream
-        self._deadline = deadline
+        self._backend = backend
 
     def read(self, max_bytes: int, timeout: float | None = None) -> bytes:
+        deadline = self._backend.deadline
         silence = Deadline(float("inf") if timeout is None else timeout)
-        while (seconds := self._deadline.remaining(silence.remaining())) > _SLICE_SECONDS:
+        while (seconds := deadline.remaining(silence.remaining())) > _SLICE_SECONDS:
             with suppress(httpcore.ReadTimeout):
-                return self._stream.read(max_bytes, _SLICE_SECONDS)
+                return self._heard(self._stream.read(max_bytes, _SLICE_SECONDS))
         if seconds <= 0:
             raise httpcore.ReadTimeout("deadline")
-        return self._stream.read(max_bytes, seconds)
+        return self._heard(self._stream.read(max_bytes, seconds))
+
+    def _heard(self, data: bytes) -> bytes:
+        if data:
+            self._backend.has_heard = True
+        return data
 
     def write(self, buffer: bytes, timeout: float | None = None) -> None:
-        seconds = self._deadline.remaining(timeout)
+        seconds = self._backend.deadline.remaining(timeout)
         if seconds <= 0:
             raise httpcore.WriteTimeout("deadline")
         self._stream.write(buffer, seconds)
@@ -195,11 +213,11 @@ class BoundedStream(httpcore.NetworkStream):
     def start_tls(
         self, ssl_context: ssl.SSLContext, server_hostname: str | None = None, timeout: float | None = None
     ) -> httpcore.NetworkStream:
-        seconds = self._deadline.remaining(timeout)
+        seconds = self._backend.deadline.remaining(timeout)
         if seconds <= 0:
             self._stream.close()
             raise httpcore.ConnectTimeout("deadline")
-        return BoundedStream(self._stream.start_tls(ssl_context, server_hostname, seconds), self._deadline)
+        return BoundedStream(self._stream.start_tls(ssl_context, server_hostname, seconds), self._backend)
 
     def get_extra_info(self, info: str) -> Any:
         return self._stream.get_extra_info(info)

@@ -36,11 +36,14 @@ class Received:
 class FakeProvider:
     """Answers each request with the next behaviour of its script, and with ``body`` when that is used up.
 
-    Use as a context manager. ``requests`` holds what was asked, oldest first.
+    Use as a context manager. ``requests`` holds what was asked, oldest first, ``connections`` is how many
+    connections were made. It closes them after each answer, without a word, unless it ``keeps`` them.
     """
 
-    def __init__(self, body: bytes | None = None) -> None:
+    def __init__(self, body: bytes | None = None, *, keeps: bool = False) -> None:
         self.body = openrouter_body() if body is None else body
+        self.keeps = keeps
+        self.connections = 0
         self.requests: list[Received] = []
         self.stopping = threading.Event()
         self._script: deque[Behaviour] = deque()
@@ -201,6 +204,10 @@ class _Handler(BaseHTTPRequestHandler):
     def provider(self) -> FakeProvider:
         return self.server.provider
 
+    def setup(self) -> None:
+        super().setup()
+        self.provider.connections += 1
+
     def do_GET(self) -> None:
         length = int(self.headers.get("content-length", "0"))
         received = Received(
@@ -210,7 +217,7 @@ class _Handler(BaseHTTPRequestHandler):
             body=self.rfile.read(length),
         )
         self.provider.requests.append(received)
-        self.close_connection = True
+        self.close_connection = not self.provider.keeps
         with suppress(ConnectionError):
             self.provider.next_behaviour(received)(self)
 

@@ -40,7 +40,7 @@ def stream(
     """Call the model once: its answer in pieces, and then Ended. Raises ChatFailure, and nothing else.
 
     ``client`` bounds the connect and the silence between two pieces (its Timing); it tries once. Closing the
-    iterator closes the connection.
+    iterator closes the connection; one whose answer came to its end may serve the next call.
     """
     voice: Voice = _ANTHROPIC if access.provider.dialect == "anthropic" else _OPENAI
     composed = voice.compose(access, request)
@@ -51,6 +51,8 @@ def stream(
             for delta in _read(answer, response, access, wants_stream=request.stream):
                 delivered = True
                 yield delta
+            # What follows the end of an answer is the end of its transfer, as a rule.
+            response.finish()
     except (ChatFailure, CallFailed, Refused, AddressForbidden, InvalidRequest) as raised:
         # What ends after its end was given is whole.
         if answer.finish_reason is None or isinstance(raised, Refused):
