@@ -79,6 +79,7 @@ def server_environment(dsn: str) -> Mapping[str, str]:
         **os.environ,
         "IMRS_GRPC_ADDR": "127.0.0.1:0",
         "IMRS_HTTP_ADDR": "127.0.0.1:0",
+        "IMRS_METRICS_ADDR": "127.0.0.1:0",
         "IMRS_DATABASE_URL": dsn,
         # Nobody is there: what is measured needs no secret.
         "IMRS_VAULT_ADDR": "http://127.0.0.1:9",

@@ -5,20 +5,27 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from imrs_client.ranked import Reason
+from imrs_server.telemetry.agent_labels import AgentLabels
 from imrs_server.telemetry.metrics import Metrics
+from imrs_server.telemetry.model_calls import ModelCalls
 from imrs_server.transport.server import kinds
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from pathlib import Path
 
     from imrs_server.wiring import App
 
 
 class Figures(Metrics):
-    """The figures of a server. ``decision`` is to be told the reason of each."""
+    """The figures of a server. ``decision`` is to be told the reason of each, ``calls`` of calls of models.
 
-    def __init__(self) -> None:
+    ``folder`` is that of the run, where there are several processes.
+    """
+
+    def __init__(self, *, folder: Path | None = None, by_agent: bool = True) -> None:
         super().__init__(kinds())
+        self.calls = ModelCalls(self, AgentLabels(folder), by_agent=by_agent)
         self.decision: Callable[[str], None] = self.tally(
             "imrs_decisions", "Decisions of Route, by their reason.", "reason", Reason
         )

@@ -59,8 +59,9 @@ class Settings(TokenSettings):
     """Every setting of the server."""
 
     grpc_addr: Address = Field("127.0.0.1:50051", description="host:port that serves gRPC")
-    http_addr: Address = Field(
-        "127.0.0.1:8080", description="host:port that serves health and metrics over HTTP"
+    http_addr: Address = Field("127.0.0.1:8080", description="host:port that serves HTTP")
+    metrics_addr: Address = Field(
+        "127.0.0.1:9464", description="host:port that serves metrics and health over HTTP, without a token"
     )
     reflection: bool = Field(default=False, description="serve gRPC reflection, without a token")
 
@@ -80,7 +81,12 @@ class Settings(TokenSettings):
     max_streams: int = Field(32, ge=1, le=1000, description="StreamRoutes a worker serves at a time")
     max_watchers: int = Field(4096, ge=0, description="streams of WatchAgent a worker serves at a time")
     max_completions: int = Field(256, ge=1, le=4000, description="Complete calls a worker serves at a time")
-    metrics: bool = Field(default=True, description="serve figures for Prometheus at /metrics on http_addr")
+    metrics: bool = Field(
+        default=True, description="serve figures for Prometheus at /metrics on metrics_addr"
+    )
+    token_tracking: bool = Field(
+        default=True, description="count tokens, cost and latency of model calls by agent"
+    )
     access_log: bool = Field(default=False, description="log a line for every call when it has ended")
 
     database_url: SecretStr = Field(description="DSN of a login that is a member of imrs_app and imrs_system")

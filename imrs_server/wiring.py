@@ -33,6 +33,7 @@ from imrs_server.jobs.usage import UsageRollup
 from imrs_server.storage.database import Database
 from imrs_server.storage.group_commit import MOST
 from imrs_server.telemetry.access_log import AccessLog
+from imrs_server.telemetry.model_calls import UNNOTED
 from imrs_server.transport.guard import unmeasured
 from imrs_server.transport.paging import Pager
 from imrs_server.transport.pools import Limits
@@ -147,11 +148,13 @@ def somabrain(settings: Settings, rules: AddressRules) -> SomaBrain | None:
     )
 
 
-def _figures() -> Figures:
+def _figures(settings: Settings, place: Place | None) -> Figures | None:
+    if not settings.metrics:
+        return None
     # What it imports looks once where figures shall go, and not everybody who imports us knows it by then.
     from imrs_server.figures import Figures  # noqa: PLC0415
 
-    return Figures()
+    return Figures(folder=place.folder if place else None, by_agent=settings.token_tracking)
 
 
 class _Part(Protocol):
@@ -198,7 +201,7 @@ class App:
         dsn = settings.database_url.get_secret_value()
         direct = settings.listen_database_url
         rules = AddressRules(allowed=settings.provider_allow)
-        self._figures = _figures() if settings.metrics else None
+        self._figures = _figures(settings, place)
         self._access_log = AccessLog() if settings.access_log else None
         # They tell of all others, and so they begin first and end last.
         self._reporters: tuple[_Part, ...] = tuple(
@@ -267,7 +270,11 @@ class App:
         self.agent_models = AgentModels(self.database, Effects(self.index))
         flush, wake = self.decisions.flush, self._votes_came
         self.messages = Messages(
-            self.database, flush_decisions=flush, wake_rollup=wake, with_memory=with_memory
+            self.database,
+            flush_decisions=flush,
+            wake_rollup=wake,
+            with_memory=with_memory,
+            notes=self._figures.calls if self._figures else UNNOTED,
         )
         self.feedback = FeedbackDesk(
             self.database,

@@ -13,7 +13,7 @@ from imrs_server.cli import run_folder
 from imrs_server.cli.dev_environment import Environment
 from imrs_server.cli.ending import Ending
 from imrs_server.cli.environment import AddressTaken, on
-from imrs_server.console.process import Console
+from imrs_server.console.process import Console, Figures
 from imrs_server.embedded.echo import Echo
 from imrs_server.embedded.openbao import OpenBao
 from imrs_server.embedded.postgres import Postgres
@@ -66,13 +66,14 @@ def _steps(
     yield
     settings = environment.settings(*parts, port=port, http_port=http_port)
     yield
-    figures = stack.enter_context(run_folder.make())
-    run_folder.count_in(figures)
+    folder = stack.enter_context(run_folder.make())
+    run_folder.count_in(folder)
+    figures = Figures(folder=folder, tokens=settings.token_tracking) if settings.metrics else None
     app = on(settings.grpc_addr, "--port", lambda: App(settings))
     console = on(
         settings.http_addr,
         "--http-port",
-        lambda: Console(settings.http_addr, app.address, figures=figures if settings.metrics else None),
+        lambda: Console(settings.http_addr, app.address, figures=figures),
     )
     stack.enter_context(console)
     stack.enter_context(app)

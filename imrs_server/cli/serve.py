@@ -12,7 +12,7 @@ from imrs_server.cli import cores, environment, run_folder, worker
 from imrs_server.cli.ending import Ending
 from imrs_server.cli.ports import Reservation
 from imrs_server.cli.workers import Workers, WorkersFailed
-from imrs_server.console.process import Console
+from imrs_server.console.process import Console, Figures, Listener
 from imrs_server.console.standing import Standing
 from imrs_server.domain.errors import DatabaseUnavailable
 from imrs_server.storage import migrate
@@ -31,7 +31,7 @@ log = structlog.get_logger()
     help="Processes that serve gRPC on the one port; else IMRS_WORKERS, else one a core.",
 )
 def command(workers: int | None) -> None:
-    """Serve gRPC on IMRS_GRPC_ADDR and health on IMRS_HTTP_ADDR until SIGTERM or Ctrl-C."""
+    """Serve gRPC on IMRS_GRPC_ADDR, health and metrics on IMRS_METRICS_ADDR until SIGTERM or Ctrl-C."""
     settings = environment.server()
     logs.configure(json=settings.log_format == "json", level=settings.log_level)
     try:
@@ -53,6 +53,10 @@ def _serve(settings: Settings, count: int) -> None:
         port = environment.on(settings.grpc_addr, "IMRS_GRPC_ADDR", lambda: Reservation(settings.grpc_addr))
         stack.enter_context(port)
         standing, folder = Standing(count), stack.enter_context(run_folder.make())
+        figures_at = environment.on(
+            settings.metrics_addr, "IMRS_METRICS_ADDR", lambda: Listener(settings.metrics_addr)
+        )
+        stack.enter_context(figures_at)
         console = environment.on(
             settings.http_addr,
             "IMRS_HTTP_ADDR",
@@ -60,12 +64,14 @@ def _serve(settings: Settings, count: int) -> None:
                 settings.http_addr,
                 port.address,
                 standing=standing,
-                figures=folder if settings.metrics else None,
+                figures=Figures(folder=folder, tokens=settings.token_tracking) if settings.metrics else None,
+                figures_at=figures_at,
             ),
         )
         # Probes are answered until the last call has ended.
         stack.enter_context(console)
         log.info("console.started", address=console.address)
+        log.info("metrics.started", address=figures_at.address)
         given = worker.Given(
             settings=settings.model_copy(update={"grpc_addr": port.address}),
             workers=count,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 from starlette.applications import Starlette
@@ -12,17 +13,22 @@ from imrs_server.telemetry import exposition
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from pathlib import Path
 
     from starlette.requests import Request
 
+    from imrs_server.console.process import Figures
     from imrs_server.console.standing import Standing
 
 
 def build(
-    is_serving: Callable[[], bool], *, standing: Standing | None = None, figures: Path | None = None
+    is_serving: Callable[[], bool], *, standing: Standing | None = None, figures: Figures | None = None
 ) -> Starlette:
     """The HTTP application; ``is_serving`` asks the gRPC server. The rest as of ``Console``."""
+    return Starlette(routes=[*health(is_serving, standing), *(metrics(figures, standing) if figures else ())])
+
+
+def health(is_serving: Callable[[], bool], standing: Standing | None) -> list[Route]:
+    """What probes ask."""
 
     def alive(_request: Request) -> Response:
         return JSONResponse({"status": "ok"})
@@ -34,16 +40,24 @@ def build(
             told["workers"] = {"serving": standing.serving, "of": standing.workers}
         return JSONResponse(told, status_code=200 if serves else 503)
 
-    def metrics(request: Request) -> Response:
-        assert figures is not None
+    return [Route("/healthz", alive), Route("/readyz", ready)]
+
+
+def metrics(figures: Figures, standing: Standing | None) -> list[Route]:
+    """What Prometheus asks, and people who have none."""
+
+    def everything(request: Request) -> Response:
         known = {}
         if standing is not None:
             known = {
                 "imrs_workers": ("Worker processes that there should be.", standing.workers),
                 "imrs_workers_serving": ("Worker processes that serve.", standing.serving),
             }
-        body, content_type = exposition.render(figures, request.headers.get("accept", ""), known)
+        body, content_type = exposition.render(figures.folder, request.headers.get("accept", ""), known)
         return Response(body, headers={"content-type": content_type})
 
-    routes = [Route("/healthz", alive), Route("/readyz", ready)]
-    return Starlette(routes=[*routes, Route("/metrics", metrics)] if figures else routes)
+    def tokens(_request: Request) -> Response:
+        return JSONResponse(exposition.tokens(figures.folder, datetime.now(UTC)))
+
+    routes = [Route("/metrics", everything)]
+    return [*routes, Route("/metrics/tokens", tokens)] if figures.tokens else routes

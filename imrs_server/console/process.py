@@ -8,13 +8,15 @@ import signal
 import socket
 import threading
 from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import partial
 from multiprocessing import resource_tracker
 from multiprocessing.connection import wait
+from pathlib import Path
 from typing import TYPE_CHECKING, Self
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
-    from pathlib import Path
     from types import TracebackType
 
     from imrs_server.console.standing import Standing
@@ -22,12 +24,39 @@ if TYPE_CHECKING:
 spawn = multiprocessing.get_context("spawn")  # gRPC does not survive a fork
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Figures:
+    """The folder in which workers count, and whether they count tokens."""
+
+    folder: Path
+    tokens: bool = True
+
+
+class Listener:
+    """Holds ``address`` (host:port; port 0 takes a free one); raises OSError where it is taken."""
+
+    def __init__(self, address: str) -> None:
+        named, _, port = address.rpartition(":")
+        host = named.strip("[]")
+        family = socket.AF_INET6 if ":" in host else socket.AF_INET
+        self.socket = socket.create_server((host, int(port)), family=family)
+        self.address = f"{named}:{self.socket.getsockname()[1]}"
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, _kind: type[BaseException] | None, _error: BaseException | None, _trace: TracebackType | None
+    ) -> None:
+        self.socket.close()
+
+
 class Console:
     """Serves HTTP on ``http_addr`` (host:port; port 0 takes a free one) for the gRPC server at ``grpc_addr``.
 
     From the constructor on connections are accepted; they are answered when the process is up. ``standing``
-    says how the workers are, where there are several; ``figures`` is the folder in which they count. Raises
-    OSError where the address is taken.
+    says how the workers are, where there are several; ``figures`` is where they count. Figures are served at
+    ``figures_at`` where that is given, and health at both. Raises OSError where the address is taken.
     """
 
     def __init__(
@@ -36,21 +65,21 @@ class Console:
         grpc_addr: str,
         *,
         standing: Standing | None = None,
-        figures: Path | None = None,
+        figures: Figures | None = None,
+        figures_at: Listener | None = None,
     ) -> None:
-        host, _, port = http_addr.rpartition(":")
-        host = host.strip("[]")
-        family = socket.AF_INET6 if ":" in host else socket.AF_INET
-        self._socket = socket.create_server((host, int(port)), family=family)
-        self.address = f"{http_addr.rpartition(':')[0]}:{self._socket.getsockname()[1]}"
+        public = Listener(http_addr)
+        self.address = public.address
+        self._sockets = [public.socket, *([figures_at.socket] if figures_at else [])]
         self._process = spawn.Process(
-            target=_serve, args=(self._socket, grpc_addr, standing, figures), name="imrs-http", daemon=True
+            target=_serve, args=(self._sockets, grpc_addr, standing, figures), name="imrs-http", daemon=True
         )
 
     def __enter__(self) -> Self:
         with without_interrupt():
             self._process.start()
-        self._socket.close()  # the process has its own copy
+        for each in self._sockets:
+            each.close()  # the process has its own copy
         return self
 
     def __exit__(
@@ -89,7 +118,9 @@ def after_parent(end: Callable[[], None]) -> None:
     threading.Thread(target=watch, name="parent", daemon=True).start()
 
 
-def _serve(listening: socket.socket, grpc_addr: str, standing: Standing | None, figures: Path | None) -> None:
+def _serve(
+    sockets: list[socket.socket], grpc_addr: str, standing: Standing | None, figures: Figures | None
+) -> None:
     after_parent(lambda: os._exit(0))
     # Whoever starts us needs none of this.
     import uvicorn  # noqa: PLC0415
@@ -97,10 +128,14 @@ def _serve(listening: socket.socket, grpc_addr: str, standing: Standing | None, 
     from imrs_client.health import Health  # noqa: PLC0415
     from imrs_server.console import app  # noqa: PLC0415
 
+    def server(figures: Figures | None) -> uvicorn.Server:
+        found = app.build(health.is_serving, standing=standing, figures=figures)
+        return uvicorn.Server(uvicorn.Config(found, log_level="warning", access_log=False))
+
     health = Health(grpc_addr)
-    config = uvicorn.Config(
-        app.build(health.is_serving, standing=standing, figures=figures),
-        log_level="warning",
-        access_log=False,
-    )
-    uvicorn.Server(config).run(sockets=[listening])
+    public, *own = sockets
+    for each in own:
+        # A loop of its own: nobody should have to wait for callers to see how they fare.
+        run = partial(server(figures).run, sockets=[each])
+        threading.Thread(target=run, name="figures", daemon=True).start()
+    server(None if own else figures).run(sockets=[public])

@@ -115,10 +115,14 @@ class Calls:
         self._decision = decision
         self._prompt_tokens = token_estimate.of_prompt(query.messages, query.tools)
         self._unwritten: list[CallUnderWay] = []
+        self._models = {decision.selected.model_id}
 
     def begin(self, model: SelectedModel) -> CallUnderWay:
         """A call of this model begins, so those before it are not the last one."""
         self._write_earlier()
+        if model.model_id not in self._models:
+            self._models.add(model.model_id)
+            self._messages.notes.fell_back(model.provider_id)
         found = CallUnderWay(model, self._prompt_tokens)
         self._unwritten.append(found)
         return found

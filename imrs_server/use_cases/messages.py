@@ -20,6 +20,7 @@ from imrs_server.domain.pricing import UNPRICED
 from imrs_server.domain.principal import Role
 from imrs_server.domain.written import Written
 from imrs_server.storage import changes, decisions, idempotency, messages, partitions
+from imrs_server.telemetry.model_calls import UNNOTED
 from imrs_server.use_cases import known, settling
 from imrs_server.use_cases.landing import NotLanded, landing
 
@@ -31,12 +32,14 @@ if TYPE_CHECKING:
     from imrs_server.domain.principal import Principal
     from imrs_server.storage.database import Database, Tx
     from imrs_server.storage.idempotency import Key
+    from imrs_server.telemetry.model_calls import CallNotes
 
 
 class Messages:
     """``flush_decisions`` writes what the decision log holds back, ``wake_rollup`` tells that votes came.
 
-    ``with_memory`` has a memory store told of votes that get their message.
+    ``with_memory`` has a memory store told of votes that get their message; ``notes`` is told of what was
+    stored.
     """
 
     def __init__(
@@ -46,9 +49,11 @@ class Messages:
         flush_decisions: Callable[[], object],
         wake_rollup: Callable[[], None],
         with_memory: bool = False,
+        notes: CallNotes = UNNOTED,
     ) -> None:
         self._database = database
         self._with_memory = with_memory
+        self.notes = notes
         self._flush_decisions = flush_decisions
         self._wake_rollup = wake_rollup
 
@@ -70,16 +75,19 @@ class Messages:
         calls.check(report, datetime.now(UTC))
         report = replace(report, message_id=report.message_id or report.decision_id or new_id())
 
-        def work(landed: bool) -> Written[Message]:
+        def work(landed: bool) -> tuple[Written[Message], _Recording | None]:
             with self._database.transaction(tenant) as tx:
                 first = idempotency.first_answer(tx, tenant, key, Message)
                 if first is not None:
-                    return first
+                    return first, None
                 recording = _Recording(tx, who, tenant, landed=landed, with_memory=self._with_memory)
                 message = recording.record(report)
-                return idempotency.keep(tx, tenant, key, Written(message, changes.current(tx).rev))
+                written = Written(message, changes.current(tx).rev)
+                return idempotency.keep(tx, tenant, key, written), recording
 
-        written = partitions.healing(self._database, lambda: landing(work, self._flush_decisions))
+        written, recording = partitions.healing(self._database, lambda: landing(work, self._flush_decisions))
+        if recording is not None:
+            self.notes.recorded(written.value, recording.before)
         if written.value.rating is not None:
             self._wake_rollup()
         return written
@@ -91,12 +99,14 @@ class _Recording:
     def __init__(self, tx: Tx, who: Principal, tenant_id: UUID, *, landed: bool, with_memory: bool) -> None:
         self._tx, self._who, self._tenant_id, self._landed = tx, who, tenant_id, landed
         self._with_memory = with_memory
+        self.before: Message | None = None
+        """What was stored under the id."""
 
     def record(self, report: Report) -> Message:
         assert report.message_id is not None
         messages.lock(self._tx, self._tenant_id, report.message_id)
-        stored = messages.get(self._tx, self._tenant_id, report.message_id)
-        return self._create(report) if stored is None else self._revise(stored, report)
+        self.before = messages.get(self._tx, self._tenant_id, report.message_id)
+        return self._create(report) if self.before is None else self._revise(self.before, report)
 
     def _create(self, report: Report) -> Message:
         decision = self._decision(report)

@@ -28,6 +28,7 @@ def variables(database: str, vault: Vault, **changes: str) -> dict[str, str]:
     known = {
         "grpc_addr": "127.0.0.1:0",
         "http_addr": "127.0.0.1:0",
+        "metrics_addr": "127.0.0.1:0",
         "database_url": database,
         "vault_addr": vault.address,
         "vault_role_id": vault.role_id,
@@ -54,7 +55,7 @@ class Serve:
         return [json.loads(line) for line in lines if line.startswith("{")]
 
     def address(self, event: str) -> str:
-        """Where it says to serve: server.started for gRPC, console.started for HTTP."""
+        """Where it says to serve: server.started for gRPC, console.started, metrics.started for HTTP."""
         eventually(lambda: any(each["event"] == event for each in self.events))
         return next(str(each["address"]) for each in self.events if each["event"] == event)
 

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import http.client
 import os
 import signal
 from typing import TYPE_CHECKING
 
 import pytest
-from prometheus_client.parser import text_string_to_metric_families
 
 from imrs_client.errors import NotFound
 from imrs_client.v1 import GetProviderRequest, ListProvidersRequest
+from tests.support.scraped import get, value
 from tests.support.waiting import eventually
 from tests.support.workers import await_ready, by_worker, serving
 
@@ -20,28 +19,6 @@ if TYPE_CHECKING:
 
     from tests.conftest import Vault
     from tests.support.serve import Serve
-
-
-def get(serve: Serve, path: str = "/metrics") -> tuple[int, str]:
-    connection = http.client.HTTPConnection(serve.address("console.started"), timeout=10)
-    try:
-        connection.request("GET", path)
-        found = connection.getresponse()
-        return found.status, found.read().decode()
-    finally:
-        connection.close()
-
-
-def value(serve: Serve, name: str, **labels: str) -> float:
-    """The one sample of that name and those labels."""
-    families = text_string_to_metric_families(get(serve)[1])
-    [found] = [
-        each.value
-        for family in families
-        for each in family.samples
-        if each.name == name and labels.items() <= each.labels.items()
-    ]
-    return found
 
 
 def handled(serve: Serve, method: str, code: str = "OK") -> float:

@@ -104,7 +104,7 @@ def test_an_older_schema_is_refused_with_what_to_run(
     assert "Run `imrs migrate`." in done.output
 
 
-@pytest.mark.parametrize("name", ["grpc_addr", "http_addr"])
+@pytest.mark.parametrize("name", ["grpc_addr", "http_addr", "metrics_addr"])
 def test_a_taken_address_is_reported_with_what_helps(
     imrs: Callable[..., Result], database: str, vault: Vault, name: str
 ) -> None:
@@ -121,7 +121,7 @@ def test_sigterm_lets_calls_end_while_probes_say_not_ready(
 ) -> None:
     released = threading.Event()
     with FakeProvider() as openrouter, started(variables(database, vault), tmp_path) as serve:
-        web, health = serve.address("console.started"), Health(serve.address("server.started"))
+        web, health = serve.address("metrics.started"), Health(serve.address("server.started"))
         eventually(health.is_serving)
         assert [status(web, path) for path in ("/healthz", "/readyz")] == [200, 200]
 
@@ -154,7 +154,7 @@ def test_a_database_that_comes_later_is_waited_for(database: str, vault: Vault, 
     with TcpRelay(target) as relay:
         dsn = make_conninfo(database, port=relay.port)
         with started(variables(dsn, vault), tmp_path) as serve:
-            web, health = serve.address("console.started"), Health(serve.address("server.started"))
+            web, health = serve.address("metrics.started"), Health(serve.address("server.started"))
             eventually(lambda: status(web, "/healthz") == 200)
             assert status(web, "/readyz") == 503
             assert not health.is_serving()
