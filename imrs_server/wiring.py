@@ -48,6 +48,7 @@ from imrs_server.use_cases.agent_keys import AgentKeys
 from imrs_server.use_cases.agent_models import AgentModels
 from imrs_server.use_cases.agents import Agents
 from imrs_server.use_cases.audit_trail import AuditTrail
+from imrs_server.use_cases.budgets import Budgets
 from imrs_server.use_cases.catalog import Catalog
 from imrs_server.use_cases.complete import Completions
 from imrs_server.use_cases.decisions import Decisions
@@ -331,6 +332,7 @@ class App:
             agent_keys=AgentKeys(self.database, self.vault),
             preferences=Preferences(self.database),
             defaults=DefaultSettings(self.database),
+            budgets=Budgets(self.database),
             audit_trail=AuditTrail(self.database),
             status=StatusReport(self.database, self.vault, self.index),
             pager=pager,

@@ -1037,7 +1037,7 @@ class AdminServiceServicer(object):
         raise NotImplementedError('Method not implemented!')
 
     def SetBudget(self, request, context):
-        """Sets a budget, in place of the one with the same agent and window.
+        """Sets a budget, in place of the one with the same agent and window; what was spent stays.
 
         Callers: tenant_admin, platform_admin.
 

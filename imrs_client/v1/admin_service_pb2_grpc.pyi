@@ -601,7 +601,7 @@ class AdminServiceStub:
     - UNAVAILABLE DATABASE_UNAVAILABLE: the database does not answer; see RetryInfo.
     """
     SetBudget: _grpc.UnaryUnaryMultiCallable[_admin_service_pb2.SetBudgetRequest, _budget_pb2.Budget]
-    """Sets a budget, in place of the one with the same agent and window.
+    """Sets a budget, in place of the one with the same agent and window; what was spent stays.
 
     Callers: tenant_admin, platform_admin.
 
@@ -1251,7 +1251,7 @@ class AdminServiceAsyncStub(AdminServiceStub):
     - UNAVAILABLE DATABASE_UNAVAILABLE: the database does not answer; see RetryInfo.
     """
     SetBudget: _aio.UnaryUnaryMultiCallable[_admin_service_pb2.SetBudgetRequest, _budget_pb2.Budget]  # type: ignore[assignment]
-    """Sets a budget, in place of the one with the same agent and window.
+    """Sets a budget, in place of the one with the same agent and window; what was spent stays.
 
     Callers: tenant_admin, platform_admin.
 
@@ -2118,7 +2118,7 @@ class AdminServiceServicer:
         request: _admin_service_pb2.SetBudgetRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_budget_pb2.Budget, _abc.Awaitable[_budget_pb2.Budget]]:
-        """Sets a budget, in place of the one with the same agent and window.
+        """Sets a budget, in place of the one with the same agent and window; what was spent stays.
 
         Callers: tenant_admin, platform_admin.
 

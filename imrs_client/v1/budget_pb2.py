@@ -26,7 +26,7 @@ from google.protobuf import duration_pb2 as google_dot_protobuf_dot_duration__pb
 from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x14imrs/v1/budget.proto\x12\x07imrs.v1\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\xa7\x02\n\x06\x42udget\x12\x11\n\tbudget_id\x18\x01 \x01(\t\x12\x10\n\x08\x61gent_id\x18\x02 \x01(\t\x12\x16\n\tlimit_usd\x18\x03 \x01(\tH\x00\x88\x01\x01\x12\x19\n\x0climit_tokens\x18\x04 \x01(\x03H\x01\x88\x01\x01\x12)\n\x06window\x18\x05 \x01(\x0b\x32\x19.google.protobuf.Duration\x12\x11\n\tspent_usd\x18\x06 \x01(\t\x12\x14\n\x0cspent_tokens\x18\x07 \x01(\x03\x12\x14\n\x0creserved_usd\x18\x08 \x01(\t\x12.\n\nreset_time\x18\t \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x0c\n\x04\x65tag\x18\n \x01(\tB\x0c\n\n_limit_usdB\x0f\n\r_limit_tokensB(\n\x0b\x64\x65v.imrs.v1P\x01Z\x17imrs.dev/imrs/v1;imrsv1b\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x14imrs/v1/budget.proto\x12\x07imrs.v1\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\xd1\x03\n\x06\x42udget\x12\x11\n\tbudget_id\x18\x01 \x01(\t\x12\x10\n\x08\x61gent_id\x18\x02 \x01(\t\x12\x16\n\tlimit_usd\x18\x03 \x01(\tH\x00\x88\x01\x01\x12\x19\n\x0climit_tokens\x18\x04 \x01(\x03H\x01\x88\x01\x01\x12)\n\x06window\x18\x05 \x01(\x0b\x32\x19.google.protobuf.Duration\x12\x11\n\tspent_usd\x18\x06 \x01(\t\x12\x14\n\x0cspent_tokens\x18\x07 \x01(\x03\x12\x14\n\x0creserved_usd\x18\x08 \x01(\t\x12.\n\nreset_time\x18\t \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x0c\n\x04\x65tag\x18\n \x01(\t\x12\x17\n\x0freserved_tokens\x18\x0b \x01(\x03\x12\x16\n\x0eunpriced_calls\x18\x0c \x01(\x03\x12$\n\x05level\x18\r \x01(\x0e\x32\x15.imrs.v1.Budget.Level\"Q\n\x05Level\x12\x15\n\x11LEVEL_UNSPECIFIED\x10\x00\x12\n\n\x06WITHIN\x10\x01\x12\x0b\n\x07SPARING\x10\x02\x12\t\n\x05SPENT\x10\x03\x12\r\n\tEXHAUSTED\x10\x04\x42\x0c\n\n_limit_usdB\x0f\n\r_limit_tokensB(\n\x0b\x64\x65v.imrs.v1P\x01Z\x17imrs.dev/imrs/v1;imrsv1b\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -35,5 +35,7 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['DESCRIPTOR']._loaded_options = None
   _globals['DESCRIPTOR']._serialized_options = b'\n\013dev.imrs.v1P\001Z\027imrs.dev/imrs/v1;imrsv1'
   _globals['_BUDGET']._serialized_start=99
-  _globals['_BUDGET']._serialized_end=394
+  _globals['_BUDGET']._serialized_end=564
+  _globals['_BUDGET_LEVEL']._serialized_start=452
+  _globals['_BUDGET_LEVEL']._serialized_end=533
 # @@protoc_insertion_point(module_scope)

@@ -7,6 +7,7 @@ from google.protobuf import descriptor as _descriptor
 from google.protobuf import duration_pb2 as _duration_pb2
 from google.protobuf import message as _message
 from google.protobuf import timestamp_pb2 as _timestamp_pb2
+from google.protobuf.internal import enum_type_wrapper as _enum_type_wrapper
 import builtins as _builtins
 import sys
 import typing as _typing
@@ -24,6 +25,37 @@ class Budget(_message.Message):
 
     DESCRIPTOR: _descriptor.Descriptor
 
+    class _Level:
+        ValueType = _typing.NewType("ValueType", _builtins.int)
+        V: _TypeAlias = ValueType  # noqa: Y015
+
+    class _LevelEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[Budget._Level.ValueType], _builtins.type):
+        DESCRIPTOR: _descriptor.EnumDescriptor
+        LEVEL_UNSPECIFIED: Budget._Level.ValueType  # 0
+        """Not said."""
+        WITHIN: Budget._Level.ValueType  # 1
+        """Under 80 percent of `limit_usd` are spent, and not all of `limit_tokens`."""
+        SPARING: Budget._Level.ValueType  # 2
+        """80 percent of `limit_usd` are spent: of similar models the cheaper ones are chosen."""
+        SPENT: Budget._Level.ValueType  # 3
+        """`limit_usd` is spent: only models of the tier FREE are left."""
+        EXHAUSTED: Budget._Level.ValueType  # 4
+        """`limit_tokens` are spent: no model is left."""
+
+    class Level(_Level, metaclass=_LevelEnumTypeWrapper):
+        """What is left of a budget, from plenty to nothing. Route steers by it before it refuses."""
+
+    LEVEL_UNSPECIFIED: Budget.Level.ValueType  # 0
+    """Not said."""
+    WITHIN: Budget.Level.ValueType  # 1
+    """Under 80 percent of `limit_usd` are spent, and not all of `limit_tokens`."""
+    SPARING: Budget.Level.ValueType  # 2
+    """80 percent of `limit_usd` are spent: of similar models the cheaper ones are chosen."""
+    SPENT: Budget.Level.ValueType  # 3
+    """`limit_usd` is spent: only models of the tier FREE are left."""
+    EXHAUSTED: Budget.Level.ValueType  # 4
+    """`limit_tokens` are spent: no model is left."""
+
     BUDGET_ID_FIELD_NUMBER: _builtins.int
     AGENT_ID_FIELD_NUMBER: _builtins.int
     LIMIT_USD_FIELD_NUMBER: _builtins.int
@@ -34,9 +66,12 @@ class Budget(_message.Message):
     RESERVED_USD_FIELD_NUMBER: _builtins.int
     RESET_TIME_FIELD_NUMBER: _builtins.int
     ETAG_FIELD_NUMBER: _builtins.int
+    RESERVED_TOKENS_FIELD_NUMBER: _builtins.int
+    UNPRICED_CALLS_FIELD_NUMBER: _builtins.int
+    LEVEL_FIELD_NUMBER: _builtins.int
     budget_id: _builtins.str
     """Optional. Pattern `^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$`; empty on SetBudget means the one with this
-    `agent_id` and `window`, made with a UUID if there is none.
+    `agent_id` and `window`, made with a UUID if there is none. Of the one that is named, `agent_id` stays.
     """
     agent_id: _builtins.str
     """Optional. The agent; empty means the whole tenant."""
@@ -45,18 +80,26 @@ class Budget(_message.Message):
     limit_tokens: _builtins.int
     """Optional. Limit in tokens, 0 or more; unset means none."""
     spent_usd: _builtins.str
-    """Output only. USD spent in this window."""
+    """Output only. USD spent in this window, a decimal; calls of an unknown price are `unpriced_calls` instead."""
     spent_tokens: _builtins.int
     """Output only. Tokens spent in this window."""
     reserved_usd: _builtins.str
-    """Output only. USD set aside for calls that still run."""
+    """Output only. USD set aside for calls that still run, a decimal."""
     etag: _builtins.str
     """Optional. Version of what was read; a write that gives it fails with ETAG_MISMATCH when something
     changed.
     """
+    reserved_tokens: _builtins.int
+    """Output only. Tokens set aside for calls that still run."""
+    unpriced_calls: _builtins.int
+    """Output only. Calls in this window whose price was not known: their cost is in nothing that is spent."""
+    level: Global___Budget.Level.ValueType
+    """Output only. What is left."""
     @_builtins.property
     def window(self) -> _duration_pb2.Duration:
-        """Required. Length of the window, 1 second to 3,660 days; windows follow each other without a gap."""
+        """Required. Length of the window, 1 second to 3,660 days. The first begins when the budget is set, and
+        windows follow each other without a gap. Another length begins a window with nothing spent.
+        """
 
     @_builtins.property
     def reset_time(self) -> _timestamp_pb2.Timestamp:
@@ -75,10 +118,13 @@ class Budget(_message.Message):
         reserved_usd: _builtins.str = ...,
         reset_time: _timestamp_pb2.Timestamp | None = ...,
         etag: _builtins.str = ...,
+        reserved_tokens: _builtins.int = ...,
+        unpriced_calls: _builtins.int = ...,
+        level: Global___Budget.Level.ValueType = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["_limit_tokens", b"_limit_tokens", "_limit_usd", b"_limit_usd", "limit_tokens", b"limit_tokens", "limit_usd", b"limit_usd", "reset_time", b"reset_time", "window", b"window"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_limit_tokens", b"_limit_tokens", "_limit_usd", b"_limit_usd", "agent_id", b"agent_id", "budget_id", b"budget_id", "etag", b"etag", "limit_tokens", b"limit_tokens", "limit_usd", b"limit_usd", "reserved_usd", b"reserved_usd", "reset_time", b"reset_time", "spent_tokens", b"spent_tokens", "spent_usd", b"spent_usd", "window", b"window"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_limit_tokens", b"_limit_tokens", "_limit_usd", b"_limit_usd", "agent_id", b"agent_id", "budget_id", b"budget_id", "etag", b"etag", "level", b"level", "limit_tokens", b"limit_tokens", "limit_usd", b"limit_usd", "reserved_tokens", b"reserved_tokens", "reserved_usd", b"reserved_usd", "reset_time", b"reset_time", "spent_tokens", b"spent_tokens", "spent_usd", b"spent_usd", "unpriced_calls", b"unpriced_calls", "window", b"window"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__limit_tokens: _TypeAlias = _typing.Literal["limit_tokens"]  # noqa: Y015
     _WhichOneofArgType__limit_tokens: _TypeAlias = _typing.Literal["_limit_tokens", b"_limit_tokens"]  # noqa: Y015

@@ -189,10 +189,12 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
     Example metadata: {limit: "streams"}
     """
     BUDGET_EXCEEDED: _ErrorReason.ValueType  # 33
-    """RESOURCE_EXHAUSTED. The budget of the agent or of the tenant is spent. RetryInfo says when its window
-    ends, if that helps.
+    """RESOURCE_EXHAUSTED. The call may come to more than a budget of the agent or of the tenant has left.
+    RetryInfo says when: at the end of the window, or in a moment where only calls that run stand in the way.
+    The metadata has agent_id and limit_usd, spent_usd and reserved_usd or, for tokens, limit_tokens,
+    spent_tokens and reserved_tokens, too.
 
-    Example metadata: {budget_id: "01a1fd90-a860-79cc-8434-260212e4fda0", reset_time: "2026-12-01T00:00:00Z"}
+    Example metadata: {budget_id: "b", detail: "of the tenant: ...", reset_time: "2026-12-01T00:00:00Z"}
     """
     OVERLOADED: _ErrorReason.ValueType  # 34
     """RESOURCE_EXHAUSTED. The server has too much to do and sheds the call before touching it. RetryInfo says
@@ -410,10 +412,12 @@ RATE_LIMITED: ErrorReason.ValueType  # 32
 Example metadata: {limit: "streams"}
 """
 BUDGET_EXCEEDED: ErrorReason.ValueType  # 33
-"""RESOURCE_EXHAUSTED. The budget of the agent or of the tenant is spent. RetryInfo says when its window
-ends, if that helps.
+"""RESOURCE_EXHAUSTED. The call may come to more than a budget of the agent or of the tenant has left.
+RetryInfo says when: at the end of the window, or in a moment where only calls that run stand in the way.
+The metadata has agent_id and limit_usd, spent_usd and reserved_usd or, for tokens, limit_tokens,
+spent_tokens and reserved_tokens, too.
 
-Example metadata: {budget_id: "01a1fd90-a860-79cc-8434-260212e4fda0", reset_time: "2026-12-01T00:00:00Z"}
+Example metadata: {budget_id: "b", detail: "of the tenant: ...", reset_time: "2026-12-01T00:00:00Z"}
 """
 OVERLOADED: ErrorReason.ValueType  # 34
 """RESOURCE_EXHAUSTED. The server has too much to do and sheds the call before touching it. RetryInfo says

@@ -300,7 +300,7 @@ class RouteServiceServicer(object):
         - FAILED_PRECONDITION PROVIDER_INVALID_RESPONSE: the provider answered what its dialect does not allow.
         - RESOURCE_EXHAUSTED PROVIDER_RATE_LIMITED: the provider's limit is reached; see RetryInfo.
         - UNAVAILABLE PROVIDER_UNAVAILABLE: the provider does not answer or says it cannot; see RetryInfo.
-        - RESOURCE_EXHAUSTED BUDGET_EXCEEDED: the budget of the agent or tenant is spent.
+        - RESOURCE_EXHAUSTED BUDGET_EXCEEDED: a budget of the agent or tenant is spent; see RetryInfo.
         - RESOURCE_EXHAUSTED RATE_LIMITED: the caller's limit is reached; see RetryInfo.
         - UNAVAILABLE REVISION_NOT_REACHED: the server has not seen `min_revision` yet; see RetryInfo.
         - UNAVAILABLE DATABASE_UNAVAILABLE: the database does not answer; see RetryInfo.

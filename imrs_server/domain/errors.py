@@ -140,6 +140,12 @@ class PreferenceNotFound(NotFound):
     reason = "PREFERENCE_NOT_FOUND"
 
 
+class BudgetNotFound(NotFound):
+    """Budget {budget_id} does not exist."""
+
+    reason = "BUDGET_NOT_FOUND"
+
+
 # ALREADY_EXISTS
 
 
@@ -302,6 +308,12 @@ class ProviderRateLimited(ResourceExhausted):
     """Provider {provider_id} limits the rate of calls."""
 
     reason = "PROVIDER_RATE_LIMITED"
+
+
+class BudgetExceeded(ResourceExhausted):
+    """Budget {budget_id} {detail}; it is renewed at {reset_time}."""
+
+    reason = "BUDGET_EXCEEDED"
 
 
 class Overloaded(ResourceExhausted):

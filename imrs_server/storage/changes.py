@@ -28,6 +28,7 @@ class Kind(StrEnum):
     PREFERENCE = "preference"
     DEFAULTS = "defaults"
     EVIDENCE = "evidence"
+    BUDGET = "budget"
     TOKEN = "token"  # noqa: S105  (a word, not a token)
 
 
@@ -35,7 +36,7 @@ class Kind(StrEnum):
 class Change:
     """One line of the change log.
 
-    For AGENT the key is the agent_id within the tenant, for EVIDENCE ``agent_id/task_type``. An empty key
+    For AGENT and BUDGET the key is the agent_id within the tenant, for EVIDENCE ``agent_id/task_type``. An empty key
     means all there is of a kind.
     """
 

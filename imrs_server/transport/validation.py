@@ -338,6 +338,7 @@ TABLE: dict[str, Rule] = {
     "Decision.reason": output,
     "provenance": output,
     "removed_by": output,
+    "reserved_tokens": output,
     "reserved_usd": output,
     "reset_time": output,
     "selected": output,
@@ -350,9 +351,11 @@ TABLE: dict[str, Rule] = {
     "Agent.tenant_id": output,
     "Message.tenant_id": output,
     "token_count": output,
+    "unpriced_calls": output,
     "update_time": output,
     "value_sources": output,
     "Endpoint.state": output,
+    "Budget.level": output,
 }
 
 # Message -> what must be set in it, a path or the name of a oneof.

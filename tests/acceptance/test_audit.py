@@ -49,6 +49,8 @@ WRITES = {
     "AdminService/SetPreference": "after",
     "AdminService/DeletePreference": "before",
     "AdminService/UpdateDefaults": "after",
+    "AdminService/SetBudget": "after",
+    "AdminService/DeleteBudget": "before",
     "CatalogService/CreateModel": "after",
     "CatalogService/UpdateModel": "before after",
     "CatalogService/DeleteModel": "before after",

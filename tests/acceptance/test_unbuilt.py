@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 # Whoever builds a method takes it off.
 UNBUILT = {
     "AdminService": """SetEndpoint ListEndpoints DeleteEndpoint
-        LoadEndpoint UnloadEndpoint SetBudget ListBudgets DeleteBudget ApplyConfig ExportConfig""",
+        LoadEndpoint UnloadEndpoint ApplyConfig ExportConfig""",
 }
 
 

@@ -145,7 +145,7 @@ FIELDS = {
         exploration_term rating_mean rating_count level""",
     "TaskDetection": "task_type confidence source required_capabilities alternatives",
     "Budget": """budget_id agent_id limit_usd? limit_tokens? window spent_usd spent_tokens reserved_usd
-        reset_time etag""",
+        reset_time etag reserved_tokens unpriced_calls level""",
     "AuditEvent": """event_id tenant_id actor roles method request_id target_type target_id before after
         create_time""",
     "Usage": """group calls errors prompt_tokens completion_tokens cached_tokens total_tokens cost_usd
@@ -232,6 +232,7 @@ ENUMS = {
     "RoutingPolicy.Exploration": "UCB OFF EPSILON",
     "RoutingPolicy.CostPreference": "CHEAPER_WHEN_SIMILAR NONE",
     "Endpoint.State": "HOT LOADING COLD DOWN",
+    "Budget.Level": "WITHIN SPARING SPENT EXHAUSTED",
     "Message.Outcome": "OK ERROR TIMEOUT CANCELLED",
     "Feedback.Type": "EXPLICIT IMPLICIT SELF_EVAL",
     "Feedback.Signal": "THUMBS_UP THUMBS_DOWN REGENERATE COPY CONTINUE ABANDON EVALUATION SCORE",

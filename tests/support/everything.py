@@ -48,6 +48,9 @@ class Names:
     def new_token(self) -> str:
         return self.token_id
 
+    def new_budget(self) -> str:
+        return "budget"
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Home(Names):
@@ -85,6 +88,10 @@ class Home(Names):
 
     def new_vote(self) -> str:
         return self.admin.rate(self.message_id, 1.0, user_id="user").feedback_id
+
+    def new_budget(self) -> str:
+        request = pb.SetBudgetRequest(budget=_budget(self.new_agent()))
+        return self.admin.admin.SetBudget(request).budget_id
 
 
 _numbers = count(1)
@@ -202,8 +209,8 @@ def _class(platform: ImrsClient) -> str:
     return name
 
 
-def _budget() -> pb.Budget:
-    return pb.Budget(limit_usd="1", window=duration_pb2.Duration(seconds=3600))
+def _budget(agent_id: str) -> pb.Budget:
+    return pb.Budget(agent_id=agent_id, limit_usd="1", window=duration_pb2.Duration(seconds=3600))
 
 
 def _endpoint() -> pb.Endpoint:
@@ -292,9 +299,9 @@ _REQUESTS: dict[str, Callable[[Names, ImrsClient], Any]] = {
     "AdminService/UpdateDefaults": lambda _h, _p: pb.UpdateDefaultsRequest(
         defaults=pb.Defaults(scope=pb.Defaults.Scope.TENANT, default_model_id=MODELS[0])
     ),
-    "AdminService/SetBudget": lambda _h, _p: pb.SetBudgetRequest(budget=_budget()),
+    "AdminService/SetBudget": lambda h, _p: pb.SetBudgetRequest(budget=_budget(h.new_agent())),
     "AdminService/ListBudgets": lambda _h, _p: pb.ListBudgetsRequest(),
-    "AdminService/DeleteBudget": lambda _h, _p: pb.DeleteBudgetRequest(budget_id="b"),
+    "AdminService/DeleteBudget": lambda h, _p: pb.DeleteBudgetRequest(budget_id=h.new_budget()),
     "AdminService/ApplyConfig": lambda _h, _p: pb.ApplyConfigRequest(yaml="agents: {}\n"),
     "AdminService/ExportConfig": lambda _h, _p: pb.ExportConfigRequest(),
     "AdminService/ListAuditEvents": lambda _h, _p: pb.ListAuditEventsRequest(),

@@ -70,7 +70,20 @@ ROWS: dict[str, dict[str, Any]] = {
     "preferences": {"agent_class": "*"},
     "defaults": {"tenant_id": HERE, "scope": "TENANT"},
     "endpoints": {"endpoint_id": "e", "model_id": "p/m", "base_url": "http://10.0.0.1:8000"},
-    "budgets": {"tenant_id": HERE, "budget_id": "b", "budget_window": timedelta(days=30)},
+    "budgets": {
+        "tenant_id": HERE,
+        "budget_id": "b",
+        "budget_window": timedelta(days=30),
+        "reset_time": NOW,
+    },
+    "budget_reservations": {
+        "tenant_id": HERE,
+        "budget_id": "b",
+        "reservation_id": UUID(int=5),
+        "usd": 1,
+        "tokens": 1,
+        "expire_time": NOW,
+    },
     "decisions": {
         "tenant_id": HERE,
         "decision_id": UUID(int=3),

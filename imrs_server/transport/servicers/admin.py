@@ -9,6 +9,7 @@ from imrs_server.transport.servicers.agent_keys import AgentKeyMethods
 from imrs_server.transport.servicers.agent_models import AgentModelMethods
 from imrs_server.transport.servicers.agents import AgentMethods
 from imrs_server.transport.servicers.audit import AuditMethods
+from imrs_server.transport.servicers.budgets import BudgetMethods
 from imrs_server.transport.servicers.defaults import DefaultsMethods
 from imrs_server.transport.servicers.preferences import PreferenceMethods
 from imrs_server.transport.servicers.providers import ProviderMethods
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
     from imrs_server.use_cases.agent_models import AgentModels
     from imrs_server.use_cases.agents import Agents
     from imrs_server.use_cases.audit_trail import AuditTrail
+    from imrs_server.use_cases.budgets import Budgets
     from imrs_server.use_cases.defaults import DefaultSettings
     from imrs_server.use_cases.preferences import Preferences
     from imrs_server.use_cases.provider_checks import ProviderChecks
@@ -44,6 +46,7 @@ class AdminServicer(
     AgentKeyMethods,
     PreferenceMethods,
     DefaultsMethods,
+    BudgetMethods,
     AuditMethods,
     StatusMethods,
     pb.AdminServiceServicer,
@@ -64,6 +67,7 @@ class AdminServicer(
         agent_keys: AgentKeys,
         preferences: Preferences,
         defaults: DefaultSettings,
+        budgets: Budgets,
         audit_trail: AuditTrail,
         status: StatusReport,
         pager: Pager,
@@ -79,6 +83,7 @@ class AdminServicer(
         self.agent_keys = agent_keys
         self.preferences = preferences
         self.defaults = defaults
+        self.budgets = budgets
         self.audit_trail = audit_trail
         self.status = status
         self.pager = pager

@@ -24,6 +24,7 @@ GRANTS = {
     "agent_rules": (ALL, ALL),
     "agents": (CHANGE, ALL),
     "audit_events": (ADD, ADD),
+    "budget_reservations": (ALL, ALL),
     "budgets": (ALL, ALL),
     "change_log": ("insert", ALL),
     "decisions": (ADD, ALL),
