@@ -171,7 +171,11 @@ def _dollars(budget: Budget, wanted: Estimate) -> _Limit:
     limit, spent = budget.limit_usd, budget.spent_usd
     assert limit is not None
     is_busy = wanted.usd is not None and spent + wanted.usd <= limit
-    needs = "the price of the model is not known" if wanted.usd is None else f"the call may cost {_plain(wanted.usd)}"
+    needs = (
+        "the price of the model is not known"
+        if wanted.usd is None
+        else f"the call may cost {_plain(wanted.usd)}"
+    )
     return _Limit(
         f"{_plain(spent)} of {_plain(limit)} USD are spent, and {needs}" + _held(is_busy),
         {

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
+from uuid import UUID
 
 from imrs_server.domain.budget import Budget, Level
 from imrs_server.storage import sql
@@ -14,7 +15,6 @@ from imrs_server.storage.shape import shape
 if TYPE_CHECKING:
     from collections.abc import Iterable
     from datetime import datetime, timedelta
-    from uuid import UUID
 
     from imrs_server.domain.budget import Estimate, Spend, Wanted
     from imrs_server.domain.listing import Page, PageRequest

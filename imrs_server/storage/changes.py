@@ -36,8 +36,8 @@ class Kind(StrEnum):
 class Change:
     """One line of the change log.
 
-    For AGENT and BUDGET the key is the agent_id within the tenant, for EVIDENCE ``agent_id/task_type``. An empty key
-    means all there is of a kind.
+    For AGENT the key is the agent_id within the tenant, for EVIDENCE ``agent_id/task_type``. An empty key
+    means all there is of a kind. For BUDGET it is the agent_id, empty for the budgets of the tenant as such.
     """
 
     kind: Kind

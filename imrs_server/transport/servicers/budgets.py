@@ -41,9 +41,7 @@ class BudgetMethods:
             total_size=page.total_size,
         )
 
-    def DeleteBudget(
-        self, request: pb.DeleteBudgetRequest, context: grpc.ServicerContext
-    ) -> empty_pb2.Empty:
+    def DeleteBudget(self, request: pb.DeleteBudgetRequest, context: grpc.ServicerContext) -> empty_pb2.Empty:
         committed(
             context,
             self.budgets.delete(who(), uuid(request.tenant_id), request.budget_id, etag=request.etag),
