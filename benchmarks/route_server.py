@@ -14,19 +14,22 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any
 
 import grpc
+from google.protobuf.message import Message
 
 from benchmarks.world import Agent
 from imrs_client import v1 as pb
 from imrs_server.domain.principal import Principal, Role
 from imrs_server.settings import Settings
 from imrs_server.telemetry import logs
-from imrs_server.transport.convert import routes
+from imrs_server.transport.convert import route_queries, routes
 from imrs_server.transport.pools import ROUTE_THREADS
 from imrs_server.use_cases.route import Router
 from imrs_server.wiring import App
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+
+    from imrs_server.domain.decision import RouteQuery
 
 AGENT = Agent(0)
 WHO = Principal(
@@ -53,20 +56,20 @@ def main() -> None:
 
 
 def _bare(router: Router) -> tuple[grpc.Server, str]:
-    def route(request: pb.RouteRequest, _context: grpc.ServicerContext) -> pb.Decision:
-        return routes.to_proto(router.route(WHO, routes.query(request)))
+    def route(request: RouteQuery, _context: grpc.ServicerContext) -> bytes:
+        return routes.to_bytes(router.route(WHO, request))
 
     def batch(request: pb.BatchRouteRequest, _context: grpc.ServicerContext) -> pb.BatchRouteResponse:
         response = pb.BatchRouteResponse()
         for each in request.requests:
-            routes.to_proto(router.route(WHO, routes.query(each)), response.decisions.add())
+            routes.to_proto(router.route(WHO, route_queries.checked(each)), response.decisions.add())
         return response
 
-    ready = routes.to_proto(router.route(WHO, routes.query(AGENT.request(0))))
+    ready = routes.to_proto(router.route(WHO, route_queries.query(AGENT.request(0))))
     handlers = {
-        "Route": _handler(route, pb.RouteRequest),
-        "BatchRoute": _handler(batch, pb.BatchRouteRequest),
-        "Empty": _handler(lambda _request, _context: ready, pb.RouteRequest),
+        "Route": _handler(route, route_queries.read, _as_it_is),
+        "BatchRoute": _handler(batch, pb.BatchRouteRequest.FromString),
+        "Empty": _handler(lambda _request, _context: ready, pb.RouteRequest.FromString),
     }
     server = grpc.server(ThreadPoolExecutor(ROUTE_THREADS))
     server.add_generic_rpc_handlers([grpc.method_handlers_generic_handler("bench", handlers)])
@@ -75,17 +78,22 @@ def _bare(router: Router) -> tuple[grpc.Server, str]:
     return server, f"127.0.0.1:{port}"
 
 
-def _handler(behaviour: Callable[[Any, grpc.ServicerContext], Any], request: Any) -> Any:
+def _handler(
+    behaviour: Callable[[Any, grpc.ServicerContext], Any],
+    decode: Callable[[bytes], Any],
+    encode: Callable[[Any], bytes] = Message.SerializeToString,
+) -> Any:
     def serialise(answer: Any) -> bytes:
         _answered.append(None)
-        found: bytes = answer.SerializeToString()
-        return found
+        return encode(answer)
 
     return grpc.unary_unary_rpc_method_handler(
-        behaviour,
-        request_deserializer=request.FromString,
-        response_serializer=serialise,
+        behaviour, request_deserializer=decode, response_serializer=serialise
     )
+
+
+def _as_it_is(answer: bytes) -> bytes:
+    return answer
 
 
 if __name__ == "__main__":

@@ -16,6 +16,7 @@ from imrs_server.domain.decision import Decided, RouteQuery
 from imrs_server.domain.defaults import Defaults
 from imrs_server.domain.model import Model
 from imrs_server.domain.preference import Preference
+from imrs_server.domain.principal import Principal
 from imrs_server.domain.provider import Provider
 from imrs_server.domain.ranking import Offer
 from imrs_server.domain.routing import DEFAULT_POLICY
@@ -46,7 +47,7 @@ class Made:
     providers: dict[str, Provider] = field(default_factory=dict)
     learned: dict[UUID, Learned] = field(default_factory=dict)
     rules: dict[UUID, Rules] = field(default_factory=dict)
-    decided: dict[tuple[int, int], tuple[AgentTables, Decided]] = field(default_factory=dict)
+    decided: dict[tuple[int, int], tuple[Principal, Decided]] = field(default_factory=dict)
     effort: Effort = field(default_factory=Effort)
 
 
@@ -79,18 +80,18 @@ class State:
             found = None if enrolled is None else self._keep(key, self._tables(key, enrolled))
         return found
 
-    def recall(self, tables: AgentTables, request: RouteQuery) -> Decided | None:
-        """What this very request of an agent was given before; None where that is not known."""
-        found = self.made.decided.get((id(tables), id(request))) if request.repeated else None
-        return found[1] if found and found[0] is tables and found[1].request is request else None
+    def recall(self, who: Principal, request: RouteQuery) -> Decided | None:
+        """What this very request of somebody was given before; None where that is not known."""
+        found = self.made.decided.get((id(who), id(request))) if request.repeated else None
+        return found[1] if found and found[0] is who and found[1].request is request else None
 
-    def remember(self, tables: AgentTables, decided: Decided) -> None:
+    def remember(self, who: Principal, tables: AgentTables, decided: Decided) -> None:
         """Keep what a repeated request was given, unless chance plays a part."""
         known = self.made.decided
         if decided.request.repeated and not (tables.policy.exploration_rate or tables.limits.draws):
             if len(known) >= MAX_DECIDED:
                 known.clear()
-            known[id(tables), id(decided.request)] = tables, decided
+            known[id(who), id(decided.request)] = who, decided
 
     def rules(self, tenant_id: UUID) -> Rules:
         """The rules of task detection: the tenant's over the global ones over the built-in ones."""

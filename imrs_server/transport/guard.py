@@ -54,11 +54,14 @@ def unmeasured(_method: str) -> Meter:
 _SILENT = _Silent()
 
 
-class Undecodable:
-    """Stands for request bytes that are not the message; raising while decoding would answer UNKNOWN."""
+class Refused:
+    """Stands for request bytes that are no good request; raising while decoding would answer UNKNOWN."""
+
+    def __init__(self, error: InvalidRequest) -> None:
+        self.error = error
 
 
-UNDECODABLE = Undecodable()
+_UNDECODABLE = Violation("", "the bytes are not the request message of this method")
 
 
 class Guard(grpc.ServerInterceptor):
@@ -103,7 +106,8 @@ class Guard(grpc.ServerInterceptor):
             around = _untouched(behaviour)
         else:
             around = self._around(handler, behaviour, method, meter)
-            decode = _tolerant(decode)
+            # Who reads the bytes itself checks them as well.
+            decode = _tolerant(getattr(behaviour, "reads", decode))
         # What does not block, as Watch of the health service, is called in a thread and gives it back.
         around.experimental_non_blocking = getattr(  # type: ignore[attr-defined]
             behaviour, "experimental_non_blocking", False
@@ -206,11 +210,11 @@ class Guard(grpc.ServerInterceptor):
         call.principal.set(who)
         logs.call.set(logs.Call(who.subject, who.tenant_id))
 
-    def _check(self, request: Any) -> Message:
-        if request is UNDECODABLE:
-            raise InvalidRequest(Violation("", "the bytes are not the request message of this method"))
-        assert isinstance(request, Message)
-        self._validate(request)
+    def _check(self, request: Any) -> Any:
+        if isinstance(request, Message):
+            self._validate(request)
+        elif isinstance(request, Refused):
+            raise request.error
         return request
 
 
@@ -267,7 +271,9 @@ def _tolerant(deserialise: Callable[[bytes], Any] | None) -> Callable[[bytes], A
     def attempt(data: bytes) -> Any:
         try:
             return deserialise(data)
+        except InvalidRequest as error:
+            return Refused(error)
         except Exception:  # noqa: BLE001  (whatever the decoder dislikes)
-            return UNDECODABLE
+            return Refused(InvalidRequest(_UNDECODABLE))
 
     return attempt

@@ -76,8 +76,7 @@ class Router:
         decision = self._decide(who, request)
         query = _with_chance(case, request, decision.decision_id)
         reports = zip(ranked.candidates, explain(ranked, query, case.limits), strict=True)
-        return replace(
-            decision,
+        return decision._replace(
             candidates=tuple(CandidateReport(each, told.removed_by, told.detail) for each, told in reports),
         )
 
@@ -95,14 +94,14 @@ class Router:
 
     def _decide(self, who: Principal, request: RouteQuery) -> Decision:
         state = self._state(request.min_revision)
-        tables = _tables(state, who, request)
         decision_id = new_id()
-        decided = state.recall(tables, request)
+        decided = state.recall(who, request)
         if decided is None:
+            tables = _tables(state, who, request)
             case = _case(state, tables, request)
             decided = _decided(case, request, decision_id)
             if not case.table.ranked.degraded:
-                state.remember(tables, decided)
+                state.remember(who, tables, decided)
         return Decision(
             decision_id=decision_id,
             request_id=request.request_id,

@@ -9,7 +9,7 @@ from imrs_server.domain import token_estimate
 from imrs_server.domain.chat import ChatMessage, DataPart, Delta, ImagePart, TextPart, ToolCall
 from imrs_server.domain.completion import AttemptFailed, Completed, CompletionQuery
 from imrs_server.domain.errors import InvalidRequest, Violation
-from imrs_server.transport.convert import common, routes
+from imrs_server.transport.convert import common, route_queries, routes
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -35,7 +35,7 @@ def query(request: pb.CompleteRequest) -> CompletionQuery:
     messages = tuple(_message(each) for each in request.messages)
     tools = tuple(common.struct_value(each) for each in request.tools)
     return CompletionQuery(
-        route=routes.query(_route(request, messages, tools)),
+        route=route_queries.query(_route(request, messages, tools)),
         messages=messages,
         tools=tools,
         tool_choice=request.tool_choice,

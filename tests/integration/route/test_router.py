@@ -297,7 +297,7 @@ def test_equal_questions_get_equal_answers(router: Router) -> None:
     first, *others = (router.route(A, asked()) for _ in range(50))
     for each in others:
         assert each.decision_id > first.decision_id
-        same = replace(each, decision_id=first.decision_id)
+        same = each._replace(decision_id=first.decision_id)
         assert same == first
 
 

@@ -97,17 +97,17 @@ def test_what_a_newer_server_kept_is_read_as_far_as_it_is_known() -> None:
 
 def test_what_chance_could_have_led_to_is_kept_unless_it_is_nearly_everything() -> None:
     chances = {"p/m": 0.975, "p/n": 0.025}
-    made = replace(decided(Query()), propensity=0.975, propensities=chances)
+    made = decided(Query())._replace(propensity=0.975, propensities=chances)
     assert through_json(made).propensities == chances
     many = {f"p/{i}": 1 / 101 for i in range(101)}
-    wide = replace(made, propensities=many)
+    wide = made._replace(propensities=many)
     assert (through_json(wide).propensity, through_json(wide).propensities) == (0.975, {})
 
 
 def test_what_was_drawn_from_is_kept_where_it_is_not_the_decision_itself() -> None:
     assert through_json(decided(Query(chance="seed 7"))).query == Query(chance="seed 7")
     made = decided(Query())
-    own = replace(made, query=Query(chance=str(made.decision_id)))
+    own = made._replace(query=Query(chance=str(made.decision_id)))
     assert record(own).detail == {}
 
 
