@@ -10,6 +10,7 @@ import imrs_server
 
 # Command -> its module; `import` is no name of a module that could be imported.
 _COMMANDS = {
+    "config": "config",
     "dev": "dev",
     "evidence": "evidence",
     "import": "import_messages",

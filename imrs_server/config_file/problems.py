@@ -1,0 +1,48 @@
+"""What is wrong in a file: where, and what would be right."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from imrs_server.domain.errors import InvalidRequest, Violation
+
+# Whoever sends more mistakes than that gets to know these first.
+MOST = 20
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Mark:
+    """A place in the file; both count from 1."""
+
+    line: int
+    column: int
+
+    def __str__(self) -> str:
+        return f"line {self.line}, column {self.column}"
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Problem:
+    """One thing that is not as it must be; ``path`` is dotted, and empty for the whole file."""
+
+    mark: Mark
+    path: str
+    expected: str
+
+    def __str__(self) -> str:
+        return f"{self.mark}: {self.path}: {self.expected}" if self.path else f"{self.mark}: {self.expected}"
+
+    def within(self, file: str) -> str:
+        """As compilers write it, so that editors can jump there."""
+        where = f"{file}:{self.mark.line}:{self.mark.column}"
+        return f"{where}: {self.path}: {self.expected}" if self.path else f"{where}: {self.expected}"
+
+
+class ConfigInvalid(InvalidRequest):
+    """The file cannot be applied; as an error of the API, each problem is a violation of its path."""
+
+    def __init__(self, *problems: Problem) -> None:
+        self.problems = tuple(sorted(problems)[:MOST])
+        super().__init__(
+            *(Violation(each.path or "yaml", f"{each.mark}: {each.expected}") for each in self.problems)
+        )
