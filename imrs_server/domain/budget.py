@@ -141,6 +141,13 @@ def exceeded(refusing: Iterable[Budget], wanted: Estimate, now: datetime) -> Bud
     )
 
 
+def limited(limit_usd: Decimal | None, limit_tokens: int | None, level: Level) -> str:
+    """The limit that a level speaks of."""
+    if level is Level.EXHAUSTED or limit_usd is None:
+        return f"{limit_tokens} tokens"
+    return f"{_plain(limit_usd)} USD"
+
+
 def shown(time: datetime) -> str:
     """A time as people and programs read it: 2026-12-01T00:00:00Z."""
     return time.astimezone(UTC).isoformat(timespec="seconds").replace("+00:00", "Z")

@@ -3,33 +3,52 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from imrs_client.limits import UNLIMITED, Budget, Cooling, Funds, Limits
+from imrs_server.domain.budget import Level, limited, shown
 from imrs_server.storage.index import Key
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Collection, Iterable
+    from uuid import UUID
 
     from imrs_server.domain.model import Model
+    from imrs_server.storage.index import BudgetRow
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AllLimits:
     """``models`` and ``providers`` cool, by their ids; ``budgets`` are those that are spent or nearly so, the
-    tenant's under an empty agent_id.
+    tenant's under an empty agent_id, and ``budgeted`` whoever has any.
     """
 
     models: Mapping[str, Cooling] = field(default_factory=dict)
     providers: Mapping[str, Cooling] = field(default_factory=dict)
     budgets: Mapping[Key, Budget] = field(default_factory=dict)
+    budgeted: frozenset[Key] = frozenset()
 
     def of(self, key: Key, models: Iterable[Model]) -> Limits:
         """Those of an agent with such models."""
         cooling = self._cooling(models) if self.models or self.providers else {}
         budget = self._budget(key) if self.budgets else None
         return Limits(cooling, budget) if cooling or budget else UNLIMITED
+
+    def budgeting(self, rows: Iterable[BudgetRow], keys: Collection[Key] | None = None) -> AllLimits:
+        """The same with these budgets, which are all of the keys', or all there are."""
+        read = list(rows)
+        gone = frozenset(self.budgeted if keys is None else keys)
+        budgets = {key: each for key, each in self.budgets.items() if key not in gone}
+        for row in read:
+            short = _short(row)
+            if short is not None:
+                budgets[row.key] = min((budgets.get(row.key, short), short), key=_scarcity)
+        return replace(self, budgets=budgets, budgeted=(self.budgeted - gone) | {each.key for each in read})
+
+    def has_budget(self, tenant_id: UUID, agent_id: str) -> bool:
+        """Whether calls of an agent count on any budget."""
+        return Key(tenant_id, "") in self.budgeted or Key(tenant_id, agent_id) in self.budgeted
 
     def _cooling(self, models: Iterable[Model]) -> dict[str, Cooling]:
         """Where a model cools and its provider too, the one that gets less says so."""
@@ -45,6 +64,19 @@ class AllLimits:
         """The scarcer of the agent's and the tenant's."""
         known = (self.budgets.get(key), self.budgets.get(Key(key.tenant_id, "")))
         return min((one for one in known if one), key=_scarcity, default=None)
+
+
+def _short(row: BudgetRow) -> Budget | None:
+    if row.level is Level.WITHIN:
+        return None
+    owner = f"of agent {row.key.agent_id}" if row.key.agent_id else "of the tenant"
+    limit = limited(row.limit_usd, row.limit_tokens, row.level)
+    state = "nearly spent" if row.level is Level.SPARING else "spent"
+    return Budget(
+        Funds.SPARING if row.level is Level.SPARING else Funds.SPENT,
+        f"the budget {owner}, {limit} until {shown(row.reset_time)}, is {state}",
+        keeps_free=row.level is not Level.EXHAUSTED,
+    )
 
 
 def _scarcity(budget: Budget) -> tuple[bool, bool]:

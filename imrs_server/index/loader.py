@@ -8,6 +8,7 @@ from time import thread_time
 from typing import TYPE_CHECKING, Any
 
 from imrs_server.index import rows
+from imrs_server.index.limits import NO_LIMITS
 from imrs_server.index.rows import EnrolledRow, Numbered
 from imrs_server.index.state import Made, State
 from imrs_server.storage import changes, index
@@ -44,6 +45,7 @@ def whole(tx: Tx, scorer: Scorer) -> State:
         defaults={each.tenant_id: each for each in index.defaults(tx)},
         evidence=_by_task({}, index.evidence(tx)),
         revoked=index.revoked_tokens(tx),
+        limits=NO_LIMITS.budgeting(index.budgets(tx)),
         numbered=numbered,
         scorer=scorer,
     )
@@ -98,13 +100,20 @@ class _Dirt:
     evidence: _Keys = field(default_factory=lambda: _Keys(most=MAX_PLACES))
     preferences: bool = False
     defaults: bool = False
+    budgets: _Keys = field(default_factory=_Keys)
     tokens: bool = False
 
     @property
     def configured(self) -> bool:
         """Whether there is more to read than evidence."""
         return bool(
-            self.providers or self.models or self.agents or self.preferences or self.defaults or self.tokens
+            self.providers
+            or self.models
+            or self.agents
+            or self.preferences
+            or self.defaults
+            or self.budgets
+            or self.tokens
         )
 
 
@@ -126,6 +135,8 @@ def _dirt(found: Iterable[Change]) -> _Dirt:
                 dirt.preferences = True
             case Kind.DEFAULTS:
                 dirt.defaults = True
+            case Kind.BUDGET:
+                dirt.budgets.add(Key(change.tenant_id, change.key), owned)  # type: ignore[arg-type]
             case Kind.TOKEN:
                 dirt.tokens = True
     return dirt
@@ -145,6 +156,9 @@ def _advance(tx: Tx, state: State, revision: int, dirt: _Dirt) -> State:
         changed["preferences"] = {each.agent_class: each for each in index.preferences(tx)}
     if dirt.defaults:
         changed["defaults"] = {each.tenant_id: each for each in index.defaults(tx)}
+    if dirt.budgets:
+        known, wanted = changed.get("limits", state.limits), dirt.budgets.wanted
+        changed["limits"] = known.budgeting(index.budgets(tx, wanted), wanted)
     if dirt.tokens:
         changed["revoked"] = index.revoked_tokens(tx)
     if dirt.evidence:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from psycopg.sql import SQL
 
 from imrs_server.domain.agent_key import AgentKey
+from imrs_server.domain.budget import Level
 from imrs_server.domain.cells import Cells
 from imrs_server.domain.defaults import Defaults
 from imrs_server.domain.preference import Preference
@@ -18,6 +19,8 @@ from imrs_server.storage.shape import shape
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator, Mapping, Sequence
+    from datetime import datetime
+    from decimal import Decimal
     from uuid import UUID
 
     from imrs_server.storage.database import Tx
@@ -54,6 +57,16 @@ class Settings(NamedTuple):
 
     plain: bytes
     settings: str
+
+
+class BudgetRow(NamedTuple):
+    """What a budget allows, and what is left of it; not how much was spent, which moves with every call."""
+
+    key: Key
+    limit_usd: Decimal | None
+    limit_tokens: int | None
+    reset_time: datetime
+    level: Level
 
 
 NO_SETTINGS = Settings(b"", "[]")
@@ -105,6 +118,12 @@ def defaults(tx: Tx, tenant_ids: Collection[UUID] | None = None) -> list[Default
     return Q.defaults.all(tx, shape(Defaults), tenant_ids=_list(tenant_ids))
 
 
+def budgets(tx: Tx, keys: Collection[Key] | None = None) -> list[BudgetRow]:
+    """Of agents and, under an empty agent_id, of tenants."""
+    found = Q.budgets.all(tx, _budget, **_keys(keys))
+    return [each for each in found if keys is None or each.key in keys]
+
+
 def evidence(tx: Tx, places: Collection[Place] | None = None) -> Iterator[tuple[Place, Cells]]:
     """What was learned, in some places or in all."""
     columns = ("uuid", "text", "text", "bytea", "bytea", "bytea")
@@ -150,6 +169,10 @@ def _keys(keys: Collection[Key] | None) -> dict[str, list[Any] | None]:
         "tenant_ids": sorted({each.tenant_id for each in keys}),
         "agent_ids": sorted({each.agent_id for each in keys}),
     }
+
+
+def _budget(row: Row) -> BudgetRow:
+    return BudgetRow(_key(row), row["limit_usd"], row["limit_tokens"], row["reset_time"], Level(row["level"]))
 
 
 def _key(row: Row) -> Key:

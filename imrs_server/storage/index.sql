@@ -85,6 +85,13 @@ select tenant_id, scope, parameters, routing, default_model_id, task_rules, vers
 from defaults
 where %(tenant_ids)s::uuid[] is null or tenant_id is null or tenant_id = any(%(tenant_ids)s)
 
+-- name: budgets
+select tenant_id, agent_id, limit_usd, limit_tokens, reset_time, level
+from budgets
+where (%(tenant_ids)s::uuid[] is null or tenant_id = any(%(tenant_ids)s))
+  and (%(agent_ids)s::text[] is null or agent_id = any(%(agent_ids)s))
+order by tenant_id, agent_id, budget_id
+
 -- name: evidence
 select tenant_id, agent_id, task_type, common, served, rare from evidence_cells
 
