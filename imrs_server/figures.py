@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter as Tallied
 from typing import TYPE_CHECKING
 
 from imrs_client.ranked import Reason
@@ -11,14 +12,15 @@ from imrs_server.telemetry.model_calls import ModelCalls
 from imrs_server.transport.server import kinds
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Sequence
     from pathlib import Path
 
+    from imrs_server.domain.decision import Decision
     from imrs_server.wiring import App
 
 
 class Figures(Metrics):
-    """The figures of a server. ``decision`` is to be told the reason of each, ``calls`` of calls of models.
+    """The figures of a server; ``calls`` is to be told of calls of models.
 
     ``folder`` is that of the run, where there are several processes.
     """
@@ -26,9 +28,17 @@ class Figures(Metrics):
     def __init__(self, *, folder: Path | None = None, by_agent: bool = True) -> None:
         super().__init__(kinds())
         self.calls = ModelCalls(self, AgentLabels(folder), by_agent=by_agent)
-        self.decision: Callable[[str], None] = self.tally(
-            "imrs_decisions", "Decisions of Route, by their reason.", "reason", Reason
+        decided = self.counter("imrs_decisions", "Decisions of Route, by their reason.", "reason")
+        self._decided = {reason: decided.labels(reason) for reason in Reason}
+        self._stale = self.counter(
+            "imrs_stale_decisions", "Decisions of Route by an index that may have missed changes."
         )
+
+    def decided(self, decisions: Sequence[Decision]) -> None:
+        """Count decisions."""
+        for reason, count in Tallied(each.reason for each in decisions).items():
+            self._decided[reason].inc(count)
+        self._stale.inc(sum(each.stale for each in decisions))
 
     def declare(self, app: App) -> None:
         """All that is read from the parts of a server now and then."""

@@ -154,6 +154,12 @@ class Settings(TokenSettings):
         "imrs", min_length=1, max_length=255, description="namespace of SomaBrain for ratings"
     )
 
+    decision_log: Literal["off", "debug", "info"] = Field(
+        "off", description="level at which decisions of Route are logged, a line each"
+    )
+    decision_log_sample: float = Field(
+        1.0, ge=0, le=1, description="share of the decisions that are logged, 0 to 1"
+    )
     log_format: Literal["json", "console"] = Field(
         "json", description="one JSON object a line, or for people"
     )

@@ -21,7 +21,7 @@ from imrs_server.index.refresher import Refresher
 from imrs_server.index.warm import Index
 from imrs_server.jobs import outbox, rollup, shared_view
 from imrs_server.jobs.credentials import CredentialWatch
-from imrs_server.jobs.decision_log import DecisionLog, uncounted
+from imrs_server.jobs.decision_log import DecisionLog, Observe
 from imrs_server.jobs.lifecycle import Lifecycle
 from imrs_server.jobs.orphans import OrphanSweep
 from imrs_server.jobs.outbox import OutboxDelivery
@@ -33,6 +33,7 @@ from imrs_server.jobs.usage import UsageRollup
 from imrs_server.storage.database import Database
 from imrs_server.storage.group_commit import MOST
 from imrs_server.telemetry.access_log import AccessLog
+from imrs_server.telemetry.decision_lines import DecisionLines
 from imrs_server.telemetry.model_calls import UNNOTED
 from imrs_server.transport.guard import unmeasured
 from imrs_server.transport.paging import Pager
@@ -212,9 +213,7 @@ class App:
         self.vault = vault(settings)
         self.index = Index(poll_seconds=settings.poll_seconds)
         self._refresher = Refresher(direct.get_secret_value() if direct else dsn, self.index, scorer=scorer)
-        self.decisions = DecisionLog(
-            self.database, count=self._figures.decision if self._figures else uncounted
-        )
+        self.decisions = DecisionLog(self.database, observers=self._observers(settings))
         memory = somabrain(settings, rules)
         with_memory = memory is not None
         leads = place is None or place.leads
@@ -307,6 +306,13 @@ class App:
             self._figures.declare(self)
         host = settings.grpc_addr.rpartition(":")[0]
         self.address = f"{host}:{self._server.port}"
+
+    def _observers(self, settings: Settings) -> list[Observe]:
+        """Who looks at decisions beside the decision log."""
+        found: list[Observe] = [self._figures.decided] if self._figures else []
+        if settings.decision_log != "off" and settings.decision_log_sample:
+            found.append(DecisionLines(settings.decision_log, settings.decision_log_sample))
+        return found
 
     def _vault_view(self, place: Place | None) -> _Part:
         """Of several workers the first watches Vault, and the others see what it saw."""

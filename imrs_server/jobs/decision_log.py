@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections import deque
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, TypeVar
 
 import structlog
@@ -14,8 +15,6 @@ from imrs_server.storage import decisions, partitions
 from imrs_server.storage.partitions import Table
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
-
     from imrs_server.storage.database import Database, Tx
 
 T = TypeVar("T", Decision, DecisionRecord)
@@ -27,14 +26,13 @@ PERIOD_SECONDS = 0.2
 _BATCH = 5_000
 
 
-def uncounted(_reason: str) -> None:
-    """Nobody counts decisions."""
+Observe = Callable[["Sequence[Decision]"], None]
 
 
 class DecisionLog:
     """Bounded: while the database is away, decisions beyond ``capacity`` are dropped and counted.
 
-    ``count`` is told the reason of each that is offered; it must not wait.
+    ``observers`` are told of each that was taken, once and soon after, by the thread and not by Route.
     """
 
     def __init__(
@@ -43,13 +41,15 @@ class DecisionLog:
         *,
         capacity: int = CAPACITY,
         period_seconds: float = PERIOD_SECONDS,
-        count: Callable[[str], None] = uncounted,
+        observers: Sequence[Observe] = (),
     ) -> None:
         self._database = database
         self._capacity = capacity
         self._period_seconds = period_seconds
-        self._count = count
+        self._observers = observers
         self._waiting: deque[Decision] = deque()
+        self._observed = 0
+        """So many of those that wait, the oldest, were told of."""
         self._writing = threading.Lock()
         self._stopping = threading.Event()
         self._thread = threading.Thread(target=self._run, name="decision-log", daemon=True)
@@ -72,7 +72,6 @@ class DecisionLog:
 
     def offer(self, decision: Decision) -> None:
         """Take a decision; never waits. Counting drops is exact but for races between threads."""
-        self._count(decision.reason)
         if len(self._waiting) >= self._capacity:
             self.dropped += 1
         else:
@@ -83,9 +82,25 @@ class DecisionLog:
         with self._writing:
             while self._waiting:
                 batch = [self._waiting.popleft() for _ in range(min(len(self._waiting), _BATCH))]
+                self._observe(batch[self._observed :])
+                known = max(self._observed, len(batch))
                 if not self._settle(batch):
+                    # Meanwhile others came: Route goes on without the database, and so do figures.
+                    came = list(self._waiting)[known:]
+                    self._observe(came)
+                    self._observed = known + len(came)
                     return False
+                self._observed = known - len(batch)
         return True
+
+    def _observe(self, decisions: Sequence[Decision]) -> None:
+        if not decisions:
+            return
+        for each in self._observers:
+            try:
+                each(decisions)
+            except Exception:  # who looks on must not keep anything from being stored
+                log.exception("decisions.unobserved")
 
     def _run(self) -> None:
         while not self._stopping.wait(self._period_seconds):

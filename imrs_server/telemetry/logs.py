@@ -4,36 +4,63 @@ from __future__ import annotations
 
 import logging
 import sys
+from collections.abc import Sequence
 from contextvars import ContextVar
 from typing import Any, TextIO
 
 import structlog
 
 from imrs_client.ids import new_id
+from imrs_server.telemetry import traceparent
 
 # These write URLs and headers at INFO or DEBUG.
 _CHATTY = ("httpx", "httpcore", "hvac", "urllib3", "grpc", "uvicorn.access")
 
 
+Metadata = Sequence[tuple[str, str | bytes]]
+
+REQUEST_ID = "x-request-id"
+_REQUEST_ID_CHARACTERS = 128
+
+
 class Call:
-    """What the log lines of a call carry. Most calls write none, so the id is made when it is asked for."""
+    """What the log lines of a call carry. Most calls write none, so it is made when it is asked for.
 
-    __slots__ = ("_id", "principal", "tenant")
+    ``metadata`` is the call's own: a caller may name the request in ``x-request-id``, and the trace that it
+    is in in ``traceparent``.
+    """
 
-    def __init__(self, principal: str, tenant: object) -> None:
+    __slots__ = ("_facts", "_metadata", "principal", "tenant")
+
+    def __init__(self, principal: str, tenant: object, metadata: Metadata = ()) -> None:
         self.principal = principal
         self.tenant = tenant
-        self._id = ""
+        self._metadata = metadata
+        self._facts: dict[str, str] = {}
 
     @property
     def id(self) -> str:
-        if not self._id:
-            self._id = str(new_id())
-        return self._id
+        return self.facts["call_id"]
 
     @property
     def facts(self) -> dict[str, str]:
-        return {"call_id": self.id, "principal": self.principal, "tenant": str(self.tenant or "")}
+        if not self._facts:
+            found = {"call_id": str(new_id()), "principal": self.principal, "tenant": str(self.tenant or "")}
+            self._facts = found | _named(self._metadata)
+        return self._facts
+
+
+def _named(metadata: Metadata) -> dict[str, str]:
+    """What a caller says of the call, as far as it is fit for a line."""
+    said = {key: value for key, value in metadata if isinstance(value, str)}
+    found = {}
+    request_id = said.get(REQUEST_ID, "")
+    if 0 < len(request_id) <= _REQUEST_ID_CHARACTERS and request_id.isprintable():
+        found["request_id"] = request_id
+    trace = traceparent.parse(said.get(traceparent.KEY, ""))
+    if trace is not None:
+        found["trace_id"] = trace.trace_id
+    return found
 
 
 call: ContextVar[Call | None] = ContextVar("call", default=None)
@@ -57,19 +84,20 @@ def configure(
             )
         ]
     )
+    bind: list[structlog.typing.Processor] = [
+        structlog.contextvars.merge_contextvars,
+        _tell_call,
+        *([] if worker is None else [_worker(worker)]),
+        structlog.processors.add_log_level,
+        _stamp,
+    ]
     structlog.configure(
-        processors=[
-            structlog.contextvars.merge_contextvars,
-            _tell_call,
-            *([] if worker is None else [_worker(worker)]),
-            structlog.processors.add_log_level,
-            _stamp,
-            *render,
-        ],
+        processors=[*bind, *render],
         wrapper_class=structlog.make_filtering_bound_logger(getattr(logging, level.upper())),
         # A line is one write, so that the lines of several processes do not mix.
         logger_factory=structlog.WriteLoggerFactory(output),
     )
+    _take_in(output, bind, render)
 
 
 def call_id() -> str:
@@ -96,3 +124,20 @@ def _worker(number: int) -> structlog.typing.Processor:
         return {**event, "worker": number}
 
     return tell
+
+
+def _take_in(
+    output: TextIO, bind: list[structlog.typing.Processor], render: list[structlog.typing.Processor]
+) -> None:
+    """Have what libraries log, from WARNING on, look like our own lines; unless somebody else handles it."""
+    root = logging.getLogger()
+    if root.handlers:
+        return
+    handler = logging.StreamHandler(output)
+    handler.setFormatter(
+        structlog.stdlib.ProcessorFormatter(
+            foreign_pre_chain=[*bind, structlog.stdlib.add_logger_name],
+            processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, *render],
+        )
+    )
+    root.addHandler(handler)

@@ -19,7 +19,7 @@ import structlog
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
 log = structlog.get_logger()
 
@@ -136,19 +136,6 @@ class Metrics:
     def histogram(self, name: str, says: str, buckets: Sequence[float], *labels: str) -> Histogram:
         """A histogram to be moved by a fold."""
         return Histogram(name, says, labels, buckets=buckets, registry=self.registry)
-
-    def tally(self, name: str, says: str, label: str, values: Iterable[str]) -> Callable[[str], None]:
-        """A counter by one label; to call what is returned counts one, without a lock."""
-        counter = Counter(name, says, [label], registry=self.registry)
-        children = {value: counter.labels(value) for value in values}
-        noted: deque[str] = deque()
-
-        def fold() -> None:
-            for value, count in Tallied(noted.popleft() for _ in range(len(noted))).items():
-                children[value].inc(count)
-
-        self._folds.append(fold)
-        return noted.append
 
     def total(self, name: str, says: str, read: Callable[[], float]) -> None:
         """A counter that follows a number of ours that only grows."""

@@ -203,12 +203,13 @@ class Guard(grpc.ServerInterceptor):
 
     def _enter(self, method: str, context: grpc.ServicerContext) -> None:
         """Each call runs in a context of its own, so what is set here needs no undoing."""
-        who = self._verifier.bearer(context.invocation_metadata())
+        metadata = context.invocation_metadata()
+        who = self._verifier.bearer(metadata)
         access.require(method, who)
         if method in self._unbuilt:
             raise NotBuilt(method=method.strip("/").replace("/", "."))
         call.principal.set(who)
-        logs.call.set(logs.Call(who.subject, who.tenant_id))
+        logs.call.set(logs.Call(who.subject, who.tenant_id, metadata))
 
     def _check(self, request: Any) -> Any:
         if isinstance(request, Message):

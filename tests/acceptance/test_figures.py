@@ -57,7 +57,9 @@ def test_decisions_and_votes_are_counted(service: Service) -> None:
     assert handled(service, "Route", "OK") == 3
     assert handled(service, "BatchRoute", "OK") == 1
     reasons = {pb.Decision.Reason.Name(each.reason) for each in decisions}
-    assert sum(figure(service, "imrs_decisions_total", reason=each) or 0 for each in reasons) == 8
+    eventually(
+        lambda: sum(figure(service, "imrs_decisions_total", reason=each) or 0 for each in reasons) == 8
+    )
     message = bot.record(decision_id=decisions[0].decision_id, latency_ms=5)
     service.user.rate(message.message_id, 1.0)
     assert figure(service, "imrs_feedback_committed_total") == 1

@@ -179,3 +179,26 @@ def test_decisions_are_read_by_their_tenant_and_listed_newest_first(
     first = desk.list(ADMIN, None, PageRequest(size=3))
     rest = desk.list(ADMIN, None, PageRequest(size=3, after=first.after))
     assert [each.decision_id for each in (*first.items, *rest.items)] == newest
+
+
+def test_observers_are_told_of_each_decision_once_also_while_the_database_is_away(db: Database) -> None:
+    told: list[Decision] = []
+
+    def fails(_decisions: object) -> None:
+        raise RuntimeError
+
+    away = Database(db.dsn)
+    log = DecisionLog(away, observers=[fails, told.extend])
+    made = [decision() for _ in range(5)]
+    for number, each in enumerate(made[:3], 1):
+        log.offer(each)
+        assert not log.flush()
+        assert told == made[:number]
+    away.open()
+    log.offer(made[3])
+    eventually(log.flush)
+    log.offer(made[4])
+    assert log.flush()
+    away.close()
+    assert told == made
+    assert stored(db, *made) == len(made)

@@ -2,30 +2,16 @@
 
 from __future__ import annotations
 
-import io
 import json
 from typing import TYPE_CHECKING
 from uuid import uuid4
-
-import pytest
-import structlog
 
 from imrs_server.telemetry import logs
 from imrs_server.telemetry.access_log import AccessLog
 from imrs_server.transport.guard import unmeasured
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
-
-@pytest.fixture
-def output() -> Iterator[io.StringIO]:
-    """What is logged, line by line."""
-    before = structlog.get_config()
-    stream = io.StringIO()
-    logs.configure(json=True, stream=stream)
-    yield stream
-    structlog.configure(**before)
+    import io
 
 
 def test_a_call_is_told_with_who_called_and_when_it_ended(output: io.StringIO) -> None:
