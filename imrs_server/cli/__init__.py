@@ -8,17 +8,22 @@ import click
 
 import imrs_server
 
-# Command -> its module; `import` is no name of a module that could be imported.
+# Command -> its module and what it is for; `import` is no name of a module that could be imported.
 _COMMANDS = {
-    "config": "config",
-    "dev": "dev",
-    "evidence": "evidence",
-    "import": "import_messages",
-    "migrate": "migrate",
-    "replay": "replay",
-    "serve": "serve",
-    "token": "token",
-    "usage": "usage",
+    "agents": ("agents", "See and change agents and their models."),
+    "config": ("config", "Keep providers, models and agents in one YAML file."),
+    "decisions": ("decisions", "See which models were chosen, and why."),
+    "dev": ("dev", "Start everything on this machine, with demo data."),
+    "evidence": ("evidence", "Look after the evidence that routing learns from."),
+    "feedback": ("feedback", "See and give feedback."),
+    "import": ("import_messages", "Import calls and their ratings from a CSV file."),
+    "migrate": ("migrate", "Apply the migrations that the database does not have."),
+    "models": ("models", "See and change the catalogue of models."),
+    "providers": ("providers", "See and change providers, their keys and syncs."),
+    "replay": ("replay", "Say what another policy would have changed."),
+    "serve": ("serve", "Serve gRPC, and health over HTTP."),
+    "token": ("token", "Sign a token."),
+    "usage": ("usage", "Add up calls, tokens and cost."),
 }
 
 
@@ -31,8 +36,13 @@ class _Lazy(click.Group):
     def get_command(self, _ctx: click.Context, name: str) -> click.Command | None:
         if name not in _COMMANDS:
             return None
-        command: click.Command = import_module(f"imrs_server.cli.{_COMMANDS[name]}").command
+        module, _ = _COMMANDS[name]
+        command: click.Command = import_module(f"imrs_server.cli.{module}").command
         return command
+
+    def format_commands(self, _ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, says) for name, (_, says) in _COMMANDS.items()])
 
 
 @click.group(cls=_Lazy, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})

@@ -7,12 +7,14 @@ from typing import TYPE_CHECKING
 import click
 
 from imrs_server.cli import environment
+from imrs_server.cli.output import forms
 from imrs_server.domain.errors import DatabaseUnavailable
 from imrs_server.jobs.rollup import Rollup
 from imrs_server.storage import migrate
 from imrs_server.storage.database import Database, MalformedDsn
 
 if TYPE_CHECKING:
+    from imrs_server.cli.output.forms import Form
     from imrs_server.jobs.counting import Drift
 
 
@@ -25,7 +27,8 @@ def command() -> None:
 @click.option(
     "--database-url", envvar="IMRS_DATABASE_URL", show_envvar=True, required=True, help="DSN of the database."
 )
-def rebuild(database_url: str) -> None:
+@forms.single
+def rebuild(database_url: str, *, form: Form) -> None:
     """Count all evidence anew from the votes, calls and decisions that are kept.
 
     Says how many sums had drifted from them, which should be none; where rows were deleted on purpose, with
@@ -40,7 +43,8 @@ def rebuild(database_url: str) -> None:
         raise click.ClickException(str(error)) from None
     except DatabaseUnavailable as error:
         raise click.ClickException(environment.why(error)) from None
-    click.echo(f"counted {drift.cells} cells; {drift.wrong} of them had drifted")
+    told = {"cells": drift.cells, "drifted": drift.wrong}
+    form.done(told, f"counted {drift.cells:,} cells; {drift.wrong:,} of them had drifted")
 
 
 def _rebuild(dsn: str) -> Drift:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import sys
 from contextlib import ExitStack
 from dataclasses import dataclass, field
@@ -21,6 +20,8 @@ from imrs_server.cli.history.delivery import BATCH_BYTES, BATCH_CALLS, Delivery
 from imrs_server.cli.history.known import Known
 from imrs_server.cli.history.rows import Call, Names, Reader
 from imrs_server.cli.history.table import Rejects, Source
+from imrs_server.cli.output import forms
+from imrs_server.cli.output.forms import Form, Kind
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -66,7 +67,7 @@ def _renames(_context: click.Context, _option: click.Parameter, given: tuple[str
 )
 @click.option("--from-line", type=click.IntRange(2), default=2, help="Go on at this line of the file.")
 @click.option("--validate-only", is_flag=True, help="Check every row against the server, and write nothing.")
-@click.option("--json", "as_json", is_flag=True, help="Print the summary as JSON.")
+@forms.single
 @remote.calls
 def command(
     client: ImrsClient,
@@ -78,7 +79,7 @@ def command(
     rejects: Path | None,
     from_line: int,
     validate_only: bool,
-    as_json: bool,
+    form: Form,
 ) -> None:
     """Import calls and their ratings from a CSV file, as a tenant's admin.
 
@@ -88,6 +89,7 @@ def command(
     """
     if rejects is not None and rejects.resolve() == file.resolve():
         raise click.UsageError("--rejects must be another file than the one that is imported")
+    as_json = form.kind is Kind.JSON
     known = Known(client, agents=map_agent, models=map_model, agent=agent)
     with ExitStack() as stack:
         ending = stack.enter_context(Ending())
@@ -208,7 +210,7 @@ class _Row:
 def _tell(tally: Tally, file: Path, rejects: Path | None, *, validate_only: bool, as_json: bool) -> None:
     if as_json:
         told = {name: getattr(tally, name) for name in Tally.__slots__} | {"validate_only": validate_only}
-        click.echo(json.dumps(told, indent=2, ensure_ascii=False))
+        forms.echo_json(told)
         return
     for each in tally.errors[:_SHOWN_ERRORS]:
         where = f"line {each['line']}" + (f", {each['column']}" if each["column"] else "")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from functools import wraps
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -10,10 +11,21 @@ import click
 
 from imrs_client import ImrsClient, ImrsError, Unavailable
 from imrs_client.channel import trusting
+from imrs_server.cli import advice
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from uuid import UUID
+
+
+def _token(_context: click.Context, option: click.Parameter, given: str | None) -> str:
+    if given:
+        return given
+    beside = sorted(name for name in os.environ if name.startswith("IMRS_TOKEN_"))
+    known = "IMRS_TOKEN_TENANT_ADMIN" if "IMRS_TOKEN_TENANT_ADMIN" in beside else "".join(beside[:1])
+    example = f"IMRS_TOKEN=${known}" if known else "IMRS_TOKEN=$(imrs token --role platform_admin)"
+    raise click.BadParameter(f"there is none: set IMRS_TOKEN, such as {example}", param=option)
+
 
 _OPTIONS = (
     click.option(
@@ -23,8 +35,13 @@ _OPTIONS = (
         show_default=True,
         help="The server, host:port [env: IMRS_ADDRESS, IMRS_GRPC_ADDR].",
     ),
-    click.option("--token", envvar="IMRS_TOKEN", required=True, help="A token [env: IMRS_TOKEN]."),
-    click.option("--tenant", type=click.UUID, help="The tenant; needed with a platform admin's token."),
+    click.option("--token", envvar="IMRS_TOKEN", callback=_token, help="A token [env: IMRS_TOKEN]."),
+    click.option(
+        "--tenant",
+        type=click.UUID,
+        envvar="IMRS_TENANT_ID",
+        help="The tenant that a platform admin means [env: IMRS_TENANT_ID].",
+    ),
     click.option(
         "--ca",
         type=click.Path(path_type=Path, dir_okay=False, exists=True),
@@ -66,10 +83,15 @@ def calls(command: Callable[..., Any]) -> Callable[..., Any]:
                 return command(client, *args, **options)
             except Unavailable as error:
                 where = "" if error.reason else f" (the server at {address})"
-                raise click.ClickException(f"{error}{where}") from None
+                raise _refusal(error, where) from None
             except ImrsError as error:
-                raise click.ClickException(str(error)) from None
+                raise _refusal(error) from None
 
     for option in reversed(_OPTIONS):
         around = option(around)
     return around
+
+
+def _refusal(error: ImrsError, where: str = "") -> click.ClickException:
+    next_step = advice.of(error)
+    return click.ClickException(f"{error}{where}" + (f"\n{next_step}" if next_step else ""))

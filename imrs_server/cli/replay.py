@@ -2,20 +2,20 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 from google.protobuf import json_format
 
 from imrs_client import v1 as pb
-from imrs_server.cli import remote
+from imrs_server.cli import arguments, remote
+from imrs_server.cli.output import forms
+from imrs_server.cli.output.forms import Form, Kind
 
 if TYPE_CHECKING:
-    from datetime import datetime
+    from collections.abc import Callable
 
     from imrs_client import ImrsClient
-
-_TIME = click.DateTime(["%Y-%m-%d", "%Y-%m-%dT%H:%M:%S", "%Y-%m-%dT%H:%M:%S%z"])
 
 
 def _policy(_ctx: click.Context, _param: click.Parameter, text: str | None) -> pb.RoutingPolicy | None:
@@ -58,11 +58,8 @@ def _prices(
     metavar="MODEL=INPUT,OUTPUT",
     help="What a model would cost, in USD per 1M tokens.",
 )
-@click.option(
-    "--since", type=_TIME, help="Begin of the range, UTC unless it says otherwise [default: 30 days]."
-)
-@click.option("--until", type=_TIME, help="End of the range, not included.")
-@click.option("--json", "as_json", is_flag=True, help="Print the whole answer as JSON.")
+@arguments.between
+@forms.single
 def command(
     client: ImrsClient,
     agent_id: str,
@@ -70,27 +67,21 @@ def command(
     add: tuple[str, ...],
     remove: tuple[str, ...],
     price: list[pb.ReplayDecisionsRequest.Price],
-    since: datetime | None,
-    until: datetime | None,
     *,
-    as_json: bool,
+    between: Callable[[Any], None],
+    form: Form,
 ) -> None:
-    """Take the decisions of an agent again, and say what would have been. Changes nothing."""
+    """Take the decisions of an agent again, and say what would have been. Changes nothing.
+
+    Those of the last 30 days, unless a range is given.
+    """
     request = pb.ReplayDecisionsRequest(
         agent_id=agent_id, policy=policy, added_models=add, removed_models=remove, prices=price
     )
-    # Without a zone of its own a time is UTC, as protobuf takes it.
-    if since is not None:
-        request.start_time.FromDatetime(since)
-    if until is not None:
-        request.end_time.FromDatetime(until)
+    between(request)
     found = client.route.ReplayDecisions(request)
-    if as_json:
-        click.echo(
-            json_format.MessageToJson(
-                found, preserving_proto_field_name=True, always_print_fields_with_no_presence=True
-            )
-        )
+    if form.kind is Kind.JSON:
+        forms.echo_json(found)
     else:
         click.echo("\n".join(_lines(found)))
 

@@ -1,0 +1,248 @@
+"""The commands of every day, through a real server: what they say, what they answer, how they end."""
+
+from __future__ import annotations
+
+import csv
+import json
+from io import StringIO
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from click.testing import CliRunner
+
+from imrs_client import v1 as pb
+from imrs_client.ids import new_id
+from imrs_server.cli import main
+from imrs_server.domain.principal import Role
+from tests.support.model_server import model_server
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from click.testing import Result
+
+    from tests.support.service import Service
+
+SECRET = "sk-never-to-be-seen"
+
+
+@pytest.fixture(scope="module")
+def api_base() -> Iterator[str]:
+    with model_server() as address:
+        yield f"{address}/v1"
+
+
+@pytest.fixture
+def run(shared_service: Service) -> Callable[..., Result]:
+    """Run ``imrs`` as a platform admin of the tenant, or with another token."""
+
+    def run(*words: str, token: str = "", typed: str | None = None) -> Result:
+        variables = {
+            "IMRS_ADDRESS": shared_service.app.address,
+            "IMRS_TOKEN": token or shared_service.token(Role.PLATFORM_ADMIN),
+            "IMRS_TENANT_ID": str(shared_service.tenant_id),
+        }
+        return CliRunner().invoke(main, words, env=variables, input=typed)
+
+    return run
+
+
+@pytest.fixture
+def done(run: Callable[..., Result]) -> Callable[..., Any]:
+    """Run ``imrs`` with ``--json``; what it answers."""
+
+    def done(*words: str, **more: Any) -> Any:
+        result = run(*words, "--json", **more)
+        assert result.exit_code == 0, result.output
+        return json.loads(result.stdout)
+
+    return done
+
+
+def rows(result: Result) -> list[dict[str, str]]:
+    assert result.exit_code == 0, result.output
+    return list(csv.DictReader(StringIO(result.stdout)))
+
+
+def test_a_provider_from_its_first_day_to_its_last(
+    run: Callable[..., Result], done: Callable[..., Any], api_base: str
+) -> None:
+    added = run("providers", "add", "daily", "--type", "custom", "--api-base", api_base, "--sync-every", "6h")
+    assert (added.exit_code, added.stdout) == (0, "added daily\n")
+    assert "imrs providers set-key daily" in added.stderr
+    keyed = run("providers", "set-key", "daily", typed=f"{SECRET}\n")
+    assert keyed.exit_code == 0
+    assert SECRET not in keyed.output
+    assert done("providers", "show", "daily")["credentials_ok"] is True
+    assert "daily answers in" in run("providers", "check", "daily").stdout
+    planned = run("providers", "sync", "daily", "--dry-run")
+    assert "2 new" in planned.stdout
+    assert rows(run("models", "list", "--provider", "daily", "--csv")) == []
+    synced = run("providers", "sync", "daily")
+    assert synced.stdout == "daily has 2 models: 2 new\n"
+    assert "imrs agents enable-models AGENT_ID --provider daily" in synced.stderr
+    [provider] = [each for each in rows(run("providers", "list", "--csv")) if each["provider_id"] == "daily"]
+    assert (provider["model_count"], provider["sync_interval"]) == ("2", "21600s")
+    changed = done("providers", "update", "daily", "--name", "Daily", "--rate-limit", "30")
+    assert (changed["display_name"], changed["rate_limit_rpm"]) == ("Daily", 30)
+    assert done("providers", "disable", "daily")["state"] == "DISABLED"
+    assert done("providers", "enable", "daily")["state"] == "ACTIVE"
+    assert run("providers", "delete", "daily", typed="n\n").exit_code == 1
+    assert done("providers", "delete", "daily", "--yes")["state"] == "DELETED"
+    assert done("providers", "undelete", "daily")["state"] == "ACTIVE"
+
+
+def test_what_a_provider_does_not_answer_ends_with_1(run: Callable[..., Result]) -> None:
+    run("providers", "add", "away", "--type", "ollama", "--api-base", "http://127.0.0.1:9/v1")
+    checked = run("providers", "check", "away")
+    assert (checked.exit_code, checked.stdout.startswith("away does not answer")) == (1, True)
+    assert json.loads(run("providers", "check", "away", "--json").stdout)["reachable"] is False
+
+
+def test_models_by_hand(run: Callable[..., Result], done: Callable[..., Any]) -> None:
+    run("providers", "add", "hand", "--type", "ollama", "--api-base", "http://127.0.0.1:9/v1")
+    for name, tier in (("big", "premium"), ("small", "free")):
+        words = ["--context", "8192", "--tier", tier, "--input-price", "2.5", "--output-price", "9"]
+        assert run("models", "add", f"hand/{name}", *words).exit_code == 0
+    assert "PROVIDER_ID/EXTERNAL_ID" in run("models", "add", "big").stderr
+    assert done("models", "update", "hand/big", "--priority", "80")["priority"] == 80
+    assert run("models", "update", "hand/big").exit_code == 2
+    planned = run("models", "disable", "--provider", "hand", "--tier", "free", "--dry-run")
+    assert planned.stdout == "1 models are like that, 1 would be changed\n"
+    assert done("models", "disable", "--provider", "hand", "--tier", "free")["updated_count"] == 1
+    found = rows(run("models", "list", "--provider", "hand", "--unavailable", "--csv"))
+    assert [each["model_id"] for each in found] == ["hand/small"]
+    assert done("models", "enable", "hand/small")["available"] is True
+    assert run("models", "enable").exit_code == 2
+    assert run("models", "enable", "hand/small", "--tier", "free").exit_code == 2
+    assert done("models", "delete", "hand/small", "--yes")["delete_time"]
+    assert "delete_time" not in done("models", "undelete", "hand/small")
+
+
+def test_an_agent_its_models_and_what_it_would_get(
+    run: Callable[..., Result], done: Callable[..., Any], shared_service: Service
+) -> None:
+    run("providers", "add", "own", "--type", "ollama", "--api-base", "http://127.0.0.1:9/v1")
+    run("models", "add", "own/a", "--priority", "80")
+    run("models", "add", "own/b")
+    made = done(
+        "agents", "add", "daily", "--tag", "one", "--tag", "two", "--label", "team=x", "--top-p", "0.5"
+    )
+    assert (made["tags"], made["labels"], made["parameters"]["top_p"]) == (["one", "two"], {"team": "x"}, 0.5)
+    assert run("agents", "models", "daily").stderr.startswith("This agent may use no model")
+    enabled = run("agents", "enable-models", "daily", "--provider", "own", "--standing")
+    assert enabled.stdout == "daily may use 2 more models\n"
+    [rule] = rows(run("agents", "rules", "daily", "--csv"))
+    assert rule["filter.provider_id"] == "own"
+    assert done("agents", "default", "daily", "own/b")["default_model_id"] == "own/b"
+    assert done("agents", "default", "daily", "--none")["default_model_id"] == ""
+    assert done("agents", "set-priority", "daily", "own/b", "90")["effective_priority"] == 90
+    assert done("agents", "set-priority", "daily", "own/b")["effective_priority"] == 50
+    assert done("agents", "pin", "daily", "own/b")["override"]["model_id"] == "own/b"
+    shared_service.settled(shared_service.tenant)
+    effective = rows(run("agents", "models", "daily", "--effective", "--csv"))
+    assert {each["model_id"]: each["eligible"] for each in effective} == {"own/a": "true", "own/b": "true"}
+    assert "override" not in done("agents", "unpin", "daily")
+    assert done("agents", "disable", "daily")["state"] == "DISABLED"
+    assert done("agents", "enable", "daily")["state"] == "ACTIVE"
+    assert done("agents", "clone", "daily", "second")["agent_id"] == "second"
+    assert done("agents", "disable-models", "second", "own/a")["disabled_count"] == 1
+    assert run("agents", "disable-models", "second").exit_code == 2
+    assert done("agents", "delete-rule", "daily", rule["rule_id"])["rule_id"] == rule["rule_id"]
+    keyed = run("agents", "set-key", "second", "own", typed=SECRET)
+    assert keyed.exit_code == 0
+    assert SECRET not in keyed.output
+    assert run("agents", "delete-key", "second", "own", "--yes").exit_code == 0
+    assert done("agents", "delete", "second", "--yes")["state"] == "DELETED"
+    assert {each["agent_id"] for each in rows(run("agents", "list", "--tag", "two", "--csv"))} == {"daily"}
+    assert done("agents", "undelete", "second")["state"] == "ACTIVE"
+
+
+@pytest.fixture(scope="module")
+def decided(shared_service: Service) -> pb.Decision:
+    """A decision for an agent ``asks`` that may use the model ``seen/only``."""
+    platform, tenant = shared_service.platform, shared_service.tenant
+    provider = pb.Provider(
+        provider_id="seen", provider_type=pb.Provider.Type.OLLAMA, api_base="http://127.0.0.1:9"
+    )
+    platform.admin.CreateProvider(pb.CreateProviderRequest(provider=provider))
+    model = pb.Model(provider_id="seen", external_id="only")
+    platform.catalog.CreateModel(pb.CreateModelRequest(model=model))
+    tenant.admin.CreateAgent(pb.CreateAgentRequest(agent=pb.Agent(agent_id="asks")))
+    tenant.admin.EnableAgentModels(pb.EnableAgentModelsRequest(agent_id="asks", model_ids=["seen/only"]))
+    shared_service.settled(tenant)
+    decision = tenant.choose(agent_id="asks", task_type="code")
+    tenant.record(decision_id=decision.decision_id, latency_ms=80)
+    return decision
+
+
+def test_decisions_and_why(
+    run: Callable[..., Result], done: Callable[..., Any], decided: pb.Decision
+) -> None:
+    explained = run("decisions", "explain", "asks", "write a function")
+    assert explained.exit_code == 0
+    lines = [" ".join(line.split()) for line in explained.stdout.splitlines()]
+    assert lines[:2] == ["selected seen/only", "reason SCORE"]
+    assert any(line.startswith("seen/only yes 0.5") for line in lines)
+    assert done("decisions", "explain", "asks")["candidates"][0]["model_id"] == "seen/only"
+    refused = run("decisions", "explain", "asks", "--capability", "vision")
+    assert refused.exit_code == 1
+    assert "`imrs agents models asks --effective` says why of each." in refused.stderr
+    shown = done("decisions", "show", decided.decision_id)
+    assert shown["selected"]["model_id"] == "seen/only"
+    [row] = rows(run("decisions", "list", "--agent", "asks", "--since", "2026-01-01", "--csv"))
+    assert (row["decision_id"], row["task.task_type"]) == (decided.decision_id, "code")
+    assert run("decisions", "list", "--reason", "override").stderr.startswith("No decision is like that.")
+
+
+def test_feedback_given_listed_and_taken_back(
+    run: Callable[..., Result], done: Callable[..., Any], decided: pb.Decision
+) -> None:
+    assert run("feedback", "submit", decided.decision_id).exit_code == 2
+    words = ["--signal", "thumbs_down", "--user", "ann", "--comment", "=1+1"]
+    given = done("feedback", "submit", decided.decision_id, *words)
+    assert (given["rating"], given["model_id"]) == (0.0, "seen/only")
+    [row] = rows(run("feedback", "list", "--agent", "asks", "--csv"))
+    assert (row["feedback_id"], row["comment"]) == (given["feedback_id"], "'=1+1")
+    assert done("feedback", "revoke", given["feedback_id"])["revoke_time"]
+    again = run("feedback", "submit", decided.decision_id, "--rating", "0.5", "--user", "ann")
+    assert "about seen/only, 0.5" in again.stdout
+
+
+def test_what_is_refused_says_what_to_do(run: Callable[..., Result], shared_service: Service) -> None:
+    unknown = run("providers", "show", "nobody")
+    assert unknown.exit_code == 1
+    assert unknown.stderr.splitlines()[-1] == "See `imrs providers list`."
+    user = shared_service.token(Role.USER)
+    assert "ROLE_REQUIRED" in run("models", "list", token=user).stderr
+    assert run("agents", "list", "--state", "purple").exit_code == 2
+    assert run("providers", "set-key", "x", typed="").exit_code == 2
+
+
+def test_without_a_token_it_is_said_where_one_is() -> None:
+    for variables, said in (
+        ({"IMRS_TOKEN_TENANT_ADMIN": "t"}, "IMRS_TOKEN=$IMRS_TOKEN_TENANT_ADMIN"),
+        ({}, "IMRS_TOKEN=$(imrs token --role platform_admin)"),
+    ):
+        empty = dict.fromkeys(("IMRS_TOKEN", "IMRS_TOKEN_TENANT_ADMIN"))
+        result = CliRunner().invoke(main, ["models", "list"], env=empty | variables)
+        assert result.exit_code == 2
+        assert said in " ".join(result.stderr.split())
+
+
+def test_a_stranger_sees_nothing_of_another_tenant(
+    run: Callable[..., Result], shared_service: Service, decided: pb.Decision
+) -> None:
+    other = new_id()
+    token = shared_service.token(Role.TENANT_ADMIN, tenant_id=other)
+    for words in (["agents", "list"], ["decisions", "list"], ["feedback", "list"]):
+        assert rows(run(*words, "--csv", "--tenant", str(other), token=token)) == []
+
+
+def test_every_command_has_help() -> None:
+    runner = CliRunner()
+    listed = runner.invoke(main, ["--help"]).stdout
+    context = main.make_context("imrs", ["usage"])
+    for name in main.list_commands(context):
+        assert f"  {name} " in listed
+        assert runner.invoke(main, [name, "--help"]).exit_code == 0
