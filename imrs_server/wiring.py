@@ -20,6 +20,7 @@ from imrs_server.domain import scoring
 from imrs_server.index.refresher import Refresher
 from imrs_server.index.warm import Index
 from imrs_server.jobs import outbox, rollup, shared_view
+from imrs_server.jobs.breakers import BreakerReports, BreakerSteps
 from imrs_server.jobs.credentials import CredentialWatch
 from imrs_server.jobs.decision_log import DecisionLog, Observe
 from imrs_server.jobs.lifecycle import Lifecycle
@@ -49,7 +50,9 @@ from imrs_server.use_cases.agent_keys import AgentKeys
 from imrs_server.use_cases.agent_models import AgentModels
 from imrs_server.use_cases.agents import Agents
 from imrs_server.use_cases.audit_trail import AuditTrail
+from imrs_server.use_cases.breakers import Breakers
 from imrs_server.use_cases.budgets import Budgets
+from imrs_server.use_cases.call_rates import CallRates
 from imrs_server.use_cases.catalog import Catalog
 from imrs_server.use_cases.complete import Completions
 from imrs_server.use_cases.decisions import Decisions
@@ -57,6 +60,7 @@ from imrs_server.use_cases.defaults import DefaultSettings
 from imrs_server.use_cases.effects import Effects
 from imrs_server.use_cases.feedback import FeedbackDesk
 from imrs_server.use_cases.messages import Messages
+from imrs_server.use_cases.pacing import Pacing
 from imrs_server.use_cases.performance import PerformanceReport
 from imrs_server.use_cases.preferences import Preferences
 from imrs_server.use_cases.provider_checks import ProviderChecks
@@ -254,7 +258,10 @@ class App:
         )
         grace = settings.missing_grace
         client = provider_client(settings, rules)
-        self.sync = Sync(self.database, self.vault, client, missing_grace=grace)
+        self.breakers = Breakers(self.database, self.index)
+        pacing = Pacing(self.breakers, CallRates(self.database, used_up=self.breakers.used_up))
+        self.sync = Sync(self.database, self.vault, client, permit=pacing.permit, missing_grace=grace)
+        self._parts += (BreakerReports(self.breakers),)
         if leads:
             self._parts += (
                 PartitionLoop(self.database),
@@ -262,6 +269,7 @@ class App:
                 Lifecycle(self.database, missing_grace=grace),
                 SyncSchedule(self.database, self.sync),
                 UsageRollup(self.database),
+                BreakerSteps(self.database, self.index),
             )
         self.catalog = Catalog(self.database)
         self.agents = Agents(self.database)
@@ -294,6 +302,7 @@ class App:
             self.messages,
             self.catalog,
             self._model_client,
+            pacing,
         )
         self.reports = DecisionReports(self.database)
         self._parts += (self.feedback, self.reports)

@@ -6,6 +6,7 @@ No redirects, no cookies, no proxy but the one it is given, no decompression (a 
 
 from __future__ import annotations
 
+import copy
 import logging
 import random
 import time
@@ -121,6 +122,7 @@ class GuardedClient:
         self._clock = clock
         self._sleep = sleep
         self._jitter = jitter
+        self._permit: Callable[[], None] = _permitted
         self._kept = kept
         self._connections = Connections(self._line, kept, clock)
         self._prove_guard()
@@ -128,6 +130,12 @@ class GuardedClient:
     def close(self) -> None:
         """Close the connections that are kept."""
         self._connections.close()
+
+    def limited(self, permit: Callable[[], None]) -> GuardedClient:
+        """The same client, which asks before each try; ``permit`` raises RateLimited where it may not."""
+        found = copy.copy(self)
+        found._permit = permit  # noqa: SLF001  (of the same class)
+        return found
 
     def deadline(self, seconds: float) -> Deadline:
         """A deadline on this client's clock."""
@@ -216,6 +224,7 @@ class GuardedClient:
         return response
 
     def _sent(self, call: Call, deadline: Deadline, target: SplitResult, stack: ExitStack) -> Response:
+        self._permit()
         with own_words():
             request = wire.request(call, self._timing, is_kept=self._kept > 0)
             place = Place(target.scheme, target.hostname or "", target.port or 0, self._is_proxied(target))
@@ -288,6 +297,10 @@ class GuardedClient:
         except CallFailed:
             pass
         raise RuntimeError("this version of httpcore goes round the address guard; install httpcore 1.0")
+
+
+def _permitted() -> None:
+    """Nobody counts."""
 
 
 def _require_success(response: Response) -> None:

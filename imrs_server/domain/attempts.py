@@ -22,11 +22,14 @@ _FAULTS_OF_THE_REQUEST = (400, 422)
 
 @dataclass(frozen=True, slots=True)
 class Turn:
-    """A model, and how long to wait before it is called. ``alone`` is whether no other could come after."""
+    """A model, and how long to wait before it is called. ``alone`` is whether no other could come after,
+    ``again`` whether the model has had a turn before.
+    """
 
     model: SelectedModel
     wait_seconds: float = 0.0
     alone: bool = False
+    again: bool = False
 
 
 class Attempts:
@@ -51,7 +54,7 @@ class Attempts:
         if not self._again:
             return None
         due_seconds, model = min(self._again, key=lambda each: each[0])
-        return Turn(model, max(0.0, due_seconds - now_seconds), alone=True)
+        return Turn(model, max(0.0, due_seconds - now_seconds), alone=True, again=True)
 
     def called(self, model: SelectedModel) -> None:
         """A call of the model has been made."""
@@ -78,6 +81,12 @@ class Attempts:
             if pause_seconds is None:
                 pause_seconds = FIRST_PAUSE_SECONDS * 2 ** (count - 1)
             self._again.append((now_seconds + pause_seconds, model))
+
+    def put_off(self, model: SelectedModel, seconds: float | None, now_seconds: float) -> None:
+        """The model is not called now: after the others, when so much time is over; None for never."""
+        self._forget(model)
+        if seconds is not None:
+            self._again.append((now_seconds + seconds, model))
 
     def give_up(self) -> None:
         """Nothing more is called."""

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from imrs_client.limits import UNLIMITED, Budget, Cooling, Funds, Limits
+from imrs_server.domain.breaker import Phase, SubjectKind
 from imrs_server.domain.budget import Level, limited, shown
 from imrs_server.storage.index import Key
 
@@ -14,6 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Collection, Iterable
     from uuid import UUID
 
+    from imrs_server.domain.breaker import Breaker
     from imrs_server.domain.model import Model
     from imrs_server.storage.index import BudgetRow
 
@@ -49,6 +51,14 @@ class AllLimits:
     def has_budget(self, tenant_id: UUID, agent_id: str) -> bool:
         """Whether calls of an agent count on any budget."""
         return Key(tenant_id, "") in self.budgeted or Key(tenant_id, agent_id) in self.budgeted
+
+    def cooled(self, breakers: Iterable[Breaker]) -> AllLimits:
+        """The same with these breakers; those of endpoints are the model pool's affair."""
+        found: dict[SubjectKind, dict[str, Cooling]] = {SubjectKind.MODEL: {}, SubjectKind.PROVIDER: {}}
+        for each in breakers:
+            if each.kind in found and each.phase is not Phase.WATCHED:
+                found[each.kind][each.subject_id] = Cooling(each.detail, each.share)
+        return replace(self, models=found[SubjectKind.MODEL], providers=found[SubjectKind.PROVIDER])
 
     def _cooling(self, models: Iterable[Model]) -> dict[str, Cooling]:
         """Where a model cools and its provider too, the one that gets less says so."""

@@ -11,7 +11,7 @@ from imrs_server.index import rows
 from imrs_server.index.limits import NO_LIMITS
 from imrs_server.index.rows import EnrolledRow, Numbered
 from imrs_server.index.state import Made, State
-from imrs_server.storage import changes, index
+from imrs_server.storage import breakers, changes, index
 from imrs_server.storage.changes import Kind
 from imrs_server.storage.index import NO_SETTINGS, Key, Place
 
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from imrs_server.domain.cells import Cells
     from imrs_server.domain.model import Model
     from imrs_server.domain.scoring import Scorer
+    from imrs_server.index.limits import AllLimits
     from imrs_server.index.rows import Enrolled, Shaped
     from imrs_server.storage.changes import Change
     from imrs_server.storage.database import Tx
@@ -45,7 +46,7 @@ def whole(tx: Tx, scorer: Scorer) -> State:
         defaults={each.tenant_id: each for each in index.defaults(tx)},
         evidence=_by_task({}, index.evidence(tx)),
         revoked=index.revoked_tokens(tx),
-        limits=NO_LIMITS.budgeting(index.budgets(tx)),
+        **_cooling(tx, NO_LIMITS.budgeting(index.budgets(tx))),
         numbered=numbered,
         scorer=scorer,
     )
@@ -101,6 +102,7 @@ class _Dirt:
     preferences: bool = False
     defaults: bool = False
     budgets: _Keys = field(default_factory=_Keys)
+    cooldowns: bool = False
     tokens: bool = False
 
     @property
@@ -113,6 +115,7 @@ class _Dirt:
             or self.preferences
             or self.defaults
             or self.budgets
+            or self.cooldowns
             or self.tokens
         )
 
@@ -137,6 +140,8 @@ def _dirt(found: Iterable[Change]) -> _Dirt:
                 dirt.defaults = True
             case Kind.BUDGET:
                 dirt.budgets.add(Key(change.tenant_id, change.key), owned)  # type: ignore[arg-type]
+            case Kind.COOLDOWN:
+                dirt.cooldowns = True
             case Kind.TOKEN:
                 dirt.tokens = True
     return dirt
@@ -159,6 +164,8 @@ def _advance(tx: Tx, state: State, revision: int, dirt: _Dirt) -> State:
     if dirt.budgets:
         known, wanted = changed.get("limits", state.limits), dirt.budgets.wanted
         changed["limits"] = known.budgeting(index.budgets(tx, wanted), wanted)
+    if dirt.cooldowns:
+        changed |= _cooling(tx, changed.get("limits", state.limits))
     if dirt.tokens:
         changed["revoked"] = index.revoked_tokens(tx)
     if dirt.evidence:
@@ -188,6 +195,12 @@ def _models(tx: Tx, state: State, dirt: _Dirt, agents: Mapping[Key, EnrolledRow]
     if new:
         read |= rows.learn(state.numbered, index.models(tx, of=new))
     return state.models.over(read)
+
+
+def _cooling(tx: Tx, known: AllLimits) -> dict[str, Any]:
+    """The breakers, and what they make of the limits."""
+    found = {each.subject: each for each in breakers.open_ones(tx)}
+    return {"breakers": found, "limits": known.cooled(found.values())}
 
 
 def _enrolled(tx: Tx, keys: set[Key] | None) -> dict[Key, EnrolledRow]:

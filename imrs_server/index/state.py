@@ -11,6 +11,7 @@ from uuid import UUID
 from imrs_client import tasks
 from imrs_client.tasks import SRS_RULES, Rules
 from imrs_server.domain import routing, scoring
+from imrs_server.domain.breaker import Breaker, Subject
 from imrs_server.domain.cells import Cells
 from imrs_server.domain.decision import Decided, RouteQuery
 from imrs_server.domain.defaults import Defaults
@@ -67,6 +68,7 @@ class State:
     revoked: frozenset[str] = frozenset()
     """Ids of tokens that are revoked and not yet expired."""
     limits: AllLimits = NO_LIMITS
+    breakers: Mapping[Subject, Breaker] = field(default_factory=dict)
     vault: VaultView = NEVER_LOOKED
     scorer: Scorer = scoring.score
     made: Made = field(default_factory=Made, compare=False, repr=False)

@@ -29,6 +29,7 @@ class Kind(StrEnum):
     DEFAULTS = "defaults"
     EVIDENCE = "evidence"
     BUDGET = "budget"
+    COOLDOWN = "cooldown"
     TOKEN = "token"  # noqa: S105  (a word, not a token)
 
 

@@ -45,6 +45,7 @@ if TYPE_CHECKING:
     from imrs_server.index.warm import Index
     from imrs_server.use_cases.catalog import Catalog
     from imrs_server.use_cases.messages import Messages
+    from imrs_server.use_cases.pacing import Pacing
     from imrs_server.use_cases.route import Router
 
 log = structlog.get_logger()
@@ -67,6 +68,7 @@ class Completions:
         messages: Messages,
         catalog: Catalog,
         client: GuardedClient,
+        pacing: Pacing,
     ) -> None:
         self._router = router
         self._index = index
@@ -74,6 +76,7 @@ class Completions:
         self._messages = messages
         self._catalog = catalog
         self._client = client
+        self.pacing = pacing
 
     def complete(
         self, who: Principal, query: CompletionQuery, deadline: Deadline
@@ -174,23 +177,23 @@ class _Conversation:
         decision = self._decision
         attempts = Attempts((decision.selected, *decision.fallbacks), self._query.max_attempts)
         while (turn := attempts.next(self._clock())) is not None and self._waited(turn):
-            try:
-                access = self._desk.access(turn.model, decision, self._read)
-            except DomainError as error:
-                self._uncalled = self._uncalled or error
-                attempts.unreachable(turn.model)
-                yield AttemptFailed(model_id=turn.model.model_id, kind=FailureKind.AUTH, detail=error.message)
+            access = yield from self._admitted(attempts, turn)
+            if access is None:
                 continue
             attempts.called(turn.model)
             call = self._calls.begin(turn.model)
+            breakers = self._desk.pacing.breakers
+            trial = breakers.begin(turn.model, own_key=is_own_key(turn.model))
             try:
                 yield from self._call(turn, access, call)
             except ChatFailure as failure:
                 if self._deadline.is_cut:
                     call.cancelled()
                     return
+                breakers.failed(trial, failure)
                 yield self._note(attempts, call, failure)
             else:
+                breakers.succeeded(trial)
                 yield self._completed(call)
                 return
         if not self._deadline.is_cut:
@@ -224,6 +227,26 @@ class _Conversation:
                     yield event
         if not self._query.stream and (whole := call.whole()) is not None:
             yield whole
+
+    def _admitted(self, attempts: Attempts, turn: Turn) -> Generator[CompletionEvent, None, Access | None]:
+        """What the model is called with; None, and why, where it is not called now."""
+        model, pacing = turn.model, self._desk.pacing
+        refusal = None if turn.again else pacing.resting(model)
+        if refusal is None:
+            try:
+                access = self._desk.access(model, self._decision, self._read)
+            except DomainError as error:
+                self._uncalled = self._uncalled or error
+                attempts.unreachable(model)
+                yield AttemptFailed(model_id=model.model_id, kind=FailureKind.AUTH, detail=error.message)
+                return None
+            refusal = pacing.refused(model, access.provider)
+            if refusal is None:
+                return access
+        self._uncalled = self._uncalled or refusal.error
+        attempts.put_off(model, refusal.wait_seconds, self._clock())
+        yield AttemptFailed(model_id=model.model_id, kind=refusal.kind, detail=refusal.detail)
+        return None
 
     def _note(self, attempts: Attempts, call: CallUnderWay, failure: ChatFailure) -> AttemptFailed:
         model = call.model

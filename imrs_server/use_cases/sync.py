@@ -41,7 +41,10 @@ PROGRESS_EVERY = 500
 
 
 class Sync:
-    """One sync of a provider at a time; whatever fails leaves the catalogue as it was."""
+    """One sync of a provider at a time; whatever fails leaves the catalogue as it was.
+
+    ``permit`` gives what is asked before each call of a provider, and keeps its rate_limit_rpm.
+    """
 
     def __init__(
         self,
@@ -49,12 +52,14 @@ class Sync:
         vault: Vault,
         client: GuardedClient,
         *,
+        permit: Callable[[Provider], Callable[[], None]] | None = None,
         deadline_seconds: float = 60.0,
         missing_grace: timedelta = MISSING_GRACE,
     ) -> None:
         self._database = database
         self._vault = vault
         self._client = client
+        self._permit = permit
         self._deadline_seconds = deadline_seconds
         self._missing_grace = missing_grace
 
@@ -97,9 +102,8 @@ class Sync:
         self, who: Principal, provider: Provider, *, validate_only: bool, force: bool
     ) -> Generator[SyncProgress]:
         access = Access(provider=provider, key=self._key(provider))
-        listing = Listing(
-            self._client, speaking(provider.dialect), access, deadline_seconds=self._deadline_seconds
-        )
+        client = self._client if self._permit is None else self._client.limited(self._permit(provider))
+        listing = Listing(client, speaking(provider.dialect), access, deadline_seconds=self._deadline_seconds)
         completed = curated.of(provider).completed
         yield from self._take(who, provider, listing, completed, validate_only=validate_only, force=force)
 

@@ -6,9 +6,12 @@ from typing import TYPE_CHECKING
 
 from imrs_server.adapters.http import GuardedClient
 from imrs_server.adapters.vault import Vault
+from imrs_server.use_cases.breakers import Breakers
+from imrs_server.use_cases.call_rates import CallRates
 from imrs_server.use_cases.catalog import Catalog
 from imrs_server.use_cases.complete import Completions
 from imrs_server.use_cases.messages import Messages
+from imrs_server.use_cases.pacing import Pacing
 
 if TYPE_CHECKING:
     from imrs_server.index.warm import Index
@@ -25,4 +28,5 @@ def without_keys(database: Database, index: Index, router: Router) -> Completion
         Messages(database, flush_decisions=lambda: None, wake_rollup=lambda: None),
         Catalog(database),
         GuardedClient(),
+        Pacing(Breakers(database, index), CallRates(database)),
     )

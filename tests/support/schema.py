@@ -84,6 +84,18 @@ ROWS: dict[str, dict[str, Any]] = {
         "tokens": 1,
         "expire_time": NOW,
     },
+    "breakers": {
+        "kind": "MODEL",
+        "subject_id": "p/m",
+        "phase": "COOLING",
+        "cause": "overloaded",
+        "share": 0.0,
+        "openings": 1,
+        "generation": 1,
+        "since_time": NOW,
+        "due_time": NOW,
+    },
+    "provider_calls": {"provider_id": "p", "second": 1, "calls": 1},
     "decisions": {
         "tenant_id": HERE,
         "decision_id": UUID(int=3),

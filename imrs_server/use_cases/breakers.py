@@ -1,0 +1,272 @@
+"""What cools: as this server sees it at once, and as all servers share it through the index."""
+
+from __future__ import annotations
+
+import threading
+import time
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, NamedTuple
+
+import structlog
+
+from imrs_server.domain.blame import blame
+from imrs_server.domain.breaker import (
+    Breaker,
+    Cause,
+    Phase,
+    Subject,
+    SubjectKind,
+    Tally,
+    Trouble,
+    cooling_seconds,
+    opened,
+    recovered,
+)
+from imrs_server.domain.errors import DatabaseUnavailable
+from imrs_server.storage import breakers, changes
+from imrs_server.storage.changes import Change, Kind
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from imrs_server.domain.chat import ChatFailure
+    from imrs_server.domain.decision import SelectedModel
+    from imrs_server.index.warm import Index
+    from imrs_server.storage.database import Database, Tx
+
+log = structlog.get_logger()
+
+_CLOSED = 0
+
+
+class Rest(NamedTuple):
+    """How long somebody is to be left alone, and why."""
+
+    cause: Cause
+    seconds: float
+
+
+class Trial(NamedTuple):
+    """A call that was begun: the generations of the breakers that it concerns."""
+
+    model_id: str
+    provider_id: str
+    own_key: bool
+    generations: dict[Subject, int]
+    start_seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class _Report:
+    """What the database is to be told of a subject; without trouble, that it answers again."""
+
+    seen: int
+    trouble: Trouble | None = None
+
+
+class _Own(NamedTuple):
+    """What this server knows before the index does."""
+
+    seen: int
+    cause: Cause
+    end_seconds: float
+
+
+class Breakers:
+    """Fed by the calls of Complete. Nothing here waits but ``write``, which is for a thread of its own.
+
+    Of what many calls report, one report of each subject is written, and of many servers' the first one
+    counts. ``count`` is told of every report by its cause.
+    """
+
+    def __init__(
+        self,
+        database: Database,
+        index: Index,
+        *,
+        count: Callable[[Cause], None] = lambda _cause: None,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._database = database
+        self._index = index
+        self._count = count
+        self._clock = clock
+        self._lock = threading.Lock()
+        self._tallies: dict[Subject, Tally] = {}
+        self._own: dict[Subject, _Own] = {}
+        self._pending: dict[Subject, _Report] = {}
+        self._listeners: tuple[Callable[[], None], ...] = ()
+
+    def listen(self, hear: Callable[[], None]) -> None:
+        """Call ``hear`` whenever there is something to write: it must not wait."""
+        self._listeners += (hear,)
+
+    def resting(self, *subjects: Subject) -> Rest | None:
+        """Whether one of these cools, and for how long the one that does longest; None where none does."""
+        found = [rest for each in subjects if (rest := self._resting(each))]
+        return max(found, key=lambda each: each.seconds, default=None)
+
+    def begin(self, model: SelectedModel, *, own_key: bool) -> Trial:
+        """A call of a model begins."""
+        known = self._known()
+        subjects = subjects_of(model)
+        return Trial(
+            model.model_id,
+            model.provider_id,
+            own_key,
+            {each: _generation(known.get(each)) for each in subjects},
+            self._clock(),
+        )
+
+    def succeeded(self, trial: Trial) -> None:
+        """It brought a whole answer."""
+        known = self._known()
+        for subject, seen in trial.generations.items():
+            breaker = known.get(subject)
+            if breaker is None and subject not in self._tallies:
+                continue
+            if breaker is not None and breaker.phase is Phase.COOLING:
+                if breaker.generation == seen and not breaker.cause.is_limit:
+                    self._report(subject, _Report(seen))
+                continue
+            with self._lock:
+                tally = self._tally(subject, breaker)
+                if tally.generation == seen:
+                    tally.succeeded()
+
+    def failed(self, trial: Trial, failure: ChatFailure) -> None:
+        """It did not."""
+        found = blame(
+            failure,
+            trial.model_id,
+            trial.provider_id,
+            own_key=trial.own_key,
+            waited_seconds=self._clock() - trial.start_seconds,
+        )
+        if found is None:
+            return
+        breaker, seen = self._known().get(found.subject), trial.generations[found.subject]
+        if not found.at_once:
+            if _generation(breaker) != seen:
+                # Of a time that was already judged.
+                return
+            with self._lock:
+                if not self._tally(found.subject, breaker).failed():
+                    return
+                del self._tallies[found.subject]
+        self._open(found.subject, found.trouble, seen)
+
+    def used_up(self, provider_id: str, wait_seconds: float) -> None:
+        """The rate_limit_rpm of a provider is used up."""
+        subject = Subject(SubjectKind.PROVIDER, provider_id)
+        seen = _generation(self._known().get(subject))
+        self._open(subject, Trouble(Cause.RATE_LIMIT_RPM, wait_seconds), seen)
+
+    def write(self) -> int:
+        """Write what was reported; says how many breakers it changed. Raises DatabaseUnavailable."""
+        with self._lock:
+            pending, self._pending = self._pending, {}
+        if not pending:
+            return 0
+        try:
+            with self._database.transaction() as tx:
+                written = _write(tx, pending)
+        except DatabaseUnavailable:
+            with self._lock:
+                self._pending = pending | self._pending
+            raise
+        for each in written:
+            log.warning(
+                "breaker.opened" if each.phase is Phase.COOLING else "breaker.returning",
+                subject=f"{each.kind.lower()} {each.subject_id}",
+                cause=each.cause.value,
+                openings=each.openings,
+                until=each.due_time.isoformat(timespec="milliseconds"),
+            )
+        return len(written)
+
+    def _known(self) -> Mapping[Subject, Breaker]:
+        state = self._index.current
+        return state.breakers if state else {}
+
+    def _resting(self, subject: Subject) -> Rest | None:
+        breaker, own = self._known().get(subject), self._own.get(subject)
+        if own is not None:
+            left = own.end_seconds - self._clock()
+            # As soon as the index has come round, it is the one that knows.
+            if left > 0 and _generation(breaker) == own.seen:
+                return Rest(own.cause, left)
+            with self._lock:
+                if self._own.get(subject) is own:
+                    del self._own[subject]
+        if breaker is None or breaker.phase is not Phase.COOLING:
+            return None
+        left = (breaker.due_time - datetime.now(UTC)).total_seconds()
+        return Rest(breaker.cause, left) if left > 0 else None
+
+    def _open(self, subject: Subject, trouble: Trouble, seen: int) -> None:
+        known = self._resting(subject)
+        seconds = cooling_seconds(trouble, 1)
+        if known is not None and (trouble.wait_seconds is None or seconds <= known.seconds + 1):
+            return
+        with self._lock:
+            self._own[subject] = _Own(seen, trouble.cause, self._clock() + seconds)
+        self._report(subject, _Report(seen, trouble))
+
+    def _report(self, subject: Subject, report: _Report) -> None:
+        with self._lock:
+            known = self._pending.get(subject)
+            if known is not None and known.trouble is not None and report.trouble is None:
+                return
+            self._pending[subject] = report
+        if report.trouble is not None:
+            self._count(report.trouble.cause)
+        for hear in self._listeners:
+            hear()
+
+    def _tally(self, subject: Subject, breaker: Breaker | None) -> Tally:
+        now_seconds, generation = self._clock(), _generation(breaker)
+        found = self._tallies.get(subject)
+        if found is None or found.is_over(generation, now_seconds):
+            phase = breaker.phase if breaker else None
+            found = self._tallies[subject] = Tally(generation, phase, now_seconds)
+        return found
+
+
+def subjects_of(model: SelectedModel) -> tuple[Subject, Subject]:
+    """The breakers that a call of a model has to do with."""
+    return (
+        Subject(SubjectKind.MODEL, model.model_id),
+        Subject(SubjectKind.PROVIDER, model.provider_id),
+    )
+
+
+def _generation(breaker: Breaker | None) -> int:
+    return breaker.generation if breaker else _CLOSED
+
+
+def _write(tx: Tx, pending: dict[Subject, _Report]) -> list[Breaker]:
+    breakers.hold(tx)
+    now = breakers.time(tx)
+    written = []
+    for subject, report in sorted(pending.items()):
+        before = breakers.get(tx, subject)
+        after = _after(tx, before, subject, report, now)
+        if after is not None:
+            breakers.put(tx, after)
+            written.append(after)
+    if written:
+        changes.announce(tx, Change(Kind.COOLDOWN))
+    return written
+
+
+def _after(
+    tx: Tx, before: Breaker | None, subject: Subject, report: _Report, now: datetime
+) -> Breaker | None:
+    generation = breakers.generation(tx)
+    if report.trouble is not None:
+        return opened(before, subject, report.trouble, seen=report.seen, generation=generation, now=now)
+    if before is None:
+        return None
+    return recovered(before, seen=report.seen, generation=generation, now=now)
