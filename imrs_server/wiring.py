@@ -58,7 +58,9 @@ from imrs_server.use_cases.complete import Completions
 from imrs_server.use_cases.decisions import Decisions
 from imrs_server.use_cases.defaults import DefaultSettings
 from imrs_server.use_cases.effects import Effects
+from imrs_server.use_cases.endpoints import Endpoints
 from imrs_server.use_cases.feedback import FeedbackDesk
+from imrs_server.use_cases.loading import LOAD_SECONDS, Loading
 from imrs_server.use_cases.messages import Messages
 from imrs_server.use_cases.pacing import Pacing
 from imrs_server.use_cases.performance import PerformanceReport
@@ -272,6 +274,11 @@ class App:
                 BreakerSteps(self.database, self.index),
             )
         self.catalog = Catalog(self.database)
+        self.loading = Loading(
+            self.database, self.vault, provider_client(settings, rules, tries=1, read_seconds=LOAD_SECONDS)
+        )
+        self.endpoints = Endpoints(self.database, self.loading, rules)
+        self._parts += (self.loading,)
         self.agents = Agents(self.database)
         self.router = Router(self.index, self.decisions.offer)
         self.watch = Hub(self.index, self._verifier.bearer, Pace(most_streams=settings.max_watchers))
@@ -346,6 +353,7 @@ class App:
             agent_models=self.agent_models,
             agent_keys=AgentKeys(self.database, self.vault),
             preferences=Preferences(self.database),
+            endpoints=self.endpoints,
             defaults=DefaultSettings(self.database),
             budgets=Budgets(self.database),
             audit_trail=AuditTrail(self.database),

@@ -16,6 +16,7 @@ from imrs_client.query import Query
 from imrs_client.ranked import Candidate, RankedTable, Reason, RemovedBy
 from imrs_client.tasks import Attachment, Confidence, Detection, Source
 from imrs_server.domain import query_record
+from imrs_server.domain.endpoint import Endpoint
 from imrs_server.domain.model import CostTier, PriceState
 from imrs_server.domain.parameters import UNSET, Parameters
 from imrs_server.domain.provider import ProviderType
@@ -68,6 +69,7 @@ class SelectedModel:
     output_price_usd: Decimal | None = None
     price_state: PriceState | None = None
     credentials_ok: bool = False
+    endpoint: Endpoint | None = None
 
 
 @dataclass(frozen=True, slots=True)

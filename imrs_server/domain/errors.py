@@ -146,6 +146,12 @@ class BudgetNotFound(NotFound):
     reason = "BUDGET_NOT_FOUND"
 
 
+class EndpointNotFound(NotFound):
+    """Endpoint {endpoint_id} does not exist."""
+
+    reason = "ENDPOINT_NOT_FOUND"
+
+
 # ALREADY_EXISTS
 
 

@@ -13,6 +13,7 @@ from imrs_server.domain import capsule, scoring
 from imrs_server.domain.agent import Agent, AgentModel
 from imrs_server.domain.cells import Floats
 from imrs_server.domain.credential import CredentialPath
+from imrs_server.domain.endpoint import Endpoint
 from imrs_server.domain.evidence import DEFAULT_WEIGHTS
 from imrs_server.domain.model import Lifecycle, Model, PriceState
 from imrs_server.domain.provider import DataPolicy, Provider, State
@@ -39,7 +40,7 @@ class Offer:
     """One model of an agent, with what the catalogue says of it.
 
     ``own_key`` is where the agent's own key for the provider lies, ``own_key_usable`` whether it is there.
-    ``number`` is the model's in the evidence.
+    ``number`` is the model's in the evidence; ``endpoints`` are its places in the model pool.
     """
 
     agent_model: AgentModel
@@ -48,6 +49,7 @@ class Offer:
     own_key: CredentialPath | None = None
     own_key_usable: bool = True
     number: int = 0
+    endpoints: tuple[Endpoint, ...] = ()
 
     @property
     def credentials_ok(self) -> bool:

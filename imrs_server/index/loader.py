@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from uuid import UUID
 
     from imrs_server.domain.cells import Cells
+    from imrs_server.domain.endpoint import Endpoint
     from imrs_server.domain.model import Model
     from imrs_server.domain.scoring import Scorer
     from imrs_server.index.limits import AllLimits
@@ -44,6 +45,7 @@ def whole(tx: Tx, scorer: Scorer) -> State:
         agents=rows.agents(_enrolled(tx, None), numbered),
         preferences={each.agent_class: each for each in index.preferences(tx)},
         defaults={each.tenant_id: each for each in index.defaults(tx)},
+        endpoints=index.endpoints(tx),
         evidence=_by_task({}, index.evidence(tx)),
         revoked=index.revoked_tokens(tx),
         **_cooling(tx, NO_LIMITS.budgeting(index.budgets(tx))),
@@ -98,6 +100,7 @@ class _Dirt:
     providers: _Keys = field(default_factory=_Keys)
     models: _Keys = field(default_factory=_Keys)
     agents: _Keys = field(default_factory=_Keys)
+    endpoints: _Keys = field(default_factory=_Keys)
     evidence: _Keys = field(default_factory=lambda: _Keys(most=MAX_PLACES))
     preferences: bool = False
     defaults: bool = False
@@ -112,6 +115,7 @@ class _Dirt:
             self.providers
             or self.models
             or self.agents
+            or self.endpoints
             or self.preferences
             or self.defaults
             or self.budgets
@@ -131,6 +135,8 @@ def _dirt(found: Iterable[Change]) -> _Dirt:
                 dirt.models.add(change.key, bool(change.key))
             case Kind.AGENT:
                 dirt.agents.add(Key(change.tenant_id, change.key), owned and bool(change.key))  # type: ignore[arg-type]
+            case Kind.ENDPOINT:
+                dirt.endpoints.add(change.key, bool(change.key))
             case Kind.EVIDENCE:
                 agent_id, _, task_type = change.key.partition("/")
                 dirt.evidence.add(Place(change.tenant_id, agent_id, task_type), owned)  # type: ignore[arg-type]
@@ -157,6 +163,8 @@ def _advance(tx: Tx, state: State, revision: int, dirt: _Dirt) -> State:
         changed["agents"] = _agents(state, dirt.agents.wanted, enrolled)
     if dirt.models or dirt.agents:
         changed["models"] = _models(tx, state, dirt, enrolled)
+    if dirt.endpoints:
+        changed["endpoints"] = _endpoints(tx, state, dirt.endpoints.wanted)
     if dirt.preferences:
         changed["preferences"] = {each.agent_class: each for each in index.preferences(tx)}
     if dirt.defaults:
@@ -203,6 +211,14 @@ def _cooling(tx: Tx, known: AllLimits) -> dict[str, Any]:
     return {"breakers": found, "limits": known.cooled(found.values())}
 
 
+def _endpoints(tx: Tx, state: State, wanted: set[str] | None) -> Mapping[str, tuple[Endpoint, ...]]:
+    read = index.endpoints(tx, wanted)
+    if wanted is None:
+        return read
+    kept = {model_id: known for model_id, known in state.endpoints.items() if model_id not in wanted}
+    return kept | read
+
+
 def _enrolled(tx: Tx, keys: set[Key] | None) -> dict[Key, EnrolledRow]:
     models = index.agent_models(tx, keys)
     own_keys = defaultdict(list)
@@ -243,13 +259,13 @@ def _by_task(
 def _taken_over(before: State, state: State, dirt: _Dirt) -> State:
     """With what stays true of what was made before. Copied, because readers still add to that."""
     made = before.made
-    if dirt.providers or dirt.preferences or dirt.defaults or dirt.models.all:
+    if dirt.providers or dirt.preferences or dirt.defaults or dirt.models.all or dirt.endpoints.all:
         learned = {} if dirt.evidence or dirt.defaults else dict(made.learned)
         return replace(state, made=Made(learned=learned))
     if dirt.agents.all or dirt.evidence.all:
         return replace(state, made=Made(rules=dict(made.rules)))
     tenants: set[UUID] = {key.tenant_id for key in dirt.evidence.some}
-    model_ids = frozenset(dirt.models.some)
+    model_ids = frozenset(dirt.models.some | dirt.endpoints.some)
     known = {
         key: tables
         for key, tables in (list(made.outdated.items()) + list(made.agents.items()))

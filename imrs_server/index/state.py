@@ -15,6 +15,7 @@ from imrs_server.domain.breaker import Breaker, Subject
 from imrs_server.domain.cells import Cells
 from imrs_server.domain.decision import Decided, RouteQuery
 from imrs_server.domain.defaults import Defaults
+from imrs_server.domain.endpoint import Endpoint
 from imrs_server.domain.model import Model
 from imrs_server.domain.preference import Preference
 from imrs_server.domain.principal import Principal
@@ -63,6 +64,8 @@ class State:
     agents: Shaped[Key, Any, Enrolled] = field(default_factory=partial(rows.given, {}))
     preferences: Mapping[str, Preference] = field(default_factory=dict)
     defaults: Mapping[UUID | None, Defaults] = field(default_factory=dict)
+    endpoints: Mapping[str, tuple[Endpoint, ...]] = field(default_factory=dict)
+    """Places of the model pool, by model_id."""
     evidence: Mapping[Key, Mapping[str, Cells]] = field(default_factory=dict)
     numbered: Numbered = field(default_factory=Numbered, compare=False, repr=False)
     revoked: frozenset[str] = frozenset()
@@ -114,6 +117,7 @@ class State:
             and self.preferences is other.preferences
             and self.defaults is other.defaults
             and self.limits is other.limits
+            and self.endpoints is other.endpoints
         )
 
     def seeing(self, vault: VaultView) -> State:
@@ -161,7 +165,8 @@ class State:
         for own, model in pairs:
             own_key, usable = keys.get(model.provider_id, (None, True))
             number = self.numbered.by_id.get(model.model_id, 0)
-            found.append(Offer(own, model, providers[model.provider_id], own_key, usable, number))
+            places = self.endpoints.get(model.model_id, ())
+            found.append(Offer(own, model, providers[model.provider_id], own_key, usable, number, places))
         return found
 
     def _provider(self, provider_id: str) -> Provider:

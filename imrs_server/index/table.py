@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from imrs_server.domain import parameters
 from imrs_server.domain.decision import Answer, SelectedModel
+from imrs_server.domain.endpoint import preferred
 from imrs_server.domain.parameters import UNSET
 
 if TYPE_CHECKING:
@@ -112,4 +113,5 @@ class Table:
             output_price_usd=output_price_usd,
             price_state=model.price_state,
             credentials_ok=candidate.credentials_ok,
+            endpoint=preferred(offer.endpoints, f"{self._agent.tenant_id}/{self._agent.agent_id}"),
         )

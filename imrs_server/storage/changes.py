@@ -27,6 +27,7 @@ class Kind(StrEnum):
     AGENT = "agent"
     PREFERENCE = "preference"
     DEFAULTS = "defaults"
+    ENDPOINT = "endpoint"
     EVIDENCE = "evidence"
     BUDGET = "budget"
     COOLDOWN = "cooldown"
@@ -37,8 +38,9 @@ class Kind(StrEnum):
 class Change:
     """One line of the change log.
 
-    For AGENT the key is the agent_id within the tenant, for EVIDENCE ``agent_id/task_type``. An empty key
-    means all there is of a kind. For BUDGET it is the agent_id, empty for the budgets of the tenant as such.
+    For AGENT the key is the agent_id within the tenant, for EVIDENCE ``agent_id/task_type``, for ENDPOINT the
+    model_id. An empty key means all there is of a kind. For BUDGET it is the agent_id, empty for the budgets
+    of the tenant as such.
     """
 
     kind: Kind

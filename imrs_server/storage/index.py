@@ -12,6 +12,7 @@ from imrs_server.domain.agent_key import AgentKey
 from imrs_server.domain.budget import Level
 from imrs_server.domain.cells import Cells
 from imrs_server.domain.defaults import Defaults
+from imrs_server.domain.endpoint import Endpoint
 from imrs_server.domain.preference import Preference
 from imrs_server.domain.provider import Provider
 from imrs_server.storage import sql
@@ -107,6 +108,14 @@ def agent_keys(tx: Tx, keys: Collection[Key] | None = None) -> list[AgentKey]:
 def revoked_tokens(tx: Tx) -> frozenset[str]:
     """Ids of revoked tokens that somebody might still take for good."""
     return frozenset(Q.revoked_tokens.all(tx, lambda row: str(row["token_id"])))
+
+
+def endpoints(tx: Tx, model_ids: Collection[str] | None = None) -> dict[str, tuple[Endpoint, ...]]:
+    """Places of the model pool by model_id, without what servers count by themselves."""
+    found: dict[str, list[Endpoint]] = {}
+    for each in Q.endpoints.all(tx, shape(Endpoint), model_ids=_list(model_ids)):
+        found.setdefault(each.model_id, []).append(each)
+    return {model_id: tuple(known) for model_id, known in found.items()}
 
 
 def preferences(tx: Tx) -> list[Preference]:

@@ -77,6 +77,14 @@ where (%(tenant_ids)s::uuid[] is null or tenant_id = any(%(tenant_ids)s))
 -- name: revoked_tokens
 select token_id from issued_tokens where revoke_time is not null and expire_time > now() - interval '1 hour'
 
+-- name: endpoints
+-- In the order of their ids, so that what is made of them is the same everywhere. What is counted is left out: it
+-- changes without a revision.
+select endpoint_id, model_id, base_url, weight, state, ttl, memory_bytes, load_error, version
+from endpoints
+where %(model_ids)s::text[] is null or model_id = any(%(model_ids)s)
+order by model_id, endpoint_id
+
 -- name: preferences
 select agent_class, model_ids, parameters, version from preferences
 

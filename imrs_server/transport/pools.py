@@ -26,7 +26,7 @@ _WATCH_THREADS = 2
 _REFLECTION_THREADS = 4
 
 _HOT = frozenset({"Route", "BatchRoute", "DetectTask", "ExplainRoute"})
-_SYNC = frozenset({"SyncProvider", "RevertSync", "CheckProvider"})
+_SYNC = frozenset({"SyncProvider", "RevertSync", "CheckProvider", "LoadEndpoint", "UnloadEndpoint"})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

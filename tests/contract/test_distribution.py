@@ -15,10 +15,11 @@ SCALING = Path(__file__).resolve().parents[2] / "docs" / "scaling.md"
 
 # Copied to every machine: the catalogue, and what is asked without knowing the tenant.
 EVERYWHERE = {"defaults", "endpoints", "issued_tokens", "models", "preferences", "providers"}
-# Kept on one machine: what numbers changes for all tenants, and what may belong to none.
+# Kept on one machine: what numbers changes for all tenants, may belong to none, or changes each second.
 IN_ONE_PLACE = {
     "audit_events",
     "change_log",
+    "endpoint_calls",
     "idempotency_keys",
     "index_revision",
     "model_changes",

@@ -214,7 +214,23 @@ def _budget(agent_id: str) -> pb.Budget:
 
 
 def _endpoint() -> pb.Endpoint:
-    return pb.Endpoint(endpoint_id="e", model_id=MODELS[0], base_url="http://127.0.0.1:9")
+    """Of a model that is always loaded, and that nobody uses."""
+    number = next(_numbers)
+    return pb.Endpoint(
+        endpoint_id=f"endpoint-{number}", model_id=MODELS[2], base_url=f"http://127.0.0.1:9/{number}"
+    )
+
+
+def _new_endpoint(platform: ImrsClient) -> str:
+    return platform.admin.SetEndpoint(pb.SetEndpointRequest(endpoint=_endpoint())).endpoint_id
+
+
+def _cold_endpoint(platform: ImrsClient) -> str:
+    """Of a model of Ollama, which nobody has loaded yet."""
+    model = pb.Model(provider_id=_provider(platform), external_id="m")
+    model_id = platform.catalog.CreateModel(pb.CreateModelRequest(model=model)).model_id
+    endpoint = pb.Endpoint(model_id=model_id, base_url="http://127.0.0.1:9")
+    return platform.admin.SetEndpoint(pb.SetEndpointRequest(endpoint=endpoint)).endpoint_id
 
 
 _REQUESTS: dict[str, Callable[[Names, ImrsClient], Any]] = {
@@ -292,9 +308,9 @@ _REQUESTS: dict[str, Callable[[Names, ImrsClient], Any]] = {
     "AdminService/DeletePreference": lambda _h, p: pb.DeletePreferenceRequest(agent_class=_class(p)),
     "AdminService/SetEndpoint": lambda _h, _p: pb.SetEndpointRequest(endpoint=_endpoint()),
     "AdminService/ListEndpoints": lambda _h, _p: pb.ListEndpointsRequest(),
-    "AdminService/DeleteEndpoint": lambda _h, _p: pb.DeleteEndpointRequest(endpoint_id="e"),
-    "AdminService/LoadEndpoint": lambda _h, _p: pb.LoadEndpointRequest(endpoint_id="e"),
-    "AdminService/UnloadEndpoint": lambda _h, _p: pb.UnloadEndpointRequest(endpoint_id="e"),
+    "AdminService/DeleteEndpoint": lambda _h, p: pb.DeleteEndpointRequest(endpoint_id=_new_endpoint(p)),
+    "AdminService/LoadEndpoint": lambda _h, p: pb.LoadEndpointRequest(endpoint_id=_new_endpoint(p)),
+    "AdminService/UnloadEndpoint": lambda _h, p: pb.UnloadEndpointRequest(endpoint_id=_cold_endpoint(p)),
     "AdminService/GetDefaults": lambda _h, _p: pb.GetDefaultsRequest(scope=pb.Defaults.Scope.TENANT),
     "AdminService/UpdateDefaults": lambda _h, _p: pb.UpdateDefaultsRequest(
         defaults=pb.Defaults(scope=pb.Defaults.Scope.TENANT, default_model_id=MODELS[0])

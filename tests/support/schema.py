@@ -70,6 +70,7 @@ ROWS: dict[str, dict[str, Any]] = {
     "preferences": {"agent_class": "*"},
     "defaults": {"tenant_id": HERE, "scope": "TENANT"},
     "endpoints": {"endpoint_id": "e", "model_id": "p/m", "base_url": "http://10.0.0.1:8000"},
+    "endpoint_calls": {"endpoint_id": "e", "process_id": UUID(int=10), "in_flight": 1},
     "budgets": {
         "tenant_id": HERE,
         "budget_id": "b",

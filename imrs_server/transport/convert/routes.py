@@ -8,7 +8,7 @@ from weakref import WeakKeyDictionary
 from imrs_client import v1 as pb
 from imrs_client.ranked import Level, Reason, RemovedBy
 from imrs_client.tasks import Confidence, Source
-from imrs_server.transport.convert import common
+from imrs_server.transport.convert import common, endpoints
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -121,6 +121,7 @@ def to_selected(model: SelectedModel) -> pb.SelectedModel:
         output_price_usd=common.to_decimal_text(model.output_price_usd),
         price_state=common.number(pb.Model.PriceState, model.price_state),
         credentials_ok=model.credentials_ok,
+        endpoint=None if model.endpoint is None else endpoints.to_proto(model.endpoint),
     )
 
 

@@ -11,6 +11,7 @@ from imrs_server.transport.servicers.agents import AgentMethods
 from imrs_server.transport.servicers.audit import AuditMethods
 from imrs_server.transport.servicers.budgets import BudgetMethods
 from imrs_server.transport.servicers.defaults import DefaultsMethods
+from imrs_server.transport.servicers.endpoints import EndpointMethods
 from imrs_server.transport.servicers.preferences import PreferenceMethods
 from imrs_server.transport.servicers.providers import ProviderMethods
 from imrs_server.transport.servicers.status import StatusMethods
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
     from imrs_server.use_cases.audit_trail import AuditTrail
     from imrs_server.use_cases.budgets import Budgets
     from imrs_server.use_cases.defaults import DefaultSettings
+    from imrs_server.use_cases.endpoints import Endpoints
     from imrs_server.use_cases.preferences import Preferences
     from imrs_server.use_cases.provider_checks import ProviderChecks
     from imrs_server.use_cases.providers import Providers
@@ -45,6 +47,7 @@ class AdminServicer(
     AgentModelMethods,
     AgentKeyMethods,
     PreferenceMethods,
+    EndpointMethods,
     DefaultsMethods,
     BudgetMethods,
     AuditMethods,
@@ -66,6 +69,7 @@ class AdminServicer(
         agent_models: AgentModels,
         agent_keys: AgentKeys,
         preferences: Preferences,
+        endpoints: Endpoints,
         defaults: DefaultSettings,
         budgets: Budgets,
         audit_trail: AuditTrail,
@@ -82,6 +86,7 @@ class AdminServicer(
         self.agent_models = agent_models
         self.agent_keys = agent_keys
         self.preferences = preferences
+        self.endpoints = endpoints
         self.defaults = defaults
         self.budgets = budgets
         self.audit_trail = audit_trail

@@ -30,6 +30,7 @@ GRANTS = {
     "change_log": ("insert", ALL),
     "decisions": (ADD, ALL),
     "defaults": (CHANGE, ALL),
+    "endpoint_calls": (ALL, ALL),
     "endpoints": (ALL, ALL),
     "evidence": (READ, ALL),
     "evidence_tenants": ("", ALL),

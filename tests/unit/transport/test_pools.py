@@ -54,7 +54,7 @@ def test_what_may_wait_never_shares_threads_with_route() -> None:
         "Route", "BatchRoute", "DetectTask", "ExplainRoute"
     }  # fmt: skip
     assert served["SubmitFeedback"] == "feedback"
-    assert served["SyncProvider"] == "sync"
+    assert served["SyncProvider"] == served["LoadEndpoint"] == "sync"
     assert served["StreamRoutes"] == "stream"
     assert served["Complete"] == "complete"
     assert pools.of("/grpc.health.v1.Health/Check").name == "health"

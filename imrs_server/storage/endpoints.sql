@@ -1,0 +1,155 @@
+-- name: put
+insert into endpoints (endpoint_id, model_id, base_url, weight, ttl, state)
+values (%(endpoint_id)s, %(model_id)s, %(base_url)s, %(weight)s, %(ttl)s, %(state)s)
+on conflict (endpoint_id) do update
+set model_id = excluded.model_id, base_url = excluded.base_url, weight = excluded.weight, ttl = excluded.ttl,
+    -- What was known of another place does not hold of this one.
+    state = case
+        when (endpoints.model_id, endpoints.base_url) = (excluded.model_id, excluded.base_url) then endpoints.state
+        else excluded.state
+    end,
+    busy_id = case
+        when (endpoints.model_id, endpoints.base_url) = (excluded.model_id, excluded.base_url) then endpoints.busy_id
+    end,
+    busy_until = case
+        when (endpoints.model_id, endpoints.base_url) = (excluded.model_id, excluded.base_url) then endpoints.busy_until
+    end,
+    update_time = now(), version = endpoints.version + 1
+returning *
+
+-- name: claim_model
+-- Until the transaction ends nobody else sets an endpoint of this model.
+select pg_advisory_xact_lock(hashtextextended('imrs.endpoints.' || %(model_id)s, 11))
+
+-- name: at
+select * from endpoints where model_id = %(model_id)s and md5(base_url) = md5(%(base_url)s)
+
+-- name: get
+select endpoints.*, busy_until > now() as busy, counted.in_flight,
+    greatest(endpoints.last_used_time, counted.last_used_time) as last_used_time
+from endpoints
+cross join lateral (
+    select
+        coalesce(sum(in_flight) filter (where update_time > now() - interval '10 seconds'), 0)::int as in_flight,
+        max(update_time) as last_used_time
+    from endpoint_calls
+    where endpoint_id = endpoints.endpoint_id
+) as counted
+where endpoint_id = %(endpoint_id)s
+
+-- name: count
+select count(*)::int from endpoints where model_id = %(model_id)s
+
+-- name: lock
+select * from endpoints where endpoint_id = %(endpoint_id)s for update
+
+-- name: delete
+delete from endpoints where endpoint_id = %(endpoint_id)s
+
+-- name: list
+select * from (
+    select endpoints.endpoint_id, endpoints.model_id, base_url, weight, state, ttl, memory_bytes, load_error, version,
+        busy_until > now() as busy, counted.in_flight,
+        greatest(endpoints.last_used_time, counted.last_used_time) as last_used_time
+    from endpoints
+    cross join lateral (
+        select
+            coalesce(sum(in_flight) filter (where update_time > now() - interval '10 seconds'), 0)::int as in_flight,
+            max(update_time) as last_used_time
+        from endpoint_calls
+        where endpoint_id = endpoints.endpoint_id
+    ) as counted
+) as known
+where (%(model_id)s = '' or model_id = %(model_id)s)
+  and (%(state)s::text is null or state = %(state)s) /* page */
+
+-- name: begin
+-- Be the one who loads or unloads it; nobody is, where somebody else is at it or it is as wanted.
+update endpoints
+set state = %(state)s, state_time = now(), busy_id = %(busy_id)s,
+    busy_until = now() + make_interval(secs => %(seconds)s), load_error = '', update_time = now()
+where endpoint_id = %(endpoint_id)s and state <> %(unless)s and (busy_until is null or busy_until <= now())
+returning *
+
+-- name: begin_idle
+-- Be the one who unloads it, if it is idle for longer than its ttl, and for longer than servers need to say so.
+update endpoints
+set state = 'COLD', state_time = now(), busy_id = %(busy_id)s,
+    busy_until = now() + make_interval(secs => %(seconds)s), load_error = '', update_time = now()
+where endpoint_id = %(endpoint_id)s and state = 'HOT' and (busy_until is null or busy_until <= now())
+  and greatest(ttl, %(rest)s) < now() - greatest(
+      state_time, last_used_time,
+      (select max(update_time) from endpoint_calls where endpoint_id = %(endpoint_id)s)
+  )
+returning *
+
+-- name: end
+-- What became of it, unless it took so long that somebody else began.
+update endpoints
+set state = %(state)s, state_time = now(), busy_id = null, busy_until = null, load_error = %(load_error)s,
+    memory_bytes = %(memory_bytes)s, base_url = coalesce(%(base_url)s, base_url), update_time = now(),
+    downs = case when %(state)s = 'DOWN' then downs + 1 else downs end,
+    due_time = case when %(state)s = 'DOWN' then now() + least(5 * power(2, least(downs, 10)), 300) * interval '1 s' end
+where endpoint_id = %(endpoint_id)s and busy_id = %(busy_id)s
+returning *
+
+-- name: fail
+-- It goes DOWN, and waits the longer the more often it did so within a while.
+update endpoints
+set state = 'DOWN', state_time = now(), load_error = %(load_error)s, update_time = now(),
+    downs = case when state_time < now() - interval '10 minutes' then 1 else downs + 1 end,
+    due_time = now() + case
+        when state_time < now() - interval '10 minutes' then 5 else least(5 * power(2, least(downs, 10)), 300)
+    end * interval '1 s'
+where endpoint_id = %(endpoint_id)s and state = 'HOT' and (busy_until is null or busy_until <= now())
+returning *
+
+-- name: see
+-- What was seen there, unless somebody is at it or it is known already.
+update endpoints
+set state = %(state)s, state_time = case when state = %(state)s then state_time else now() end,
+    memory_bytes = %(memory_bytes)s, base_url = coalesce(%(base_url)s, base_url), load_error = %(load_error)s,
+    update_time = now(), due_time = null
+where endpoint_id = %(endpoint_id)s and state = %(was)s and (busy_until is null or busy_until <= now())
+returning *
+
+-- name: postpone
+-- It is still DOWN.
+update endpoints
+set downs = downs + 1, due_time = now() + least(5 * power(2, least(downs, 10)), 300) * interval '1 s',
+    load_error = %(load_error)s
+where endpoint_id = %(endpoint_id)s and state = 'DOWN'
+
+-- name: all
+-- With what the job of the pool asks of each.
+select *, busy_until > now() as busy,
+    state = 'DOWN' and coalesce(due_time, now()) <= now() as due,
+    state = 'HOT' and ttl is not null and greatest(ttl, %(rest)s) < now() - greatest(
+        state_time, last_used_time,
+        (select max(update_time) from endpoint_calls where endpoint_id = endpoints.endpoint_id)
+    ) as idle
+from endpoints
+order by endpoint_id
+
+-- name: count_calls
+insert into endpoint_calls (endpoint_id, process_id, in_flight)
+select endpoint_id, %(process_id)s, in_flight
+from unnest(%(endpoint_ids)s::text[], %(in_flights)s::int[]) as told (endpoint_id, in_flight)
+join endpoints using (endpoint_id)
+order by endpoint_id
+on conflict (endpoint_id, process_id) do update set in_flight = excluded.in_flight, update_time = now()
+
+-- name: calls
+select coalesce(sum(in_flight), 0)::int
+from endpoint_calls
+where endpoint_id = %(endpoint_id)s and update_time > now() - interval '10 seconds'
+
+-- name: fold_calls
+-- Those of processes that are gone, or have had nothing to do for long; when they were is kept.
+with gone as (
+    delete from endpoint_calls where update_time < now() - interval '1 hour' returning endpoint_id, update_time
+)
+update endpoints
+set last_used_time = greatest(last_used_time, latest)
+from (select endpoint_id, max(update_time) as latest from gone group by endpoint_id) as used
+where endpoints.endpoint_id = used.endpoint_id

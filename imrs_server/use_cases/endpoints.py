@@ -1,0 +1,126 @@
+"""The places of the model pool, as admins see and change them."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING
+from uuid import uuid4
+
+from imrs_server.adapters.model_pool import keeper_of
+from imrs_server.domain.endpoint import EndpointState
+from imrs_server.domain.errors import EndpointNotFound, InvalidRequest, ModelNotFound, Violation
+from imrs_server.domain.principal import Role
+from imrs_server.domain.written import Written
+from imrs_server.storage import audit, changes, endpoints, models, providers
+from imrs_server.storage.changes import Change, Kind
+
+if TYPE_CHECKING:
+    from imrs_server.adapters.addresses import AddressRules
+    from imrs_server.adapters.network import Deadline
+    from imrs_server.domain.endpoint import Endpoint
+    from imrs_server.domain.listing import Page, PageRequest
+    from imrs_server.domain.principal import Principal
+    from imrs_server.storage.database import Database, Tx
+    from imrs_server.use_cases.loading import Loading
+
+
+class Endpoints:
+    """For platform admins only."""
+
+    def __init__(self, database: Database, loading: Loading, rules: AddressRules) -> None:
+        self._database = database
+        self._loading = loading
+        self._rules = rules
+
+    def put(self, who: Principal, endpoint: Endpoint) -> Written[Endpoint]:
+        """Add an endpoint, or change the one of that id; without an id the one of that model and address.
+
+        A new one is COLD until somebody has looked, or HOT where models are always loaded. Raises
+        InvalidRequest, AddressForbidden, ModelNotFound.
+        """
+        who.require(Role.PLATFORM_ADMIN)
+        self._check(endpoint)
+        with self._database.transaction() as tx:
+            endpoints.claim_model(tx, endpoint.model_id)
+            same = endpoints.at(tx, endpoint.model_id, endpoint.base_url)
+            if not endpoint.endpoint_id:
+                endpoint = replace(endpoint, endpoint_id=same.endpoint_id if same else str(uuid4()))
+            elif same is not None and same.endpoint_id != endpoint.endpoint_id:
+                raise InvalidRequest(
+                    Violation(
+                        "endpoint.base_url", f"endpoint {same.endpoint_id} serves this model there already"
+                    )
+                )
+            before = endpoints.lock(tx, endpoint.endpoint_id)
+            after = endpoints.put(tx, replace(endpoint, state=_first_state(tx, endpoint)))
+            audit.write(tx, who, "SetEndpoint", _target(after), before=before, after=after)
+            moved = {each.model_id for each in (before, after) if each is not None}
+            revision = changes.announce(tx, *[Change(Kind.ENDPOINT, each) for each in sorted(moved)])
+            return Written(after, revision)
+
+    def list(
+        self, who: Principal, page: PageRequest, *, model_id: str, state: EndpointState | None
+    ) -> Page[Endpoint]:
+        """With the calls that run there, over all servers, as of a second ago."""
+        who.require(Role.PLATFORM_ADMIN)
+        with self._database.transaction() as tx:
+            return endpoints.list_page(tx, page, model_id=model_id, state=state)
+
+    def delete(self, who: Principal, endpoint_id: str) -> Written[None]:
+        """Take it out of the pool; what is loaded there stays. Raises EndpointNotFound."""
+        who.require(Role.PLATFORM_ADMIN)
+        with self._database.transaction() as tx:
+            before = endpoints.lock(tx, endpoint_id)
+            if before is None:
+                raise EndpointNotFound(endpoint_id=endpoint_id)
+            endpoints.delete(tx, endpoint_id)
+            audit.write(tx, who, "DeleteEndpoint", _target(before), before=before)
+            return Written(None, changes.announce(tx, Change(Kind.ENDPOINT, before.model_id)))
+
+    def load(self, who: Principal, endpoint_id: str, deadline: Deadline) -> Written[Endpoint]:
+        """Have its model loaded, whatever became of it before. Raises what ``Loading.hot`` may raise."""
+        before = self._found(who, endpoint_id)
+        self._loading.hot(endpoint_id, deadline)
+        return self._noted(who, "LoadEndpoint", before)
+
+    def unload(self, who: Principal, endpoint_id: str) -> Written[Endpoint]:
+        """Have its memory back, also where calls run there. Raises what ``Loading.cold`` may raise."""
+        before = self._found(who, endpoint_id)
+        self._loading.cold(endpoint_id)
+        return self._noted(who, "UnloadEndpoint", before)
+
+    def _check(self, endpoint: Endpoint) -> None:
+        if "?" in endpoint.base_url:
+            raise InvalidRequest(Violation("endpoint.base_url", "must have no query"))
+        self._rules.check_url(endpoint.base_url, field="endpoint.base_url")
+
+    def _found(self, who: Principal, endpoint_id: str) -> Endpoint:
+        who.require(Role.PLATFORM_ADMIN)
+        with self._database.transaction() as tx:
+            found = endpoints.get(tx, endpoint_id)
+        if found is None:
+            raise EndpointNotFound(endpoint_id=endpoint_id)
+        return found
+
+    def _noted(self, who: Principal, method: str, before: Endpoint) -> Written[Endpoint]:
+        """It is done, and every server was told; now who wanted it."""
+        with self._database.transaction() as tx:
+            after = endpoints.get(tx, before.endpoint_id)
+            if after is None:
+                raise EndpointNotFound(endpoint_id=before.endpoint_id)
+            audit.write(tx, who, method, _target(after), before=before, after=after)
+            return Written(after, changes.announce(tx, Change(Kind.ENDPOINT, after.model_id)))
+
+
+def _first_state(tx: Tx, endpoint: Endpoint) -> EndpointState:
+    """Of a place of which nothing is known. Raises ModelNotFound."""
+    model = models.get(tx, endpoint.model_id)
+    if model is None or model.delete_time is not None:
+        raise ModelNotFound(model_id=endpoint.model_id)
+    provider = providers.get(tx, model.provider_id)
+    is_kept = provider is not None and keeper_of(provider) is not None
+    return EndpointState.COLD if is_kept else EndpointState.HOT
+
+
+def _target(endpoint: Endpoint) -> tuple[str, str]:
+    return "endpoint", endpoint.endpoint_id
