@@ -29,6 +29,7 @@ from imrs_server.jobs.outbox import OutboxDelivery
 from imrs_server.jobs.partitions import PartitionLoop
 from imrs_server.jobs.rollup import Rollup
 from imrs_server.jobs.shared_view import SharedView
+from imrs_server.jobs.stocktaking import Stocktaking
 from imrs_server.jobs.sync_schedule import SyncSchedule
 from imrs_server.jobs.usage import UsageRollup
 from imrs_server.storage.database import Database
@@ -72,7 +73,7 @@ from imrs_server.use_cases.reports import DecisionReports
 from imrs_server.use_cases.revert import Reverts
 from imrs_server.use_cases.route import Router
 from imrs_server.use_cases.status import StatusReport
-from imrs_server.use_cases.sync import Sync
+from imrs_server.use_cases.sync import Sync, unnoted
 from imrs_server.use_cases.tenants import Tenants
 from imrs_server.use_cases.tokens import Tokens
 from imrs_server.use_cases.usage import UsageDesk
@@ -223,14 +224,14 @@ class App:
         memory = somabrain(settings, rules)
         with_memory = memory is not None
         leads = place is None or place.leads
-        self._outbox = (
+        self.outbox = (
             OutboxDelivery(
                 self.database, memory, poll_seconds=outbox.POLL_SECONDS if leads else SELDOM_SECONDS
             )
             if memory
             else None
         )
-        self._rollup = Rollup(
+        self.rollup = Rollup(
             self.database,
             poll_seconds=rollup.POLL_SECONDS if leads else SELDOM_SECONDS,
             with_memory=with_memory,
@@ -249,8 +250,8 @@ class App:
             *((keys,) if keys else ()),
             self._refresher,
             self.decisions,
-            self._rollup,
-            *((self._outbox,) if self._outbox else ()),
+            self.rollup,
+            *((self.outbox,) if self.outbox else ()),
             self._vault_view(place),
         )
 
@@ -262,8 +263,18 @@ class App:
         client = provider_client(settings, rules)
         self.breakers = Breakers(self.database, self.index)
         pacing = Pacing(self.breakers, CallRates(self.database, used_up=self.breakers.used_up))
-        self.sync = Sync(self.database, self.vault, client, permit=pacing.permit, missing_grace=grace)
+        self.sync = Sync(
+            self.database,
+            self.vault,
+            client,
+            permit=pacing.permit,
+            missing_grace=grace,
+            note=self._figures.synced if self._figures else unnoted,
+        )
         self._parts += (BreakerReports(self.breakers),)
+        self.stocktaking = Stocktaking(self.database) if leads and self._figures else None
+        if self.stocktaking:
+            self._parts += (self.stocktaking,)
         if leads:
             self._parts += (
                 PartitionLoop(self.database),
@@ -406,9 +417,9 @@ class App:
         return self._server.calls_in_hand
 
     def _votes_came(self) -> None:
-        self._rollup.wake()
-        if self._outbox is not None:
-            self._outbox.wake()
+        self.rollup.wake()
+        if self.outbox is not None:
+            self.outbox.wake()
 
     def __enter__(self) -> Self:
         self.database.open()

@@ -13,6 +13,7 @@ import threading
 from bisect import bisect_left
 from collections import Counter as Tallied
 from collections import deque
+from math import nan
 from typing import TYPE_CHECKING, Literal
 
 import structlog
@@ -156,13 +157,20 @@ class Metrics:
         gauge = Gauge(name, says, registry=self.registry, multiprocess_mode=of)
         self._folds.append(lambda: gauge.set(read()))
 
-    def gauges(self, name: str, says: str, label: str, read: Callable[[], Mapping[str, float]]) -> None:
-        """Numbers that rise and fall, by one label; of several workers their sum."""
-        gauge = Gauge(name, says, [label], registry=self.registry, multiprocess_mode="livesum")
+    def gauges(
+        self, name: str, says: str, label: str, read: Callable[[], Mapping[str, float]], *, of: Of = "livesum"
+    ) -> None:
+        """Numbers that rise and fall, by one label; one that is not told any more is not a number."""
+        gauge = Gauge(name, says, [label], registry=self.registry, multiprocess_mode=of)
+        told: set[str] = set()
 
         def fold() -> None:
-            for value, number in read().items():
+            now = read()
+            for value, number in now.items():
                 gauge.labels(value).set(number)
+            for value in told.difference(now):
+                gauge.labels(value).set(nan)
+            told.update(now)
 
         self._folds.append(fold)
 

@@ -40,10 +40,15 @@ if TYPE_CHECKING:
 PROGRESS_EVERY = 500
 
 
+def unnoted(_provider_id: str, _result: str) -> None:
+    """Nobody is told."""
+
+
 class Sync:
     """One sync of a provider at a time; whatever fails leaves the catalogue as it was.
 
     ``permit`` gives what is asked before each call of a provider, and keeps its rate_limit_rpm.
+    ``note`` is told of each how it ended: `ok`, or the reason in small letters.
     """
 
     def __init__(
@@ -55,6 +60,7 @@ class Sync:
         permit: Callable[[Provider], Callable[[], None]] | None = None,
         deadline_seconds: float = 60.0,
         missing_grace: timedelta = MISSING_GRACE,
+        note: Callable[[str, str], None] = unnoted,
     ) -> None:
         self._database = database
         self._vault = vault
@@ -62,6 +68,7 @@ class Sync:
         self._permit = permit
         self._deadline_seconds = deadline_seconds
         self._missing_grace = missing_grace
+        self._note = note
 
     def run(
         self, who: Principal, provider_id: str, *, validate_only: bool = False, force: bool = False
@@ -85,6 +92,8 @@ class Sync:
                 if not validate_only:
                     self._record(provider_id, error)
                 raise
+            if not validate_only:
+                self._note(provider_id, "ok")
 
     def load(self, who: Principal, provider_id: str, models: Iterable[DiscoveredModel]) -> SyncProgress:
         """Take a list that is at hand, such as a curated one, as if the provider had given it.
@@ -141,6 +150,7 @@ class Sync:
     def _record(self, provider_id: str, error: Exception) -> None:
         """Note the reason, never the text: that may be the provider's. The caller still gets the error."""
         reason = error.reason if isinstance(error, DomainError) else Internal.reason
+        self._note(provider_id, reason.lower())
         with suppress(DatabaseUnavailable), self._database.transaction() as tx:
             providers.record_sync(tx, provider_id, synced_time=None, error=reason)
 

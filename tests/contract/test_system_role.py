@@ -16,6 +16,7 @@ REVIEWED = {
     "jobs/outbox.py": "what is to be told of every tenant's votes",
     "jobs/partitions.py": "partitions belong to no tenant",
     "jobs/rollup.py": "votes of every tenant",
+    "jobs/stocktaking.py": "counts of rows and partitions, of no tenant in particular",
     "jobs/usage.py": "calls of every tenant",
     "storage/database.py": "the pool itself, and lists of a platform admin who names no tenant",
     "storage/group_commit.py": "votes of many tenants in one transaction, each of a caller who was checked",
