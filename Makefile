@@ -24,7 +24,7 @@ test-long: .venv/test.stamp  ## run the tests that take long, also on the oldest
 litellm: .venv-litellm/stamp  ## install LiteLLM beside (600 MB): `make bench` compares with it where it is there
 
 test-litellm: .venv/test.stamp .venv-litellm/stamp  ## sync from a real LiteLLM proxy and chat with it (600 MB to install)
-	IMRS_TEST_LITELLM=.venv-litellm/bin/litellm $(BIN)/pytest tests/integration/catalogue/test_litellm.py tests/integration/adapters/test_chat_litellm.py $(ARGS)
+	IMRS_TEST_LITELLM=.venv-litellm/bin/litellm $(BIN)/pytest tests/integration/catalogue/test_litellm.py tests/integration/adapters/test_chat_litellm.py tests/acceptance/test_door_litellm.py $(ARGS)
 
 lint: .venv/test.stamp gen-check breaking  ## style, types, import directions, protos, generated code
 	$(BIN)/ruff check

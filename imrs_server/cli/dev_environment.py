@@ -127,7 +127,7 @@ def _print(grpc_addr: str, http_addr: str, signed: dict[str, str], file: Path) -
     def heading(text: str) -> None:
         click.secho(text, bold=True)
 
-    heading(f"\nIMRS serves gRPC on {grpc_addr} and health on http://{http_addr}/readyz")
+    heading(f"\nIMRS serves gRPC on {grpc_addr}, OpenAI's API on http://{http_addr}/v1 and health on /readyz")
     click.echo(f"Addresses and tokens are also in {file} while this runs.\n")
     for name, token in signed.items():
         click.echo(f"{click.style(name.lower().replace('_', ' '), bold=True)}\n{token}")

@@ -1,4 +1,6 @@
-"""``/healthz`` and ``/readyz``, from the gRPC health service; ``/metrics`` from what workers count."""
+"""``/healthz`` and ``/readyz``, from the gRPC health service; ``/metrics`` from what workers count; OpenAI's
+API below ``/v1``.
+"""
 
 from __future__ import annotations
 
@@ -12,7 +14,7 @@ from starlette.routing import Route
 from imrs_server.telemetry import exposition
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
     from starlette.requests import Request
 
@@ -21,10 +23,15 @@ if TYPE_CHECKING:
 
 
 def build(
-    is_serving: Callable[[], bool], *, standing: Standing | None = None, figures: Figures | None = None
+    is_serving: Callable[[], bool],
+    *,
+    door: Sequence[Route] = (),
+    standing: Standing | None = None,
+    figures: Figures | None = None,
 ) -> Starlette:
     """The HTTP application; ``is_serving`` asks the gRPC server. The rest as of ``Console``."""
-    return Starlette(routes=[*health(is_serving, standing), *(metrics(figures, standing) if figures else ())])
+    told = metrics(figures, standing) if figures else ()
+    return Starlette(routes=[*health(is_serving, standing), *told, *door])
 
 
 def health(is_serving: Callable[[], bool], standing: Standing | None) -> list[Route]:

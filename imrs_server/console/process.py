@@ -21,6 +21,9 @@ if TYPE_CHECKING:
 
     from imrs_server.console.standing import Standing
 
+# So many for each worker, since the system deals them out by chance.
+_CONNECTIONS = 2
+
 spawn = multiprocessing.get_context("spawn")  # gRPC does not survive a fork
 
 
@@ -126,16 +129,18 @@ def _serve(
     import uvicorn  # noqa: PLC0415
 
     from imrs_client.health import Health  # noqa: PLC0415
-    from imrs_server.console import app  # noqa: PLC0415
+    from imrs_server.console import app, door  # noqa: PLC0415
 
-    def server(figures: Figures | None) -> uvicorn.Server:
-        found = app.build(health.is_serving, standing=standing, figures=figures)
+    def server(figures: Figures | None, *, with_door: bool) -> uvicorn.Server:
+        doors = door.routes(grpc_addr, connections=connections) if with_door else ()
+        found = app.build(health.is_serving, door=doors, standing=standing, figures=figures)
         return uvicorn.Server(uvicorn.Config(found, log_level="warning", access_log=False))
 
     health = Health(grpc_addr)
+    connections = _CONNECTIONS * (standing.workers if standing else 1)
     public, *own = sockets
     for each in own:
         # A loop of its own: nobody should have to wait for callers to see how they fare.
-        run = partial(server(figures).run, sockets=[each])
+        run = partial(server(figures, with_door=False).run, sockets=[each])
         threading.Thread(target=run, name="figures", daemon=True).start()
-    server(None if own else figures).run(sockets=[public])
+    server(None if own else figures, with_door=True).run(sockets=[public])

@@ -1,0 +1,62 @@
+"""What comes in, bounded: the token, the body, and the id that correlates."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from typing import TYPE_CHECKING, Any
+from uuid import uuid4
+
+from imrs_server.console.door.refusals import Refused
+
+if TYPE_CHECKING:
+    from starlette.requests import Request
+
+BODY_BYTES = 8 << 20
+"""As much as the service takes of one request."""
+
+_BODY_SECONDS = 30.0
+_ID_CHARACTERS = 128
+
+
+def token(request: Request) -> str:
+    """The bearer token. Raises Refused."""
+    scheme, _, found = request.headers.get("authorization", "").partition(" ")
+    found = found.strip()
+    if scheme.lower() != "bearer" or not found or not found.isascii() or not found.isprintable():
+        raise Refused(
+            "An IMRS token is needed: Authorization: Bearer ...", status=401, code="invalid_api_key"
+        )
+    return found
+
+
+def request_id(request: Request) -> str:
+    """The caller's own, where it is fit to be shown, or a new one."""
+    given = request.headers.get("x-request-id", "")
+    if 0 < len(given) <= _ID_CHARACTERS and given.isascii() and given.isprintable():
+        return given
+    return f"req_{uuid4().hex}"
+
+
+async def document(request: Request) -> dict[str, Any]:
+    """The body, a JSON object. Raises Refused."""
+    body = bytearray()
+    try:
+        async with asyncio.timeout(_BODY_SECONDS):
+            async for chunk in request.stream():
+                body += chunk
+                if len(body) > BODY_BYTES:
+                    raise Refused(f"The body is larger than {BODY_BYTES >> 20} MiB.", status=413)
+    except TimeoutError:
+        raise Refused(f"The body did not come within {_BODY_SECONDS:g} s.", status=408) from None
+    try:
+        found = json.loads(bytes(body), parse_constant=_refuse)
+    except (ValueError, RecursionError):
+        raise Refused("The body is not JSON.") from None
+    if not isinstance(found, dict):
+        raise Refused("The body must be a JSON object.")
+    return found
+
+
+def _refuse(constant: str) -> None:
+    raise ValueError(constant)
