@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
     from pathlib import Path
 
+    from imrs_server.domain.breaker import Cause
     from imrs_server.domain.decision import Decision
     from imrs_server.index.warm import Index
     from imrs_server.jobs.stocktaking import Stocktaking
@@ -36,7 +37,10 @@ class Figures(Metrics):
         self.calls = ModelCalls(self, AgentLabels(folder), by_agent=by_agent)
         decided = self.counter("imrs_decisions", "Decisions of Route, by their reason.", "reason")
         self._decided = {reason: decided.labels(reason) for reason in Reason}
-        self._syncs = self.counter(
+        self._cooled = self.tally(
+            "imrs_cooldowns", "Reports that a model or provider is to be left alone, by their cause.", "cause"
+        )
+        self._synced = self.tally(
             "imrs_syncs", "Syncs of providers, by their result: ok, or the reason.", "provider", "result"
         )
         self._stale = self.counter(
@@ -49,9 +53,13 @@ class Figures(Metrics):
             self._decided[reason].inc(count)
         self._stale.inc(sum(each.stale for each in decisions))
 
+    def cooled(self, cause: Cause) -> None:
+        """Count a report of a breaker."""
+        self._cooled(cause)
+
     def synced(self, provider_id: str, result: str) -> None:
         """Count a sync."""
-        self._syncs.labels(provider_id, result).inc()
+        self._synced(provider_id, result)
 
     def declare(self, app: App) -> None:
         """All that is read from the parts of a server now and then."""

@@ -51,7 +51,7 @@ from imrs_server.use_cases.agent_keys import AgentKeys
 from imrs_server.use_cases.agent_models import AgentModels
 from imrs_server.use_cases.agents import Agents
 from imrs_server.use_cases.audit_trail import AuditTrail
-from imrs_server.use_cases.breakers import Breakers
+from imrs_server.use_cases.breakers import Breakers, uncounted
 from imrs_server.use_cases.budgets import Budgets
 from imrs_server.use_cases.call_rates import CallRates
 from imrs_server.use_cases.catalog import Catalog
@@ -261,7 +261,9 @@ class App:
         )
         grace = settings.missing_grace
         client = provider_client(settings, rules)
-        self.breakers = Breakers(self.database, self.index)
+        self.breakers = Breakers(
+            self.database, self.index, count=self._figures.cooled if self._figures else uncounted
+        )
         pacing = Pacing(self.breakers, CallRates(self.database, used_up=self.breakers.used_up))
         self.sync = Sync(
             self.database,

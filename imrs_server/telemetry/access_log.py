@@ -24,6 +24,8 @@ PERIOD_SECONDS = 0.1
 class Meter(Protocol):
     def started(self) -> None: ...
 
+    def failed(self, reason: str) -> None: ...
+
     def ended(self, code: str, seconds: float) -> None: ...
 
 
@@ -88,6 +90,7 @@ class _Noting:
         self._method = method
         self._meter = meter
         self.started = meter.started
+        self.failed = meter.failed
 
     def ended(self, code: str, seconds: float) -> None:
         self._meter.ended(code, seconds)

@@ -48,19 +48,25 @@ class CallMeter:
     """The calls of one method. Its methods take no lock and never wait; ``fold`` is for one thread."""
 
     def __init__(
-        self, started: Counter, handled: Counter, latency: _Latency, labels: tuple[str, ...]
+        self, started: Counter, handled: Counter, latency: _Latency, errors: Counter, labels: tuple[str, ...]
     ) -> None:
         self._started = started.labels(*labels)
         self._latency = latency
         self._handled = handled
+        self._errors = errors
         self._labels = labels
         self._by_code: dict[str, Counter] = {}
         self._begun: deque[None] = deque()
+        self._failed: deque[str] = deque()
         self._ended: deque[tuple[str, float]] = deque()
         self._handled_with("OK")
 
     def started(self) -> None:
         self._begun.append(None)
+
+    def failed(self, reason: str) -> None:
+        """``reason`` is that of the error, such as NO_ELIGIBLE_MODEL."""
+        self._failed.append(reason)
 
     def ended(self, code: str, seconds: float) -> None:
         """``code`` is the status by its name, such as INVALID_ARGUMENT."""
@@ -72,6 +78,8 @@ class CallMeter:
             for _ in range(begun):
                 self._begun.popleft()
             self._started.inc(begun)
+        for _ in range(len(self._failed)):
+            self._errors.labels(*self._labels[1:], self._failed.popleft()).inc()
         if not ended:
             return
         codes: Tallied[str] = Tallied()
@@ -116,8 +124,14 @@ class Metrics:
             buckets=BUCKETS_SECONDS,
             registry=self.registry,
         )
+        errors = Counter(
+            "imrs_errors",
+            "Calls that failed, by the reason that their caller was told.",
+            (*_LABELS[1:], "reason"),
+            registry=self.registry,
+        )
         self._meters = {
-            name: CallMeter(started, handled, latency, (kind, *name.strip("/").rsplit("/", 1)))
+            name: CallMeter(started, handled, latency, errors, (kind, *name.strip("/").rsplit("/", 1)))
             for name, kind in methods.items()
         }
         self._folds.extend(each.fold for each in self._meters.values())
@@ -137,6 +151,18 @@ class Metrics:
     def histogram(self, name: str, says: str, buckets: Sequence[float], *labels: str) -> Histogram:
         """A histogram to be moved by a fold."""
         return Histogram(name, says, labels, buckets=buckets, registry=self.registry)
+
+    def tally(self, name: str, says: str, *labels: str) -> Callable[..., None]:
+        """A counter; to call what is returned, with the values of the labels, counts one and cannot fail."""
+        counter = self.counter(name, says, *labels)
+        noted: deque[tuple[str, ...]] = deque()
+
+        def fold() -> None:
+            for _ in range(len(noted)):
+                counter.labels(*noted.popleft()).inc()
+
+        self.add(fold)
+        return lambda *values: noted.append(values)
 
     def total(self, name: str, says: str, read: Callable[[], float]) -> None:
         """A counter that follows a number of ours that only grows."""

@@ -55,11 +55,10 @@ class ModelCalls:
         self._labels = labels
         self._by_agent = by_agent
         self._noted: deque[tuple[Message, Message | None]] = deque()
-        self._fallbacks: deque[str] = deque()
         self._results = metrics.counter(
             "imrs_model_calls", "Calls of models that were recorded, by their result.", "provider", "result"
         )
-        self._fell_back = metrics.counter(
+        self._fell_back = metrics.tally(
             "imrs_fallbacks", "Models that were called because another had failed.", "provider"
         )
         if by_agent:
@@ -77,11 +76,9 @@ class ModelCalls:
         self._noted.append((message, before))
 
     def fell_back(self, provider_id: str) -> None:
-        self._fallbacks.append(provider_id)
+        self._fell_back(provider_id)
 
     def fold(self) -> None:
-        for _ in range(len(self._fallbacks)):
-            self._fell_back.labels(self._fallbacks.popleft()).inc()
         oldest = datetime.now(UTC) - LIVE
         for _ in range(len(self._noted)):
             message, before = self._noted.popleft()

@@ -33,15 +33,21 @@ _CANCELLED = "CANCELLED"
 
 
 class Meter(Protocol):
-    """Is told of every call of one method, when it begins and when it has ended."""
+    """Is told of every call of one method, when it begins and when it has ended, and before that of why it
+    failed.
+    """
 
     def started(self) -> None: ...
+
+    def failed(self, reason: str) -> None: ...
 
     def ended(self, code: str, seconds: float) -> None: ...
 
 
 class _Silent:
     def started(self) -> None: ...
+
+    def failed(self, reason: str) -> None: ...
 
     def ended(self, code: str, seconds: float) -> None: ...
 
@@ -144,6 +150,7 @@ class Guard(grpc.ServerInterceptor):
                     raise
                 found = errors.as_domain(error, method)
                 code = found.code
+                meter.failed(found.reason)
                 errors.abort(context, found, method)
             finally:
                 meter.ended(code, perf_counter() - start)
@@ -170,6 +177,7 @@ class Guard(grpc.ServerInterceptor):
                     raise
                 found = errors.as_domain(error, method)
                 code = found.code
+                meter.failed(found.reason)
                 errors.abort(context, found, method)
             finally:
                 meter.ended(code, perf_counter() - start)
@@ -188,6 +196,7 @@ class Guard(grpc.ServerInterceptor):
                 behaviour(request if streams else self._check(request), context, send)
             except BaseException as error:  # noqa: BLE001  (every failure becomes a status)
                 found = errors.as_domain(error, method)
+                meter.failed(found.reason)
                 meter.ended(found.code, perf_counter() - start)
                 errors.abort(context, found, method)
 
@@ -256,6 +265,7 @@ def _refusal(meter: Meter, method: str) -> Handler:
     def refuse(_requests: Any, context: grpc.ServicerContext) -> NoReturn:
         refused = Overloaded()
         meter.started()
+        meter.failed(refused.reason)
         meter.ended(refused.code, 0.0)
         errors.abort(context, refused, method)
 

@@ -40,6 +40,10 @@ log = structlog.get_logger()
 _CLOSED = 0
 
 
+def uncounted(_cause: Cause) -> None:
+    """Nobody is told."""
+
+
 class Rest(NamedTuple):
     """How long somebody is to be left alone, and why."""
 
@@ -85,7 +89,7 @@ class Breakers:
         database: Database,
         index: Index,
         *,
-        count: Callable[[Cause], None] = lambda _cause: None,
+        count: Callable[[Cause], None] = uncounted,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._database = database

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import subprocess
 import sys
 import threading
@@ -39,7 +40,10 @@ def test_calls_are_counted_by_method_and_status(metrics: Metrics) -> None:
         meter.started()
         meter.ended(code, 0.001)
     meter.started()
+    meter.failed("OVERLOADED")
     metrics.fold()
+    method = {"grpc_service": "imrs.v1.RouteService", "grpc_method": "Route"}
+    assert value(metrics, "imrs_errors_total", **method, reason="OVERLOADED") == 1
     assert value(metrics, "grpc_server_started_total", **LABELS) == 4
     assert value(metrics, "grpc_server_handled_total", **LABELS, grpc_code="OK") == 2
     assert value(metrics, "grpc_server_handled_total", **LABELS, grpc_code="ResourceExhausted") == 1
@@ -95,6 +99,24 @@ def test_totals_and_gauges(metrics: Metrics) -> None:
     assert value(metrics, "dropped_total") == 3
     assert value(metrics, "height") == 2
     assert value(metrics, "in_hand", pool="a") == 1
+
+
+def test_a_tally_counts_by_its_labels(metrics: Metrics) -> None:
+    count = metrics.tally("made", "Made.", "kind", "colour")
+    for kind in ("x", "x", "y"):
+        count(kind, "red")
+    metrics.fold()
+    assert [value(metrics, "made_total", kind=kind, colour="red") for kind in ("x", "y")] == [2, 1]
+
+
+def test_a_number_that_is_not_told_any_more_is_none(metrics: Metrics) -> None:
+    told = {"a": 1.0, "b": 2.0}
+    metrics.gauges("height", "Height.", "of", lambda: told)
+    metrics.fold()
+    del told["a"]
+    metrics.fold()
+    assert math.isnan(value(metrics, "height", of="a") or 0)
+    assert value(metrics, "height", of="b") == 2
 
 
 def test_a_figure_that_fails_costs_no_other(metrics: Metrics) -> None:
