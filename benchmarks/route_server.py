@@ -11,10 +11,10 @@ from __future__ import annotations
 
 import sys
 from concurrent.futures import ThreadPoolExecutor
+from operator import methodcaller
 from typing import TYPE_CHECKING, Any
 
 import grpc
-from google.protobuf.message import Message
 
 from benchmarks.world import Agent
 from imrs_client import v1 as pb
@@ -81,7 +81,7 @@ def _bare(router: Router) -> tuple[grpc.Server, str]:
 def _handler(
     behaviour: Callable[[Any, grpc.ServicerContext], Any],
     decode: Callable[[bytes], Any],
-    encode: Callable[[Any], bytes] = Message.SerializeToString,
+    encode: Callable[[Any], bytes] = methodcaller("SerializeToString"),
 ) -> Any:
     def serialise(answer: Any) -> bytes:
         _answered.append(None)
