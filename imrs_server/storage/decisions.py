@@ -55,13 +55,19 @@ def copy(tx: Tx, made: Sequence[Decision]) -> None:
     is made once for all of them.
     """
     rests: dict[object, str] = {}
+    times: dict[int, str] = {}
     rows = []
     for each in made:
         key = _alike(each)
         rest = rests.get(key)
         if rest is None:
             rest = rests[key] = copy_text.row(_rest(record(each)))
-        rows.append(_row(each, rest))
+        number = each.decision_id.int
+        milliseconds = number >> 80
+        time = times.get(milliseconds)
+        if time is None:
+            time = times[milliseconds] = str(each.create_time)
+        rows.append(f"{number:032x}\t{time}\t{rest}\n")
     _copy(tx, rows)
 
 
@@ -80,8 +86,8 @@ def _alike(decision: Decision) -> object:
     )
 
 
-def _row(each: Decision | DecisionRecord, rest: str) -> str:
-    return f"{each.decision_id}\t{each.create_time}\t{rest}\n"
+def _row(each: DecisionRecord) -> str:
+    return f"{each.decision_id}\t{each.create_time}\t{copy_text.row(_rest(each))}\n"
 
 
 def _copy(tx: Tx, rows: Iterable[str]) -> None:
@@ -102,7 +108,7 @@ def add(tx: Tx, records: Sequence[DecisionRecord]) -> None:
     """
     try:
         with tx.transaction():
-            _copy(tx, [_row(each, copy_text.row(_rest(each))) for each in records])
+            _copy(tx, [_row(each) for each in records])
     except psycopg.errors.UniqueViolation:
         insert(tx, records)
     except psycopg.errors.CheckViolation as error:

@@ -6,7 +6,6 @@ of one kind never verifies a token of the other, whatever the token says.
 
 from __future__ import annotations
 
-import hashlib
 import re
 import time
 from contextlib import suppress
@@ -133,7 +132,8 @@ class Verifier:
         self._clock = clock
         self._find_key = find_key
         self._revoked = revoked
-        self._known: dict[bytes, tuple[Principal, float]] = {}
+        # By the header, as it came: what is asked for at every call is not made anew.
+        self._known: dict[str | bytes, tuple[Principal, float]] = {}
 
     def forget(self) -> None:
         """Check every token anew: keys have changed."""
@@ -142,31 +142,33 @@ class Verifier:
     def bearer(self, metadata: Iterable[tuple[str, str | bytes]]) -> Principal:
         """Who sent the metadata of a call. Raises TokenMissing, TokenInvalid or TokenExpired."""
         values = [value for key, value in metadata if key == "authorization"]
-        value = values[0] if len(values) == 1 else ""
-        if not isinstance(value, str) or value[: len(_SCHEME)].lower() != _SCHEME:
-            raise TokenMissing
-        return self.verify(value[len(_SCHEME) :].strip())
+        return self._admit(values[0] if len(values) == 1 else "")
 
     def verify(self, token: str) -> Principal:
         """Raises TokenInvalid or TokenExpired, which never say which check failed."""
-        found = self._verified(token)
-        if found.token_id in self._revoked():
-            raise TokenInvalid
-        return found
+        return self._admit(_SCHEME + token)
 
-    def _verified(self, token: str) -> Principal:
+    def _admit(self, value: str | bytes) -> Principal:
+        known = self._known.get(value)
+        if known is None or self._clock() >= known[1]:
+            known = self._learn(value)
+        principal = known[0]
+        if principal.token_id in self._revoked():
+            raise TokenInvalid
+        return principal
+
+    def _learn(self, value: str | bytes) -> tuple[Principal, float]:
+        if not isinstance(value, str) or value[: len(_SCHEME)].lower() != _SCHEME:
+            raise TokenMissing
+        token = value[len(_SCHEME) :].strip()
         if len(token) > MAX_TOKEN_BYTES:
             raise TokenInvalid
-        digest = hashlib.sha256(token.encode()).digest()
-        known = self._known.get(digest)
-        if known is not None and self._clock() < known[1]:
-            return known[0]
         claims = self._claims(token)
-        principal = _principal(claims)
+        found = _principal(claims), min(claims["exp"], self._clock() + _REMEMBER_SECONDS)
         if len(self._known) >= _CACHE_SIZE:
             self._known.clear()
-        self._known[digest] = (principal, min(claims["exp"], self._clock() + _REMEMBER_SECONDS))
-        return principal
+        self._known[value] = found
+        return found
 
     def _claims(self, token: str) -> dict[str, Any]:
         trust = self._trust
