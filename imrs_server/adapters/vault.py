@@ -25,7 +25,7 @@ from imrs_server.domain.errors import CredentialMissing, VaultForbidden, VaultSe
 from imrs_server.domain.secret import Secret
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
 
 T = TypeVar("T")
 
@@ -49,6 +49,14 @@ class KeyState:
 
     usable: bool
     update_time: datetime
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Lease:
+    """How long a login lasts, 0 for ever, and whether it can be made to last longer."""
+
+    seconds: int
+    renewable: bool
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -198,6 +206,26 @@ class Vault:
         except (VaultUnreachable, _NotThere, ValueError):
             return VaultState.UNREACHABLE
         return VaultState.OK
+
+    def lease(self) -> Lease:
+        """How long the login lasts."""
+        data = _member(self._call(self._client.auth.token.lookup_self), "data")
+        seconds = _member(data, "ttl")
+        return Lease(
+            seconds=seconds if isinstance(seconds, int) else 0, renewable=_member(data, "renewable") is True
+        )
+
+    def rights(self, paths: Sequence[str]) -> dict[str, frozenset[str]]:
+        """What the login may do at each path, such as ``read``; paths begin with a mount."""
+        answer = self._call(lambda: self._client.sys.get_capabilities(list(paths)))
+        data = _member(answer, "data")
+        return {path: frozenset(_member(data, path) or ()) for path in paths}
+
+    def versions_keys(self) -> bool:
+        """Whether the mount is a KV engine of version 2."""
+        path = f"/v1/sys/internal/ui/mounts/{self._mount}"
+        data = _member(self._call(lambda: self._client.adapter.get(path)), "data")
+        return bool(_member(_member(data, "options"), "version") == "2")
 
     def close(self) -> None:
         """Close its connections."""

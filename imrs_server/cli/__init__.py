@@ -11,9 +11,11 @@ import imrs_server
 # Command -> its module and what it is for; `import` is no name of a module that could be imported.
 _COMMANDS = {
     "agents": ("agents", "See and change agents and their models."),
+    "budgets": ("budgets", "See and set what agents and tenants may spend."),
     "config": ("config", "Keep providers, models and agents in one YAML file."),
     "decisions": ("decisions", "See which models were chosen, and why."),
     "dev": ("dev", "Start everything on this machine, with demo data."),
+    "doctor": ("doctor", "Look at what a server needs, and say what to do."),
     "evidence": ("evidence", "Look after the evidence that routing learns from."),
     "feedback": ("feedback", "See and give feedback."),
     "import": ("import_messages", "Import calls and their ratings from a CSV file."),

@@ -1,0 +1,66 @@
+"""The addresses to serve on: free, or taken, and by whom."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from imrs_server.cli.doctor.finding import Finding, Level
+from imrs_server.cli.ports import Reservation
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from imrs_server.settings import Settings
+
+_LISTENING = "0A"
+
+
+def examine(settings: Settings) -> Iterator[Finding]:
+    """Each address that the settings serve on."""
+    served = [name for name, _ in settings if name.endswith("_addr") and name != "vault_addr"]
+    for name in served:
+        address = getattr(settings, name)
+        if address and not address.endswith(":0"):
+            yield _address(f"IMRS_{name.upper()}", address)
+
+
+def _address(name: str, address: str) -> Finding:
+    try:
+        Reservation(address).__exit__(None, None, None)
+    except OSError as error:
+        port = int(address.rpartition(":")[2])
+        owner = _owner(port)
+        if "imrs" in owner:
+            return Finding("ports", Level.OK, f"{address} ({name}) is served by {owner}")
+        who = f"is taken by {owner}" if owner else f"cannot be served on: {error.strerror}"
+        return Finding("ports", Level.FAIL, f"{address} {who}", f"End that, or choose another with {name}.")
+    except OverflowError:
+        return Finding("ports", Level.FAIL, f"{address} has no port", f"{name} is host:port, up to 65535.")
+    return Finding("ports", Level.OK, f"{address} ({name}) is free")
+
+
+def _owner(port: int) -> str:
+    """Who listens on a port, as far as this user may know; '' elsewhere than on Linux."""
+    inodes = {f"socket:[{inode}]" for inode in _inodes(port)}
+    for process in Path("/proc").glob("[0-9]*"):
+        try:
+            if any(str(link.readlink()) in inodes for link in (process / "fd").iterdir()):
+                words = (process / "cmdline").read_bytes().split(b"\0")
+                command = b" ".join(words[:4]).decode(errors="replace").strip()
+                return f"process {process.name} ({command})"
+        except OSError:
+            continue
+    return "another user's process" if inodes else ""
+
+
+def _inodes(port: int) -> Iterator[str]:
+    for table in ("tcp", "tcp6"):
+        try:
+            lines = Path(f"/proc/net/{table}").read_text(encoding="ascii").splitlines()[1:]
+        except OSError:
+            continue
+        for line in lines:
+            columns = line.split()
+            if columns[3] == _LISTENING and int(columns[1].rpartition(":")[2], 16) == port:
+                yield columns[9]

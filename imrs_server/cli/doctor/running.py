@@ -1,0 +1,76 @@
+"""A server that runs: what it says of itself, and of what it sees."""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING, Final
+
+from imrs_client import ImrsClient, ImrsError, PermissionDenied, Unavailable
+from imrs_client import v1 as pb
+from imrs_server.cli import advice
+from imrs_server.cli.doctor.finding import Finding, Level
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+_OLD_SECONDS: Final = 30.0
+_DEFAULT_ADDRESS: Final = "127.0.0.1:50051"
+_LEVELS: Final = {
+    pb.ComponentStatus.State.UP: Level.OK,
+    pb.ComponentStatus.State.OFF: Level.OK,
+    pb.ComponentStatus.State.DEGRADED: Level.WARN,
+    pb.ComponentStatus.State.DOWN: Level.FAIL,
+}
+
+
+def examine() -> Iterator[Finding]:
+    token = os.environ.get("IMRS_TOKEN", "")
+    address = os.environ.get("IMRS_ADDRESS") or os.environ.get("IMRS_GRPC_ADDR") or _DEFAULT_ADDRESS
+    if not token:
+        how = "Set IMRS_TOKEN to a platform admin's token to have a running server asked."
+        yield Finding("server", Level.SKIP, "no server was asked", how)
+        return
+    with ImrsClient(address, token=token) as client:
+        try:
+            status = client.admin.GetStatus(pb.GetStatusRequest(), timeout=5)
+        except Unavailable:
+            says = f"no server answers at {address}"
+            yield Finding("server", Level.WARN, says, "Start it with `imrs serve`, or set IMRS_ADDRESS.")
+        except PermissionDenied:
+            says = f"a server answers at {address}, and says no more: the token is no platform admin's"
+            yield Finding("server", Level.SKIP, says, "Sign one with `imrs token --role platform_admin`.")
+        except ImrsError as error:
+            yield Finding("server", Level.FAIL, f"{address}: {error}", advice.of(error))
+        else:
+            yield from _status(address, status)
+
+
+def _status(address: str, status: pb.GetStatusResponse) -> Iterator[Finding]:
+    says = f"{address} runs version {status.version}, its index is of revision {status.index_revision}"
+    age_seconds = status.index_age.ToTimedelta().total_seconds()
+    if age_seconds > _OLD_SECONDS:
+        told = f"{says}, and {age_seconds:.0f} s old"
+        yield Finding("server", Level.WARN, told, "It has not heard of the database since.")
+    else:
+        yield Finding("server", Level.OK, says)
+    if not status.listener_connected:
+        yield Finding("server", Level.WARN, "it hears no news of the database", "Its log says why.")
+    for name, part in (("the database", status.database), ("Vault", status.vault)):
+        level = _LEVELS.get(part.state, Level.WARN)
+        state = pb.ComponentStatus.State.Name(part.state).lower()
+        detail = f": {part.detail}" if part.detail else ""
+        yield Finding("server", level, f"it sees {name} {state}{detail}")
+    yield from _providers(status)
+
+
+def _providers(status: pb.GetStatusResponse) -> Iterator[Finding]:
+    active = [each for each in status.providers if each.state == pb.Provider.State.ACTIVE]
+    for each in active:
+        if not each.credentials_ok:
+            says = f"provider {each.provider_id} has no key that works"
+            yield Finding("providers", Level.WARN, says, f"`imrs providers set-key {each.provider_id}`")
+        if each.last_sync_error:
+            says = f"the last sync of {each.provider_id} failed: {each.last_sync_error}"
+            yield Finding("providers", Level.WARN, says, f"`imrs providers check {each.provider_id}`")
+    if active and all(each.credentials_ok and not each.last_sync_error for each in active):
+        yield Finding("providers", Level.OK, f"{len(active)} active, each with what it needs")
