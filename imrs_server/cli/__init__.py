@@ -16,6 +16,7 @@ _COMMANDS = {
     "decisions": ("decisions", "See which models were chosen, and why."),
     "dev": ("dev", "Start everything on this machine, with demo data."),
     "doctor": ("doctor", "Look at what a server needs, and say what to do."),
+    "endpoints": ("endpoints", "See and change where the models of a pool run."),
     "evidence": ("evidence", "Look after the evidence that routing learns from."),
     "feedback": ("feedback", "See and give feedback."),
     "import": ("import_messages", "Import calls and their ratings from a CSV file."),

@@ -36,5 +36,9 @@ _SHOULD_BE: Final = {"model_id": "MODEL_ID", "agent_id": "AGENT_ID", "provider_i
 
 
 def of(error: ImrsError) -> str:
-    """One sentence, or nothing."""
-    return _ADVICE.get(error.reason, "").format_map(_SHOULD_BE | error.metadata)
+    """A sentence or two, or nothing."""
+    told = _ADVICE.get(error.reason, "").format_map(_SHOULD_BE | error.metadata)
+    if error.reason != "NO_ELIGIBLE_MODEL":
+        return told
+    removed = [f"{name} {count}" for name, count in error.metadata.items() if count.isdecimal()]
+    return f"Removed by {', '.join(removed)}. {told}" if removed else told

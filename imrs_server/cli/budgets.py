@@ -20,7 +20,8 @@ if TYPE_CHECKING:
 
 _VIEW: Final = View(
     shown={
-        "budget": "budget_id", "agent": "agent_id", "window": "window", "spent USD": "spent_usd",
+        "budget": "budget_id", "agent": "agent_id", "level": "level", "window": "window",
+        "spent USD": "spent_usd",
         "limit USD": "limit_usd", "reserved USD": "reserved_usd", "spent tokens": "spent_tokens",
         "limit tokens": "limit_tokens", "begins anew": "reset_time",
     },

@@ -20,13 +20,16 @@ def run(client: ImrsClient, request: pb.SyncProviderRequest) -> pb.SyncResult:
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn())
     with Progress(*columns, console=console, disable=not console.is_terminal, transient=True) as shown:
         task = shown.add_task("asking", total=None)
+        found: pb.SyncResult | None = None
+        # To the end: the server lets the next sync begin only then.
         for progress in client.admin.SyncProvider(request):
             stage = pb.SyncProgress.Stage.Name(progress.stage).lower()
             total = progress.models_discovered or None
             shown.update(task, description=stage, completed=progress.models_processed, total=total)
             if progress.HasField("result"):
-                found: pb.SyncResult = progress.result
-                return found
+                found = progress.result
+    if found is not None:
+        return found
     raise click.ClickException("the sync ended without a result; `imrs providers show` tells its last error")
 
 

@@ -187,7 +187,8 @@ def test_decisions_and_why(
     assert done("decisions", "explain", "asks")["candidates"][0]["model_id"] == "seen/only"
     refused = run("decisions", "explain", "asks", "--capability", "vision")
     assert refused.exit_code == 1
-    assert "`imrs agents models asks --effective` says why of each." in refused.stderr
+    says = "Removed by CAPABILITY 1. `imrs agents models asks --effective` says why of each."
+    assert says in refused.stderr.splitlines()
     shown = done("decisions", "show", decided.decision_id)
     assert shown["selected"]["model_id"] == "seen/only"
     [row] = rows(run("decisions", "list", "--agent", "asks", "--since", "2026-01-01", "--csv"))
@@ -207,6 +208,33 @@ def test_feedback_given_listed_and_taken_back(
     assert done("feedback", "revoke", given["feedback_id"])["revoke_time"]
     again = run("feedback", "submit", decided.decision_id, "--rating", "0.5", "--user", "ann")
     assert "about seen/only, 0.5" in again.stdout
+
+
+def test_budgets(run: Callable[..., Result], done: Callable[..., Any], decided: pb.Decision) -> None:
+    assert run("budgets", "list").stderr.startswith("No budgets")
+    assert run("budgets", "set", "--window", "1d").exit_code == 2
+    assert run("budgets", "set", "--usd", "1", "--window", "week").exit_code == 2
+    made = done("budgets", "set", "--agent", "asks", "--usd", "50", "--window", "30d")
+    assert (made["limit_usd"], made["window"]) == ("50", "2592000s")
+    changed = done(
+        "budgets", "set", made["budget_id"], "--agent", "asks", "--tokens", "9000", "--window", "1d"
+    )
+    assert changed["limit_tokens"] == "9000"
+    [row] = rows(run("budgets", "list", "--csv"))
+    assert (row["budget_id"], row["agent_id"]) == (made["budget_id"], "asks")
+    assert run("budgets", "delete", made["budget_id"], "--yes").exit_code == 0
+    assert "imrs budgets list" in run("budgets", "delete", made["budget_id"], "--yes").stderr
+
+
+def test_endpoints(run: Callable[..., Result], done: Callable[..., Any], decided: pb.Decision) -> None:
+    assert run("endpoints", "list").stderr.startswith("No endpoints")
+    words = ["--model", "seen/only", "--url", "http://127.0.0.1:9/v1", "--ttl", "10m", "--weight", "2"]
+    assert done("endpoints", "set", "gpu-1", *words)["ttl"] == "600s"
+    [row] = rows(run("endpoints", "list", "--model", "seen/only", "--csv"))
+    assert (row["endpoint_id"], row["weight"]) == ("gpu-1", "2")
+    assert run("endpoints", "delete", "gpu-1", typed="n\n").exit_code == 1
+    assert run("endpoints", "delete", "gpu-1", "--yes").exit_code == 0
+    assert "imrs endpoints list" in run("endpoints", "delete", "gpu-1", "--yes").stderr
 
 
 def test_what_is_refused_says_what_to_do(run: Callable[..., Result], shared_service: Service) -> None:

@@ -63,7 +63,8 @@ def _lease(vault: Vault, _settings: Settings) -> Finding:
     if not lease.seconds:
         return Finding("vault", Level.OK, "the login never ends")
     renewed = "and can be renewed" if lease.renewable else "then a new one is needed"
-    says = f"the login lasts {text.duration(lease.seconds)}, {renewed}"
+    whole = lease.seconds // 60 * 60 if lease.seconds > 2 * _SHORT_SECONDS else lease.seconds
+    says = f"the login lasts {text.duration(whole)}, {renewed}"
     if lease.seconds < _SHORT_SECONDS:
         return Finding("vault", Level.WARN, says, "Give the role a token_ttl of an hour.")
     return Finding("vault", Level.OK, says)

@@ -19,10 +19,12 @@ if TYPE_CHECKING:
 _LEAST_WIDTH: Final = 8
 # What stands for a state, wherever it stands.
 _STYLES: Final = {
-    "ACTIVE": "green", "HOT": "green", "UP": "green", "OK": "green", "yes": "green",
+    "ACTIVE": "green", "HOT": "green", "UP": "green", "OK": "green", "WITHIN": "green",
+    "yes": "green",
     "DISABLED": "yellow", "LOADING": "yellow", "COLD": "yellow", "MISSING": "yellow", "RETIRING": "yellow",
-    "DEGRADED": "yellow", "WARN": "yellow", "no": "yellow",
-    "DELETED": "red", "RETIRED": "red", "DOWN": "red", "FAIL": "red", "ERROR": "red", "TIMEOUT": "red",
+    "DEGRADED": "yellow", "WARN": "yellow", "SPARING": "yellow", "no": "yellow",
+    "DELETED": "red", "RETIRED": "red", "DOWN": "red", "FAIL": "red", "SPENT": "red", "EXHAUSTED": "red",
+     "ERROR": "red", "TIMEOUT": "red",
     "SKIP": "dim", text.NOTHING: "dim",
 }  # fmt: skip
 
