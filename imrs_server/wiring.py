@@ -21,8 +21,10 @@ from imrs_server.index.refresher import Refresher
 from imrs_server.index.warm import Index
 from imrs_server.jobs import outbox, rollup, shared_view
 from imrs_server.jobs.breakers import BreakerReports, BreakerSteps
+from imrs_server.jobs.budgets import BudgetWindows
 from imrs_server.jobs.credentials import CredentialWatch
 from imrs_server.jobs.decision_log import DecisionLog, Observe
+from imrs_server.jobs.late_messages import LateMessageDelivery
 from imrs_server.jobs.lifecycle import Lifecycle
 from imrs_server.jobs.orphans import OrphanSweep
 from imrs_server.jobs.outbox import OutboxDelivery
@@ -61,6 +63,7 @@ from imrs_server.use_cases.defaults import DefaultSettings
 from imrs_server.use_cases.effects import Effects
 from imrs_server.use_cases.endpoints import Endpoints
 from imrs_server.use_cases.feedback import FeedbackDesk
+from imrs_server.use_cases.late_messages import LateMessages
 from imrs_server.use_cases.loading import LOAD_SECONDS, Loading
 from imrs_server.use_cases.messages import Messages
 from imrs_server.use_cases.pacing import Pacing
@@ -72,6 +75,7 @@ from imrs_server.use_cases.replay import Replays
 from imrs_server.use_cases.reports import DecisionReports
 from imrs_server.use_cases.revert import Reverts
 from imrs_server.use_cases.route import Router
+from imrs_server.use_cases.spending import Spending
 from imrs_server.use_cases.status import StatusReport
 from imrs_server.use_cases.sync import Sync, unnoted
 from imrs_server.use_cases.tenants import Tenants
@@ -285,6 +289,7 @@ class App:
                 SyncSchedule(self.database, self.sync),
                 UsageRollup(self.database),
                 BreakerSteps(self.database, self.index),
+                BudgetWindows(self.database),
             )
         self.catalog = Catalog(self.database)
         self.loading = Loading(
@@ -297,13 +302,16 @@ class App:
         self.watch = Hub(self.index, self._verifier.bearer, Pace(most_streams=settings.max_watchers))
         self.agent_models = AgentModels(self.database, Effects(self.index))
         flush, wake = self.decisions.flush, self._votes_came
+        spending = Spending(self.database, self.index)
         self.messages = Messages(
             self.database,
             flush_decisions=flush,
             wake_rollup=wake,
             with_memory=with_memory,
             notes=self._figures.calls if self._figures else UNNOTED,
+            spending=spending,
         )
+        self.late_messages = LateMessages(self.messages)
         self.feedback = FeedbackDesk(
             self.database,
             flush_decisions=flush,
@@ -323,9 +331,11 @@ class App:
             self.catalog,
             self._model_client,
             pacing,
+            spending,
+            self.late_messages,
         )
         self.reports = DecisionReports(self.database)
-        self._parts += (self.feedback, self.reports)
+        self._parts += (self.feedback, self.reports, LateMessageDelivery(self.late_messages))
 
         self._ready = threading.Event()
         self._stopping = threading.Event()

@@ -40,6 +40,7 @@ class Attempts:
 
     def __init__(self, models: Iterable[SelectedModel], most: int | None = None) -> None:
         self._fresh = list(models)
+        self._bounded_by_models = most is None
         self._left = len(self._fresh) if most is None else most
         self._again: list[tuple[float, SelectedModel]] = []
         self._failures: dict[str, int] = {}
@@ -87,6 +88,15 @@ class Attempts:
         self._forget(model)
         if seconds is not None:
             self._again.append((now_seconds + seconds, model))
+
+    def too_dear(self, model: SelectedModel, others: Iterable[SelectedModel] = ()) -> None:
+        """The model is not called, as a budget has not enough left; ``others`` may stand in at the end."""
+        known = {each.model_id for each in self._fresh}
+        self._forget(model)
+        new = [each for each in others if each.model_id not in known]
+        self._fresh += new
+        if self._bounded_by_models:
+            self._left += len(new)
 
     def give_up(self) -> None:
         """Nothing more is called."""

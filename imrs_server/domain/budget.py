@@ -125,10 +125,13 @@ def spend(now: Message, before: Message | None = None) -> Spend:
     )
 
 
-def exceeded(refusing: Iterable[Budget], wanted: Estimate, now: datetime) -> BudgetExceeded:
-    """What the caller hears; of several budgets that refuse, that whose window ends last."""
+def exceeded(refusing: Iterable[Budget], now: datetime, wanted: Estimate | None = None) -> BudgetExceeded:
+    """What the caller hears; of several budgets that refuse, that whose window ends last.
+
+    Without ``wanted`` nothing is left of them, whatever the call.
+    """
     budget = max(refusing, key=lambda each: (each.reset_time, each.budget_id))
-    limit = _tokens(budget, wanted) or _dollars(budget, wanted)
+    limit = _over_tokens(budget, wanted) or _over_usd(budget, wanted)
     reset_seconds = max(0.0, (budget.reset_time - now).total_seconds())
     owner = f"of agent {budget.agent_id}" if budget.agent_id else "of the tenant"
     return BudgetExceeded(
@@ -162,29 +165,31 @@ class _Limit:
     is_busy: bool
 
 
-def _tokens(budget: Budget, wanted: Estimate) -> _Limit | None:
+def _over_tokens(budget: Budget, wanted: Estimate | None) -> _Limit | None:
     limit, spent = budget.limit_tokens, budget.spent_tokens
-    if limit is None or spent + budget.reserved_tokens + wanted.tokens <= limit:
+    needed = wanted.tokens if wanted else 1
+    if limit is None or spent + budget.reserved_tokens + needed <= limit:
         return None
-    is_busy = spent + wanted.tokens <= limit
+    is_busy = spent + needed <= limit
+    needs = f", and the call may take {needed}" if wanted else ""
     return _Limit(
-        f"{spent} of {limit} tokens are spent, and the call may take {wanted.tokens}" + _held(is_busy),
+        f"{spent} of {limit} tokens are spent{needs}" + _held(is_busy),
         {"limit_tokens": limit, "spent_tokens": spent, "reserved_tokens": budget.reserved_tokens},
         is_busy,
     )
 
 
-def _dollars(budget: Budget, wanted: Estimate) -> _Limit:
+def _over_usd(budget: Budget, wanted: Estimate | None) -> _Limit:
     limit, spent = budget.limit_usd, budget.spent_usd
     assert limit is not None
-    is_busy = wanted.usd is not None and spent + wanted.usd <= limit
-    needs = (
-        "the price of the model is not known"
-        if wanted.usd is None
-        else f"the call may cost {_plain(wanted.usd)}"
-    )
+    is_busy, needs = False, ""
+    if wanted is not None and wanted.usd is None:
+        needs = ", and the price of the model is not known"
+    elif wanted is not None and wanted.usd is not None:
+        is_busy = spent + wanted.usd <= limit
+        needs = f", and the call may cost {_plain(wanted.usd)}"
     return _Limit(
-        f"{_plain(spent)} of {_plain(limit)} USD are spent, and {needs}" + _held(is_busy),
+        f"{_plain(spent)} of {_plain(limit)} USD are spent{needs}" + _held(is_busy),
         {
             "limit_usd": _plain(limit),
             "spent_usd": _plain(spent),

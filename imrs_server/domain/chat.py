@@ -159,6 +159,8 @@ class FailureKind(StrEnum):
     NETWORK = "network"
     MID_STREAM = "mid_stream"
     INVALID_RESPONSE = "invalid_response"
+    BUDGET = "budget"
+    """Not called at all: it may come to more than is left."""
 
 
 PASSING = frozenset(

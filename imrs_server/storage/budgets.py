@@ -13,7 +13,7 @@ from imrs_server.storage.listing import Listing
 from imrs_server.storage.shape import shape
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Sequence
     from datetime import datetime, timedelta
 
     from imrs_server.domain.budget import Estimate, Spend, Wanted
@@ -60,12 +60,19 @@ class Judged:
 
 
 def reserve(
-    tx: Tx, tenant_id: UUID, agent_id: str, reservation_id: UUID, wanted: Estimate, *, seconds: float
+    tx: Tx,
+    tenant_id: UUID,
+    agent_id: str,
+    reservation_id: UUID,
+    wanted: Estimate,
+    *,
+    seconds: float,
+    instead_of: Sequence[UUID] = (),
 ) -> list[Judged]:
     """Set aside what a call may come to in every budget of the agent and of its tenant, or in none of them.
 
-    What has expired is given back, and windows that have ended are followed by the next. A reservation
-    expires after ``seconds``.
+    What has expired is given back, and so is ``instead_of``; windows that have ended are followed by the
+    next. A reservation expires after ``seconds``.
     """
     return Q.reserve.all(
         tx,
@@ -76,6 +83,7 @@ def reserve(
         usd=wanted.usd,
         tokens=wanted.tokens,
         seconds=seconds,
+        instead_of=list(instead_of),
     )
 
 
@@ -116,6 +124,11 @@ def news(moved: Iterable[Moved]) -> list[Change]:
     """What to announce."""
     found = {(each.tenant_id, each.agent_id): None for each in moved if each.is_news}
     return [Change(Kind.BUDGET, agent_id, tenant_id) for tenant_id, agent_id in found]
+
+
+def of(tx: Tx, tenant_id: UUID, agent_id: str) -> list[Budget]:
+    """Those that calls of an agent count on, as their last call left them."""
+    return Q.of.all(tx, shape(Budget), tenant_id=tenant_id, agent_id=agent_id)
 
 
 def lock_tenant(tx: Tx, tenant_id: UUID) -> None:

@@ -11,7 +11,8 @@ with held as materialized (
     for update
 ), expired as (
     delete from budget_reservations as kept using held
-    where kept.tenant_id = held.tenant_id and kept.budget_id = held.budget_id and kept.expire_time <= now()
+    where kept.tenant_id = held.tenant_id and kept.budget_id = held.budget_id
+      and (kept.expire_time <= now() or kept.reservation_id = any(%(instead_of)s::uuid[]))
     returning kept.budget_id, kept.usd, kept.tokens
 ), returned as (
     select budget_id, sum(usd) as usd, sum(tokens) as tokens from expired group by budget_id
@@ -131,6 +132,11 @@ set spent_usd = case when ended then 0 else budgets.spent_usd end,
 from held left join returned using (tenant_id, budget_id)
 where budgets.tenant_id = held.tenant_id and budgets.budget_id = held.budget_id
 returning budgets.agent_id, budgets.tenant_id, ended, held.level as old_level, budgets.level
+
+-- name: of
+select *, budget_window as "window"
+from budgets
+where tenant_id = %(tenant_id)s and agent_id in ('', %(agent_id)s)
 
 -- name: lock_tenant
 -- Of two who set a first budget at once, the second finds that of the first.

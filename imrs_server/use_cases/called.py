@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from dataclasses import replace
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 import structlog
@@ -11,16 +12,21 @@ import structlog
 from imrs_client.ids import new_id
 from imrs_server.domain import token_estimate
 from imrs_server.domain.chat import FailureKind, TokenUsage, joined
-from imrs_server.domain.errors import DomainError
+from imrs_server.domain.errors import DatabaseUnavailable, DomainError
 from imrs_server.domain.message import Outcome, Report
+from imrs_server.use_cases.late_messages import Late
 
 if TYPE_CHECKING:
+    from uuid import UUID
+
     from imrs_server.domain.chat import ChatFailure, Delta, Ended
     from imrs_server.domain.completion import CompletionQuery
     from imrs_server.domain.decision import Decision, SelectedModel
     from imrs_server.domain.message import Message
     from imrs_server.domain.principal import Principal
+    from imrs_server.use_cases.late_messages import LateMessages
     from imrs_server.use_cases.messages import Messages
+    from imrs_server.use_cases.spending import Spending
 
 log = structlog.get_logger()
 
@@ -34,8 +40,9 @@ _NOTHING = TokenUsage()
 class CallUnderWay:
     """One call of one model."""
 
-    def __init__(self, model: SelectedModel, prompt_tokens: int) -> None:
+    def __init__(self, model: SelectedModel, prompt_tokens: int, reservation_id: UUID | None = None) -> None:
         self.model = model
+        self.reservation_id = reservation_id
         self.is_delivered = False
         self.outcome = Outcome.CANCELLED
         self.error_kind = ""
@@ -107,9 +114,17 @@ class Calls:
     """All calls of one Complete; the last one's message has the id of the decision."""
 
     def __init__(
-        self, messages: Messages, who: Principal, query: CompletionQuery, decision: Decision
+        self,
+        messages: Messages,
+        late: LateMessages,
+        spending: Spending,
+        who: Principal,
+        query: CompletionQuery,
+        decision: Decision,
     ) -> None:
         self._messages = messages
+        self._late = late
+        self._spending = spending
         self._who = who
         self._query = query
         self._decision = decision
@@ -117,19 +132,42 @@ class Calls:
         self._unwritten: list[CallUnderWay] = []
         self._models = {decision.selected.model_id}
 
-    def begin(self, model: SelectedModel) -> CallUnderWay:
-        """A call of this model begins, so those before it are not the last one."""
+    def begin(self, model: SelectedModel, *, output_tokens: int, seconds: float) -> CallUnderWay:
+        """A call of this model begins, so those before it are not the last one.
+
+        What it may come to, with an answer of so many tokens, is set aside for as long as it may take.
+        Raises BudgetExceeded and DatabaseUnavailable.
+        """
+        reservation_id = self._spending.reserve(
+            self._decision.tenant_id,
+            self._decision.agent_id,
+            model,
+            prompt_tokens=self._prompt_tokens,
+            output_tokens=output_tokens,
+            seconds=seconds,
+            # They are over, and are charged in a moment.
+            instead_of=[each.reservation_id for each in self._unwritten if each.reservation_id],
+        )
         self._write_earlier()
         if model.model_id not in self._models:
             self._models.add(model.model_id)
             self._messages.notes.fell_back(model.provider_id)
-        found = CallUnderWay(model, self._prompt_tokens)
+        found = CallUnderWay(model, self._prompt_tokens, reservation_id)
         self._unwritten.append(found)
         return found
 
     def store(self, call: CallUnderWay) -> Message:
-        """Store the message of the call that answered. Raises DatabaseUnavailable."""
-        stored = self._messages.record(self._who, self._decision.tenant_id, self._report(call)).value
+        """Store the message of the call that answered.
+
+        Raises DatabaseUnavailable, and then stores it as soon as it can.
+        """
+        report = self._report(call)
+        try:
+            stored = self._record(call, report)
+        except DatabaseUnavailable:
+            self._unwritten.remove(call)
+            self._keep(call, report)
+            raise
         self._unwritten.remove(call)
         return stored
 
@@ -148,9 +186,30 @@ class Calls:
         for each in earlier:
             self._attempt(each, replace(self._report(each), message_id=new_id()))
 
+    def _record(self, call: CallUnderWay, report: Report) -> Message:
+        return self._messages.record(
+            self._who, self._decision.tenant_id, report, reservation_id=call.reservation_id
+        ).value
+
+    def _keep(self, call: CallUnderWay, report: Report) -> None:
+        self._late.keep(
+            Late(
+                who=self._who,
+                tenant_id=self._decision.tenant_id,
+                report=replace(
+                    report,
+                    message_id=report.message_id or self._decision.decision_id,
+                    create_time=datetime.now(UTC),
+                ),
+                reservation_id=call.reservation_id,
+            )
+        )
+
     def _attempt(self, call: CallUnderWay, report: Report) -> None:
         try:
-            self._messages.record(self._who, self._decision.tenant_id, report)
+            self._record(call, report)
+        except DatabaseUnavailable:
+            self._keep(call, report)
         except DomainError as error:
             # The answer, or the error that the caller is to hear, matters more.
             log.warning(

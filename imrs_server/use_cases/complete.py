@@ -8,15 +8,19 @@ from typing import TYPE_CHECKING, Any, cast
 
 import structlog
 
+from imrs_client.ranked import RemovedBy
 from imrs_server.adapters import chat
 from imrs_server.adapters.providers.dialect import Access
 from imrs_server.domain.attempts import Attempts
+from imrs_server.domain.budget import most_output_tokens
 from imrs_server.domain.chat import ChatFailure, ChatRequest, Ended, FailureKind
 from imrs_server.domain.completion import AttemptFailed, Completed
 from imrs_server.domain.credential import CredentialPath
 from imrs_server.domain.errors import (
+    BudgetExceeded,
     DomainError,
     InvalidRequest,
+    NoEligibleModel,
     ProviderInvalidResponse,
     ProviderNotFound,
     ProviderRateLimited,
@@ -44,9 +48,11 @@ if TYPE_CHECKING:
     from imrs_server.domain.secret import Secret
     from imrs_server.index.warm import Index
     from imrs_server.use_cases.catalog import Catalog
+    from imrs_server.use_cases.late_messages import LateMessages
     from imrs_server.use_cases.messages import Messages
     from imrs_server.use_cases.pacing import Pacing
     from imrs_server.use_cases.route import Router
+    from imrs_server.use_cases.spending import Spending
 
 log = structlog.get_logger()
 
@@ -69,6 +75,8 @@ class Completions:
         catalog: Catalog,
         client: GuardedClient,
         pacing: Pacing,
+        spending: Spending,
+        late: LateMessages,
     ) -> None:
         self._router = router
         self._index = index
@@ -77,6 +85,8 @@ class Completions:
         self._catalog = catalog
         self._client = client
         self.pacing = pacing
+        self._spending = spending
+        self._late = late
 
     def complete(
         self, who: Principal, query: CompletionQuery, deadline: Deadline
@@ -87,13 +97,14 @@ class Completions:
         answered. Where nobody waits any more (``deadline`` was cut, or the generator closed), the call is
         broken off and its message says CANCELLED.
 
-        Raises what ``Router.route`` may raise; where no model answers, CredentialMissing, what Vault may
-        raise, InvalidRequest, ProviderUnavailable, ProviderRateLimited, ProviderInvalidResponse; and
-        DatabaseUnavailable where the message cannot be stored.
+        Raises what ``Router.route`` may raise; where no model answers, BudgetExceeded, CredentialMissing,
+        what Vault may raise, InvalidRequest, ProviderUnavailable, ProviderRateLimited,
+        ProviderInvalidResponse; and DatabaseUnavailable where the message cannot be stored now, or nobody
+        can say what is left of a budget.
         """
-        decision = self._router.route(who, query.route)
-        calls = Calls(self._messages, who, query, decision)
-        conversation = _Conversation(self, query, decision, deadline, calls)
+        decision = self._route(who, query)
+        calls = Calls(self._messages, self._late, self._spending, who, query, decision)
+        conversation = _Conversation(self, who, query, decision, deadline, calls)
         try:
             yield decision
             yield from conversation.run()
@@ -101,6 +112,27 @@ class Completions:
             calls.settle()
             for model_id in conversation.unknown:
                 self._lose(model_id)
+
+    def _route(self, who: Principal, query: CompletionQuery) -> Decision:
+        try:
+            return self._router.route(who, query.route)
+        except NoEligibleModel as error:
+            if RemovedBy.BUDGET not in error.metadata:
+                raise
+            tenant_id, agent_id = who.tenant(query.route.tenant_id), who.agent(query.route.agent_id)
+            raise self._spending.used_up(tenant_id, agent_id) or error from None
+
+    def free_models(self, who: Principal, query: CompletionQuery) -> tuple[SelectedModel, ...]:
+        """Who may stand in where the money is short."""
+        return self._router.free_models(who, query.route)
+
+    def output_tokens(self, model: SelectedModel) -> int:
+        """The longest answer that the model may give to this call."""
+        state = self._index.current
+        known = state.models.get(model.model_id) if state else None
+        return most_output_tokens(
+            model.parameters.max_output_tokens, known.max_output_tokens if known else None
+        )
 
     def access(
         self, model: SelectedModel, decision: Decision, read: Callable[[CredentialPath], Secret]
@@ -157,9 +189,16 @@ class _Conversation:
     """One Complete after its decision."""
 
     def __init__(
-        self, desk: Completions, query: CompletionQuery, decision: Decision, deadline: Deadline, calls: Calls
+        self,
+        desk: Completions,
+        who: Principal,
+        query: CompletionQuery,
+        decision: Decision,
+        deadline: Deadline,
+        calls: Calls,
     ) -> None:
         self._desk = desk
+        self._who = who
         self._query = query
         self._decision = decision
         self._deadline = deadline
@@ -170,6 +209,7 @@ class _Conversation:
         self._vault_error: DomainError | None = None
         self._failed: DomainError | None = None
         self._uncalled: DomainError | None = None
+        self._is_short = False
         self.unknown: list[str] = []
         """Models that their providers do not know, as they say."""
 
@@ -180,8 +220,12 @@ class _Conversation:
             access = yield from self._admitted(attempts, turn)
             if access is None:
                 continue
+            try:
+                call = self._begin(turn.model)
+            except BudgetExceeded as error:
+                yield self._too_dear(attempts, turn.model, error)
+                continue
             attempts.called(turn.model)
-            call = self._calls.begin(turn.model)
             breakers = self._desk.pacing.breakers
             trial = breakers.begin(turn.model, own_key=is_own_key(turn.model))
             try:
@@ -198,6 +242,17 @@ class _Conversation:
                 return
         if not self._deadline.is_cut:
             raise self._failed or self._uncalled or _too_late(decision)
+
+    def _begin(self, model: SelectedModel) -> CallUnderWay:
+        return self._calls.begin(
+            model, output_tokens=self._desk.output_tokens(model), seconds=self._left_seconds()
+        )
+
+    def _too_dear(self, attempts: Attempts, model: SelectedModel, error: BudgetExceeded) -> AttemptFailed:
+        first, self._is_short = not self._is_short, True
+        self._uncalled = self._uncalled or error
+        attempts.too_dear(model, self._desk.free_models(self._who, self._query) if first else ())
+        return AttemptFailed(model_id=model.model_id, kind=FailureKind.BUDGET, detail=error.message)
 
     def _read(self, path: CredentialPath) -> Secret:
         if self._vault_error is not None:

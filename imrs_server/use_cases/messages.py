@@ -33,13 +33,14 @@ if TYPE_CHECKING:
     from imrs_server.storage.database import Database, Tx
     from imrs_server.storage.idempotency import Key
     from imrs_server.telemetry.model_calls import CallNotes
+    from imrs_server.use_cases.spending import Spending
 
 
 class Messages:
     """``flush_decisions`` writes what the decision log holds back, ``wake_rollup`` tells that votes came.
 
     ``with_memory`` has a memory store told of votes that get their message; ``notes`` is told of what was
-    stored.
+    stored, ``spending`` counts it on budgets.
     """
 
     def __init__(
@@ -50,21 +51,30 @@ class Messages:
         wake_rollup: Callable[[], None],
         with_memory: bool = False,
         notes: CallNotes = UNNOTED,
+        spending: Spending | None = None,
     ) -> None:
         self._database = database
         self._with_memory = with_memory
         self.notes = notes
+        self._spending = spending
         self._flush_decisions = flush_decisions
         self._wake_rollup = wake_rollup
 
     def record(
-        self, who: Principal, tenant_id: UUID | None, report: Report, *, key: Key | None = None
+        self,
+        who: Principal,
+        tenant_id: UUID | None,
+        report: Report,
+        *,
+        key: Key | None = None,
+        reservation_id: UUID | None = None,
     ) -> Written[Message]:
         """Store a model call; what the report leaves out comes from its decision.
 
         The id is the decision's where none is given, and a new one without a decision. A call that was
         recorded before under the same id is revised: the last report wins on how the call went, and one
-        that says the same changes nothing. A message takes no revision; the answer has the newest.
+        that says the same changes nothing. A message takes no revision; the answer has the newest. What it
+        cost counts on the budgets of its agent and tenant, in place of what ``reservation_id`` set aside.
 
         Raises InvalidRequest, AgentMismatch, AgentNotFound, ModelNotFound, DecisionNotFound.
         """
@@ -82,6 +92,8 @@ class Messages:
                     return first, None
                 recording = _Recording(tx, who, tenant, landed=landed, with_memory=self._with_memory)
                 message = recording.record(report)
+                if self._spending is not None:
+                    self._spending.charge(tx, message, recording.before, reservation_id=reservation_id)
                 written = Written(message, changes.current(tx).rev)
                 return idempotency.keep(tx, tenant, key, written), recording
 

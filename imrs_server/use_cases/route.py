@@ -14,7 +14,7 @@ import structlog
 from imrs_client import tasks
 from imrs_client.decide import NothingEligible, decide, explain
 from imrs_client.ids import new_id
-from imrs_client.limits import Limits
+from imrs_client.limits import Budget, Funds, Limits
 from imrs_client.query import Query
 from imrs_client.tasks import Detection
 from imrs_server.domain.decision import NO_CHANCE, CandidateReport, Decided, Decision
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from uuid import UUID
 
     from imrs_client.explore import Lottery
-    from imrs_server.domain.decision import RouteQuery
+    from imrs_server.domain.decision import RouteQuery, SelectedModel
     from imrs_server.domain.principal import Principal
     from imrs_server.index.state import State
     from imrs_server.index.tables import AgentTables
@@ -39,6 +39,8 @@ if TYPE_CHECKING:
 log = structlog.get_logger()
 
 Offer = Callable[[Decision], None]
+
+_NO_MONEY = Budget(Funds.SPENT, "only free models were asked for")
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,6 +81,17 @@ class Router:
         return decision._replace(
             candidates=tuple(CandidateReport(each, told.removed_by, told.detail) for each, told in reports),
         )
+
+    def free_models(self, who: Principal, request: RouteQuery) -> tuple[SelectedModel, ...]:
+        """What ``route`` would answer if every budget were spent, best first; nothing is logged."""
+        state = self._state(request.min_revision)
+        case = _case(state, _tables(state, who, request), request)
+        case = replace(case, limits=replace(case.limits, budget=_NO_MONEY))
+        try:
+            answer = _decided(case, request, new_id()).answer
+        except NoEligibleModel:
+            return ()
+        return (answer.selected, *answer.fallbacks)
 
     def detect(self, who: Principal, request: RouteQuery) -> Detection:
         """What ``route`` would take the task for; of no particular agent."""

@@ -10,6 +10,7 @@ import imrs_server
 ROOT = Path(imrs_server.__file__).parent
 
 REVIEWED = {
+    "jobs/budgets.py": "windows of every tenant's budgets",
     "jobs/decision_log.py": "COPY of many tenants' decisions",
     "jobs/lifecycle.py": "retiring a model concerns every tenant's agents",
     "jobs/orphans.py": "keys of every tenant",

@@ -10,8 +10,10 @@ from imrs_server.use_cases.breakers import Breakers
 from imrs_server.use_cases.call_rates import CallRates
 from imrs_server.use_cases.catalog import Catalog
 from imrs_server.use_cases.complete import Completions
+from imrs_server.use_cases.late_messages import LateMessages
 from imrs_server.use_cases.messages import Messages
 from imrs_server.use_cases.pacing import Pacing
+from imrs_server.use_cases.spending import Spending
 
 if TYPE_CHECKING:
     from imrs_server.index.warm import Index
@@ -21,12 +23,15 @@ if TYPE_CHECKING:
 
 def without_keys(database: Database, index: Index, router: Router) -> Completions:
     """The real one, with a Vault that is not there."""
+    messages = Messages(database, flush_decisions=lambda: None, wake_rollup=lambda: None)
     return Completions(
         router,
         index,
         Vault("http://127.0.0.1:9", role_id=str, secret_id=str),
-        Messages(database, flush_decisions=lambda: None, wake_rollup=lambda: None),
+        messages,
         Catalog(database),
         GuardedClient(),
         Pacing(Breakers(database, index), CallRates(database)),
+        Spending(database, index),
+        LateMessages(messages),
     )
