@@ -103,7 +103,7 @@ class Breaker:
     """A row of ``breakers``; who has none is closed.
 
     ``share`` of the calls may be made. ``openings`` counts how often it opened in a row, ``generation`` names
-    this phase, so that what began in another one is not taken for news. At ``due_time`` it moves on.
+    this opening, so that what began before it is not taken for news. At ``due_time`` it moves on.
     """
 
     kind: SubjectKind
@@ -149,9 +149,9 @@ def opened(
 ) -> Breaker | None:
     """The breaker after trouble, or None where it stays as it is.
 
-    ``seen`` is the generation in which the failed calls were made, 0 for a closed breaker: of many servers
-    that report the same, the first opens it, and the others find that it is done. ``generation`` is a new
-    one. While it cools nothing shortens it, and only a longer wait that was told prolongs it.
+    ``seen`` is the generation in which the failed calls began, 0 for a closed breaker: of many servers that
+    report the same, the first opens it, and the others find that it is done. ``generation`` is a new one.
+    While it cools nothing shortens it, and only a longer wait that was told prolongs it.
     """
     if before is not None and before.phase is Phase.COOLING:
         return _prolonged(before, trouble, now)
@@ -171,14 +171,14 @@ def opened(
     )
 
 
-def recovered(before: Breaker, *, seen: int, generation: int, now: datetime) -> Breaker | None:
+def recovered(before: Breaker, *, seen: int, now: datetime) -> Breaker | None:
     """The breaker after a call that was made in spite of it, and went well; None where it stays as it is."""
     if before.phase is not Phase.COOLING or before.generation != seen or before.cause.is_limit:
         return None
-    return _moved(before, Phase.RETURNING, STEPS[0], STEP_SECONDS, generation, now)
+    return _moved(before, Phase.RETURNING, STEPS[0], STEP_SECONDS, now)
 
 
-def advanced(before: Breaker, *, generation: int, now: datetime) -> Breaker | None:
+def advanced(before: Breaker, *, now: datetime) -> Breaker | None:
     """The breaker after its due_time; None where it is closed for good.
 
     One step at a time, however late: nobody has seen how it did in those that were missed.
@@ -188,8 +188,8 @@ def advanced(before: Breaker, *, generation: int, now: datetime) -> Breaker | No
         return None
     following = [each for each in STEPS if each > before.share]
     if following:
-        return _moved(before, Phase.RETURNING, following[0], STEP_SECONDS, generation, now)
-    return _moved(before, Phase.WATCHED, 1.0, WATCHED_SECONDS, generation, now)
+        return _moved(before, Phase.RETURNING, following[0], STEP_SECONDS, now)
+    return _moved(before, Phase.WATCHED, 1.0, WATCHED_SECONDS, now)
 
 
 def _prolonged(before: Breaker, trouble: Trouble, now: datetime) -> Breaker | None:
@@ -201,14 +201,11 @@ def _prolonged(before: Breaker, trouble: Trouble, now: datetime) -> Breaker | No
     return replace(before, cause=trouble.cause, due_time=until)
 
 
-def _moved(
-    before: Breaker, phase: Phase, share: float, seconds: float, generation: int, now: datetime
-) -> Breaker:
+def _moved(before: Breaker, phase: Phase, share: float, seconds: float, now: datetime) -> Breaker:
     return replace(
         before,
         phase=phase,
         share=share,
-        generation=generation,
         since_time=now,
         due_time=now + timedelta(seconds=seconds),
     )
@@ -226,17 +223,17 @@ class Tally:
     one that is RETURNING one failure is enough, unless most calls before it went well.
     """
 
-    __slots__ = ("_end", "_failures", "_fewest", "_successes", "generation")
+    __slots__ = ("_end", "_failures", "_fewest", "_of", "_successes")
 
     def __init__(self, generation: int, phase: Phase | None, now_seconds: float) -> None:
-        self.generation = generation
+        self._of = generation, phase
         self._fewest = 1 if phase is Phase.RETURNING else FEWEST_FAILURES
         self._failures = self._successes = 0
         self._end = now_seconds + WINDOW_SECONDS
 
-    def is_over(self, generation: int, now_seconds: float) -> bool:
+    def is_over(self, generation: int, phase: Phase | None, now_seconds: float) -> bool:
         """Whether it belongs to another phase of the breaker, or to a time that no longer counts."""
-        return generation != self.generation or now_seconds > self._end
+        return self._of != (generation, phase) or now_seconds > self._end
 
     def succeeded(self) -> None:
         self._successes += 1

@@ -102,7 +102,7 @@ class BreakerSteps:
 def _move_on(tx: Tx) -> list[Breaker]:
     due, now = breakers.due(tx, most=MOST), breakers.time(tx)
     for each in due:
-        after = advanced(each, generation=breakers.generation(tx), now=now)
+        after = advanced(each, now=now)
         if after is None:
             breakers.remove(tx, each.subject)
         else:

@@ -28,7 +28,7 @@ from imrs_server.storage import breakers, changes
 from imrs_server.storage.changes import Change, Kind
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Iterable, Mapping
 
     from imrs_server.domain.chat import ChatFailure
     from imrs_server.domain.decision import SelectedModel
@@ -36,8 +36,6 @@ if TYPE_CHECKING:
     from imrs_server.storage.database import Database, Tx
 
 log = structlog.get_logger()
-
-_CLOSED = 0
 
 
 def uncounted(_cause: Cause) -> None:
@@ -51,13 +49,24 @@ class Rest(NamedTuple):
     seconds: float
 
 
+class _Standing(NamedTuple):
+    """How a breaker stood."""
+
+    generation: int = 0
+    phase: Phase | None = None
+
+
+_CLOSED = _Standing()
+
+
 class Trial(NamedTuple):
-    """A call that was begun: the generations of the breakers that it concerns."""
+    """A call that was begun, and how things stood: the breakers, and the version of the provider's row."""
 
     model_id: str
     provider_id: str
     own_key: bool
-    generations: dict[Subject, int]
+    standings: dict[Subject, _Standing]
+    provider_version: int
     start_seconds: float
 
 
@@ -70,11 +79,11 @@ class _Report:
 
 
 class _Own(NamedTuple):
-    """What this server knows before the index does."""
+    """What this server knows before the index does, which is until that has reached ``revision``."""
 
-    seen: int
     cause: Cause
     end_seconds: float
+    revision: int | None = None
 
 
 class Breakers:
@@ -114,30 +123,27 @@ class Breakers:
     def begin(self, model: SelectedModel, *, own_key: bool) -> Trial:
         """A call of a model begins."""
         known = self._known()
-        subjects = subjects_of(model)
         return Trial(
             model.model_id,
             model.provider_id,
             own_key,
-            {each: _generation(known.get(each)) for each in subjects},
+            {each: _standing(known.get(each)) for each in subjects_of(model)},
+            self._provider_version(model.provider_id),
             self._clock(),
         )
 
     def succeeded(self, trial: Trial) -> None:
         """It brought a whole answer."""
         known = self._known()
-        for subject, seen in trial.generations.items():
-            breaker = known.get(subject)
-            if breaker is None and subject not in self._tallies:
+        for subject, began in trial.standings.items():
+            now = _standing(known.get(subject))
+            if now.generation != began.generation or (now is _CLOSED and subject not in self._tallies):
                 continue
-            if breaker is not None and breaker.phase is Phase.COOLING:
-                if breaker.generation == seen and not breaker.cause.is_limit:
-                    self._report(subject, _Report(seen))
+            if now.phase is Phase.COOLING:
+                self._report(subject, _Report(now.generation))
                 continue
             with self._lock:
-                tally = self._tally(subject, breaker)
-                if tally.generation == seen:
-                    tally.succeeded()
+                self._tally(subject, now).succeeded()
 
     def failed(self, trial: Trial, failure: ChatFailure) -> None:
         """It did not."""
@@ -148,38 +154,43 @@ class Breakers:
             own_key=trial.own_key,
             waited_seconds=self._clock() - trial.start_seconds,
         )
-        if found is None:
+        if found is None or self._provider_version(trial.provider_id) != trial.provider_version:
+            # It says nothing, or it speaks of a key or an address that is no longer in use.
             return
-        breaker, seen = self._known().get(found.subject), trial.generations[found.subject]
+        began, now = trial.standings[found.subject], _standing(self._known().get(found.subject))
         if not found.at_once:
-            if _generation(breaker) != seen:
-                # Of a time that was already judged.
+            # What was begun before it opened, or in spite of it, was to be expected.
+            if now.generation != began.generation or began.phase is Phase.COOLING:
                 return
             with self._lock:
-                if not self._tally(found.subject, breaker).failed():
+                if not self._tally(found.subject, now).failed():
                     return
                 del self._tallies[found.subject]
-        self._open(found.subject, found.trouble, seen)
+        self._open(found.subject, found.trouble, began.generation)
 
     def used_up(self, provider_id: str, wait_seconds: float) -> None:
         """The rate_limit_rpm of a provider is used up."""
         subject = Subject(SubjectKind.PROVIDER, provider_id)
-        seen = _generation(self._known().get(subject))
+        seen = _standing(self._known().get(subject)).generation
         self._open(subject, Trouble(Cause.RATE_LIMIT_RPM, wait_seconds), seen)
 
     def write(self) -> int:
-        """Write what was reported; says how many breakers it changed. Raises DatabaseUnavailable."""
+        """Write what was reported; says how many breakers it changed. Raises DatabaseUnavailable.
+
+        What could not be written is kept for the next time.
+        """
         with self._lock:
             pending, self._pending = self._pending, {}
         if not pending:
             return 0
         try:
             with self._database.transaction() as tx:
-                written = _write(tx, pending)
+                written, revision = _write(tx, pending)
         except DatabaseUnavailable:
             with self._lock:
                 self._pending = pending | self._pending
             raise
+        self._hand_over(pending, revision)
         for each in written:
             log.warning(
                 "breaker.opened" if each.phase is Phase.COOLING else "breaker.returning",
@@ -190,16 +201,28 @@ class Breakers:
             )
         return len(written)
 
+    def _hand_over(self, subjects: Iterable[Subject], revision: int) -> None:
+        """From a revision on the index knows of these."""
+        with self._lock:
+            for subject in subjects:
+                own = self._own.get(subject)
+                if own is not None and subject not in self._pending:
+                    self._own[subject] = own._replace(revision=revision)
+
     def _known(self) -> Mapping[Subject, Breaker]:
         state = self._index.current
         return state.breakers if state else {}
+
+    def _provider_version(self, provider_id: str) -> int:
+        state = self._index.current
+        found = state.providers.get(provider_id) if state else None
+        return found.version if found else 0
 
     def _resting(self, subject: Subject) -> Rest | None:
         breaker, own = self._known().get(subject), self._own.get(subject)
         if own is not None:
             left = own.end_seconds - self._clock()
-            # As soon as the index has come round, it is the one that knows.
-            if left > 0 and _generation(breaker) == own.seen:
+            if left > 0 and (own.revision is None or own.revision > self._index.revision):
                 return Rest(own.cause, left)
             with self._lock:
                 if self._own.get(subject) is own:
@@ -215,7 +238,7 @@ class Breakers:
         if known is not None and (trouble.wait_seconds is None or seconds <= known.seconds + 1):
             return
         with self._lock:
-            self._own[subject] = _Own(seen, trouble.cause, self._clock() + seconds)
+            self._own[subject] = _Own(trouble.cause, self._clock() + seconds)
         self._report(subject, _Report(seen, trouble))
 
     def _report(self, subject: Subject, report: _Report) -> None:
@@ -229,12 +252,11 @@ class Breakers:
         for hear in self._listeners:
             hear()
 
-    def _tally(self, subject: Subject, breaker: Breaker | None) -> Tally:
-        now_seconds, generation = self._clock(), _generation(breaker)
+    def _tally(self, subject: Subject, standing: _Standing) -> Tally:
+        now_seconds = self._clock()
         found = self._tallies.get(subject)
-        if found is None or found.is_over(generation, now_seconds):
-            phase = breaker.phase if breaker else None
-            found = self._tallies[subject] = Tally(generation, phase, now_seconds)
+        if found is None or found.is_over(*standing, now_seconds):
+            found = self._tallies[subject] = Tally(*standing, now_seconds)
         return found
 
 
@@ -246,11 +268,12 @@ def subjects_of(model: SelectedModel) -> tuple[Subject, Subject]:
     )
 
 
-def _generation(breaker: Breaker | None) -> int:
-    return breaker.generation if breaker else _CLOSED
+def _standing(breaker: Breaker | None) -> _Standing:
+    return _Standing(breaker.generation, breaker.phase) if breaker else _CLOSED
 
 
-def _write(tx: Tx, pending: dict[Subject, _Report]) -> list[Breaker]:
+def _write(tx: Tx, pending: Mapping[Subject, _Report]) -> tuple[list[Breaker], int]:
+    """What was changed, and the revision that has it."""
     breakers.hold(tx)
     now = breakers.time(tx)
     written = []
@@ -261,16 +284,14 @@ def _write(tx: Tx, pending: dict[Subject, _Report]) -> list[Breaker]:
             breakers.put(tx, after)
             written.append(after)
     if written:
-        changes.announce(tx, Change(Kind.COOLDOWN))
-    return written
+        return written, changes.announce(tx, Change(Kind.COOLDOWN))
+    return written, changes.current(tx).rev
 
 
 def _after(
     tx: Tx, before: Breaker | None, subject: Subject, report: _Report, now: datetime
 ) -> Breaker | None:
-    generation = breakers.generation(tx)
     if report.trouble is not None:
+        generation = breakers.generation(tx)
         return opened(before, subject, report.trouble, seen=report.seen, generation=generation, now=now)
-    if before is None:
-        return None
-    return recovered(before, seen=report.seen, generation=generation, now=now)
+    return None if before is None else recovered(before, seen=report.seen, now=now)

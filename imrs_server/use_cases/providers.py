@@ -19,7 +19,7 @@ from imrs_server.domain.principal import Role
 from imrs_server.domain.provider import Provider, State, dialect_of, models_endpoint_of, require_etag
 from imrs_server.domain.vault_view import NEVER_LOOKED
 from imrs_server.domain.written import Written
-from imrs_server.storage import audit, changes, idempotency, providers
+from imrs_server.storage import audit, breakers, changes, idempotency, providers
 from imrs_server.storage.changes import Change, Kind
 from imrs_server.use_cases import keys
 
@@ -208,4 +208,8 @@ class _ProviderChange:
         after = providers.get(self.tx, wanted.provider_id)
         assert after is not None
         audit.write(self.tx, self._who, self._method, target, before=self.before, after=after)
-        return Written(after, changes.announce(self.tx, Change(Kind.PROVIDER, wanted.provider_id)))
+        changed = [Change(Kind.PROVIDER, wanted.provider_id)]
+        # What failed may work with what is new.
+        if breakers.close_provider(self.tx, wanted.provider_id):
+            changed.append(Change(Kind.COOLDOWN))
+        return Written(after, changes.announce(self.tx, *changed))

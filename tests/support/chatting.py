@@ -15,9 +15,14 @@ USAGE = {"prompt_tokens": 1000, "completion_tokens": 500, "prompt_tokens_details
 
 def says(text: str, *, usage: dict[str, Any] | None = USAGE) -> Behaviour:
     """A whole answer in one piece."""
+    return answer(whole(text, usage))
+
+
+def whole(text: str, usage: dict[str, Any] | None = USAGE) -> bytes:
+    """The body of such an answer."""
     choice = {"index": 0, "message": {"role": "assistant", "content": text}, "finish_reason": "stop"}
     body = {"id": "c", "object": "chat.completion", "model": "m", "choices": [choice]}
-    return answer(json.dumps(body | ({"usage": usage} if usage else {})).encode())
+    return json.dumps(body | ({"usage": usage} if usage else {})).encode()
 
 
 def streams(*texts: str, usage: dict[str, Any] | None = USAGE) -> Behaviour:

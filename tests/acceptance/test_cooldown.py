@@ -1,0 +1,234 @@
+"""Two servers and one database: who fails cools for both, says so, and comes back in steps."""
+
+from __future__ import annotations
+
+from contextlib import ExitStack
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import psycopg
+import pytest
+
+from imrs_client import ImrsClient, InvalidArgument, ResourceExhausted, Unavailable
+from imrs_client import v1 as pb
+from imrs_server.domain.principal import Role
+from imrs_server.jobs.breakers import BreakerSteps
+from tests.support.chatting import refuses, whole
+from tests.support.provider import FakeProvider
+from tests.support.service import Service, serving
+from tests.support.waiting import eventually
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from tests.conftest import Vault
+    from tests.support.provider import Behaviour
+
+PROMPT = "Write a Python function that parses a date"
+
+
+@dataclass
+class Pair:
+    """Two servers with a bot at each; ``first/m`` and ``first/n`` are better than ``second/m``."""
+
+    services: tuple[Service, Service]
+    bots: tuple[ImrsClient, ImrsClient]
+    first: FakeProvider
+    second: FakeProvider
+
+    @property
+    def platform(self) -> ImrsClient:
+        return self.services[0].platform
+
+    def execute(self, statement: str) -> list[tuple[Any, ...]]:
+        dsn = self.services[0].settings.database_url.get_secret_value()
+        with psycopg.connect(dsn, autocommit=True) as connection:
+            found = connection.execute(statement)
+            return found.fetchall() if found.description else []
+
+    def move_on(self) -> None:
+        """Let the time of the next step come."""
+        app = self.services[0].app
+        before = app.index.revision
+        self.execute("update breakers set due_time = now()")
+        BreakerSteps(app.database, app.index).turn()
+        self.settled(before + 1)
+
+    def settled(self, revision: int) -> None:
+        """Wait until both know of a revision."""
+        assert all(each.app.index.wait_for(revision, 5) for each in self.services)
+
+    def selected(self, bot: ImrsClient, **fields: Any) -> str:
+        return bot.route.Route(pb.RouteRequest(**fields)).selected.model_id
+
+    def removed(self, bot: ImrsClient) -> dict[str, str]:
+        """What cools by the name of its filter, and why."""
+        found = bot.route.ExplainRoute(pb.RouteRequest())
+        cooldown = pb.CandidateReport.RemovedBy.COOLDOWN
+        return {each.model_id: each.detail for each in found.candidates if each.removed_by == cooldown}
+
+    def fails(self, behaviour: Behaviour, times: int = 1) -> None:
+        """The best model fails so often at the first server, and another provider's answers."""
+        for _ in range(times):
+            self.first.script(behaviour)
+            done = self.ask(self.bots[0])
+            assert [each.model_id for each in done.failed_attempts] == ["first/m"]
+
+    def ask(self, bot: ImrsClient, **fields: Any) -> Any:
+        allowed = pb.StringList(values=["first/m", "second/m"])
+        return bot.complete(PROMPT, allowed_models=allowed, **fields)
+
+
+@pytest.fixture
+def pair(database: str, vault: Vault) -> Iterator[Pair]:
+    with ExitStack() as stack:
+        first = stack.enter_context(FakeProvider(b""))
+        second = stack.enter_context(FakeProvider(b""))
+        for name, upstream in (("first", first), ("second", second)):
+            upstream.page("/v1/chat/completions", whole(name))
+        one = stack.enter_context(serving(database, vault))
+        other = stack.enter_context(serving(database, vault))
+        for provider_id, upstream, models in (("first", first, "mn"), ("second", second, "m")):
+            furnish(one.platform, provider_id, upstream, models)
+        tenant = one.tenant
+        routing = pb.RoutingPolicy(exploration=pb.RoutingPolicy.Exploration.OFF)
+        tenant.admin.CreateAgent(pb.CreateAgentRequest(agent=pb.Agent(agent_id="bot", routing=routing)))
+        tenant.admin.EnableAgentModels(pb.EnableAgentModelsRequest(agent_id="bot", filter=pb.ModelFilter()))
+        token = one.token(Role.AGENT, agent_id="bot")
+        bots = [stack.enter_context(ImrsClient(each.app.address, token=token)) for each in (one, other)]
+        found = Pair((one, other), (bots[0], bots[1]), first, second)
+        found.settled(tenant.last_revision)
+        yield found
+
+
+def furnish(platform: ImrsClient, provider_id: str, upstream: FakeProvider, models: str) -> None:
+    provider = pb.Provider(
+        provider_id=provider_id,
+        provider_type=pb.Provider.Type.CUSTOM,
+        api_base=f"{upstream.url}/v1",
+        api_key=f"sk-{provider_id}",
+    )
+    platform.admin.CreateProvider(pb.CreateProviderRequest(provider=provider))
+    for external_id in models:
+        priority = {"first/m": 90, "first/n": 80}.get(f"{provider_id}/{external_id}", 50)
+        model = pb.Model(provider_id=provider_id, external_id=external_id, priority=priority)
+        platform.catalog.CreateModel(pb.CreateModelRequest(model=model))
+
+
+def test_a_limit_of_calls_cools_the_model_for_all_servers_at_once(pair: Pair) -> None:
+    one, other = pair.bots
+    pair.fails(refuses(429, retry_after="42"))
+    asked = len(pair.first.requests)
+
+    # The server that saw it does not wait for the index.
+    done = pair.ask(one)
+    assert done.model_id == "second/m"
+    eventually(lambda: pair.selected(other) == "first/n")
+    eventually(lambda: pair.selected(one) == "first/n")
+    for bot in pair.bots:
+        ((model_id, detail),) = pair.removed(bot).items()
+        assert model_id == "first/m"
+        assert detail.startswith("rate limited; cools until 20")
+        assert pair.ask(bot).model_id == "second/m"
+    assert len(pair.first.requests) == asked
+
+
+def test_a_model_that_keeps_failing_cools_and_one_that_fails_now_and_then_does_not(pair: Pair) -> None:
+    pair.fails(refuses(503), times=2)
+    assert pair.execute("select * from breakers") == []
+    pair.fails(refuses(500))
+    eventually(lambda: [pair.selected(bot) for bot in pair.bots] == ["first/n"] * 2)
+    ((cause, openings),) = pair.execute("select cause, openings from breakers")
+    assert (cause, openings) == ("overloaded", 1)
+    pair.move_on()
+    for _ in range(5):
+        pair.move_on()
+    assert pair.execute("select * from breakers") == []
+    assert [pair.selected(bot) for bot in pair.bots] == ["first/m"] * 2
+
+
+def test_its_share_comes_back_in_steps_and_alike_on_every_server(pair: Pair) -> None:
+    pair.fails(refuses(429, retry_after="60"))
+    eventually(lambda: pair.selected(pair.bots[1]) == "first/n")
+    shares = []
+    for _ in range(4):
+        pair.move_on()
+        answers = [[pair.selected(bot, seed=seed) for seed in range(400)] for bot in pair.bots]
+        assert answers[0] == answers[1]
+        shares.append(answers[0].count("first/m") / 400)
+    for share, wanted in zip(shares, (0.10, 0.25, 0.50, 1.0), strict=True):
+        assert share == pytest.approx(wanted, abs=0.08)
+
+
+def test_trouble_on_the_way_back_opens_it_again_for_longer(pair: Pair) -> None:
+    """A provider that flaps: well whenever it is hardly asked."""
+    lengths = []
+    pair.fails(refuses(503), times=2)
+    for _ in range(4):
+        known = len(pair.execute("select * from breakers where phase = 'COOLING'"))
+        assert known == 0
+        pair.first.script(refuses(503))
+        # The seed is one of those that are sent to it.
+        seed = next(n for n in range(1000) if pair.selected(pair.bots[0], seed=n) == "first/m")
+        done = pair.ask(pair.bots[0], seed=seed)
+        assert done.model_id == "second/m"
+        eventually(lambda: bool(pair.execute("select * from breakers where phase = 'COOLING'")))
+        lengths += pair.execute("select extract(epoch from due_time - since_time)::int from breakers")
+        eventually(lambda: all("first/m" in pair.removed(bot) for bot in pair.bots))
+        pair.move_on()
+    assert [each for (each,) in lengths] == [10, 20, 40, 80]
+
+
+def test_a_refused_key_cools_the_provider_until_there_is_a_new_one(pair: Pair) -> None:
+    pair.fails(refuses(401))
+    eventually(lambda: [pair.selected(bot) for bot in pair.bots] == ["second/m"] * 2)
+    assert set(pair.removed(pair.bots[1])) == {"first/m", "first/n"}
+    platform = pair.platform
+    platform.admin.RotateProviderKey(pb.RotateProviderKeyRequest(provider_id="first", api_key="sk-new"))
+    pair.settled(platform.last_revision)
+    assert [pair.ask(bot).model_id for bot in pair.bots] == ["first/m"] * 2
+    assert pair.execute("select * from breakers") == []
+
+
+def test_what_is_the_requests_fault_cools_nobody(pair: Pair) -> None:
+    pair.first.script(*[refuses(400)] * 5)
+    for _ in range(5):
+        with pytest.raises(InvalidArgument):
+            pair.ask(pair.bots[0])
+    pair.fails(refuses(400, "context_length_exceeded"), times=5)
+    assert pair.execute("select * from breakers") == []
+    assert pair.selected(pair.bots[0]) == "first/m"
+
+
+def test_where_all_cool_a_model_that_fails_is_still_better_than_none(pair: Pair) -> None:
+    """And when it answers, it is on its way back before its time."""
+    only = pb.StringList(values=["first/m"])
+    bot, other = pair.bots
+    pair.first.script(*[refuses(503)] * 3)
+    for _ in range(3):
+        with pytest.raises(Unavailable):
+            bot.complete(PROMPT, allowed_models=only)
+    eventually(lambda: "first/m" in pair.removed(other))
+    assert pair.selected(other, allowed_models=only) == "first/m"
+    done = other.complete(PROMPT, allowed_models=only)
+    assert done.model_id == "first/m"
+    eventually(lambda: pair.execute("select phase from breakers") == [("RETURNING",)])
+
+
+def test_where_all_are_limited_the_call_waits_or_ends_and_nobody_is_asked(pair: Pair) -> None:
+    only = pb.StringList(values=["first/m"])
+    bot, other = pair.bots
+    pair.first.script(refuses(429, retry_after="3"))
+    with pytest.raises(ResourceExhausted):
+        bot.complete(PROMPT, allowed_models=only)
+    eventually(lambda: "first/m" in pair.removed(other))
+    with pytest.raises(ResourceExhausted) as caught:
+        other.complete(PROMPT, allowed_models=only, timeout_seconds=1)
+    assert caught.value.reason == "PROVIDER_RATE_LIMITED"
+    assert 0 < (caught.value.retry_after_seconds or 0) <= 3
+    assert len(pair.first.requests) == 1
+    done = other.complete(PROMPT, allowed_models=only, timeout_seconds=20)
+    assert done.model_id == "first/m"
+    (failed,) = done.failed_attempts
+    assert failed.error_kind == "rate_limited"
+    assert failed.detail.startswith("not called: rate limited; ")
