@@ -32,6 +32,8 @@ BOUNDS: Mapping[str, Bound] = {
     "batch_cpu": Bound(10, 30),
     "replica": Bound(100, 500),
     "litellm_router": Bound(30, 100),
+    "complete_ttfb": Bound(5, 10),
+    "complete_streams": Bound(1, 2),
     "index_build_s": Bound(8, 3),
     "index_build_mib": Bound(250),
     "route_p95_ms": Bound(50, 10),

@@ -31,6 +31,8 @@ PARTS: Mapping[str, tuple[str, ...]] = {
     "fanout": ("watch_fanout_ms",),
     "sql_router": ("sql_router",),
     "proxy": ("litellm_proxy",),
+    "complete_ttfb": ("complete_ttfb",),
+    "complete_streams": ("complete_streams",),
     "feedback": ("feedback_batch", "feedback_p95_ms"),
     "lists": ("models_page_p95_ms",),
 }

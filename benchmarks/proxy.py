@@ -45,7 +45,7 @@ def measure() -> list[Row]:
         raise Skipped("LiteLLM is not installed; `make litellm` does it (600 MB)")
     if not shutil.which("h2load"):
         raise Skipped("h2load is not installed; on Debian it is in nghttp2-client")
-    with _model() as model, _proxy(model) as proxy, served(1) as address:
+    with _model() as model, serving(model) as proxy, served(1) as address:
         _forward(proxy)
         calls = Calls(
             address=address,
@@ -96,7 +96,7 @@ def _model() -> Iterator[int]:
 
 
 @contextmanager
-def _proxy(model: int) -> Iterator[int]:
+def serving(model: int) -> Iterator[int]:
     with tempfile.TemporaryDirectory(prefix="imrs-bench-") as folder:
         config = Path(folder) / "config.yaml"
         served_by = {"model": "openai/model", "api_key": "none", "api_base": f"http://127.0.0.1:{model}/v1"}

@@ -14,21 +14,21 @@ from typing import TYPE_CHECKING
 from benchmarks.world import world
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping
 
 START_SECONDS = 180
 TAIL = 2000
 
 
 @contextmanager
-def served(workers: int) -> Iterator[str]:
-    """The address of a server whose workers have all read the index."""
+def served(workers: int, environment: Mapping[str, str] | None = None) -> Iterator[str]:
+    """The address of a server whose workers have all read the index; of the world, or in this environment."""
     with tempfile.TemporaryDirectory(prefix="imrs-bench-") as folder:
         log = Path(folder) / "serve.log"
         command = [sys.executable, "-m", "imrs_server", "serve", "--workers", str(workers)]
-        environment = {**world().environment, "IMRS_LOG_LEVEL": "INFO"}
+        given = {**(environment or world().environment), "IMRS_LOG_LEVEL": "INFO"}
         with log.open("wb") as output:
-            process = subprocess.Popen(command, env=environment, stdout=output, stderr=output)
+            process = subprocess.Popen(command, env=given, stdout=output, stderr=output)
         try:
             yield _address(process, log)
         finally:
