@@ -2,8 +2,8 @@
 
 -- name: providers
 select
-    provider_id, display_name, provider_type, dialect, api_base, models_endpoint, options, data_policy, key_version,
-    state, version
+    provider_id, display_name, provider_type, dialect, api_base, models_endpoint, options, rate_limit_rpm, data_policy,
+    key_version, state, version
 from providers
 where %(provider_ids)s::text[] is null or provider_id = any(%(provider_ids)s)
 

@@ -136,3 +136,32 @@ def test_the_last_one_knows_that_nobody_comes_after() -> None:
         attempts.called(turn.model)
         attempts.failed(turn.model, failure(FailureKind.NOT_FOUND), 0)
     assert alone == [False, True]
+
+
+def test_a_model_that_is_left_alone_comes_after_the_others() -> None:
+    attempts = Attempts([A, B, C])
+    attempts.put_off(A, 0.0, 0.0)
+    attempts.called(B)
+    attempts.failed(B, failure(FailureKind.OVERLOADED), 0.0)
+    attempts.called(C)
+    attempts.failed(C, failure(FailureKind.INVALID_RESPONSE), 0.0)
+    turn = attempts.next(0.0)
+    assert turn is not None
+    assert (turn.model, turn.wait_seconds, turn.again) == (A, 0.0, True)
+
+
+def test_a_model_that_is_limited_comes_when_its_time_is_over() -> None:
+    attempts = Attempts([A, B])
+    attempts.put_off(A, 7.0, 100.0)
+    attempts.put_off(B, 5.0, 100.0)
+    turn = attempts.next(101.0)
+    assert turn is not None
+    assert (turn.model, turn.wait_seconds) == (B, 4.0)
+
+
+def test_a_model_that_is_left_alone_for_good_takes_no_attempt() -> None:
+    attempts = Attempts([A, B], most=1)
+    attempts.put_off(A, None, 0.0)
+    turn = attempts.next(0.0)
+    assert turn is not None
+    assert (turn.model, turn.again) == (B, False)
