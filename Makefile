@@ -6,7 +6,7 @@ COMPILE := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --gen
 	--no-emit-package imrs-client --no-header --no-annotate
 
 .DEFAULT_GOAL := help
-.PHONY: help run test test-long test-litellm litellm lint format gen gen-check breaking lock bench bench-docs bench-quality clean
+.PHONY: help run test test-long prometheus test-litellm litellm lint format gen gen-check breaking lock bench bench-docs bench-quality clean
 
 help:  ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -20,6 +20,8 @@ test: .venv/test.stamp  ## run the test suite; ARGS="-k sync" is passed on
 test-long: .venv/test.stamp  ## run the tests that take long, also on the oldest PostgreSQL
 	$(BIN)/pytest -n 2 --dist worksteal -m long $(ARGS)
 	$(BIN)/pytest -n 2 --dist worksteal --postgres 16 tests/integration $(ARGS)
+
+prometheus: .venv/prometheus.stamp  ## unpack Debian's Prometheus into .venv: tests of dashboards and alerts run where it is there
 
 litellm: .venv-litellm/stamp  ## install LiteLLM beside (600 MB): `make bench` compares with it where it is there
 
@@ -85,6 +87,14 @@ clean:  ## remove environments and what tools left behind; data in .imrs/ stays
 
 .venv/test.stamp: .venv/run.stamp requirements/test.txt
 	$(INSTALL) -r requirements/test.txt
+	touch $@
+
+# Unpacked and not installed: nothing of the system changes, and no service starts. Lists of packages may be missing or old.
+.venv/prometheus.stamp: | .venv/bin/pip
+	rm -rf .venv/prometheus && mkdir .venv/prometheus
+	cd .venv/prometheus && { apt-get download -qq prometheus || { apt-get update -qq && apt-get download -qq prometheus; }; } \
+		&& dpkg-deb -x prometheus_*.deb . && rm prometheus_*.deb
+	ln -sf ../prometheus/usr/bin/prometheus ../prometheus/usr/bin/promtool .venv/bin/
 	touch $@
 
 .venv/bench.stamp: .venv/test.stamp requirements/bench.txt

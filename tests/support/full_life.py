@@ -1,0 +1,171 @@
+"""A run of ``imrs serve`` through all that it can do, and much that can go wrong with it."""
+
+from __future__ import annotations
+
+import threading
+from contextlib import ExitStack, contextmanager, suppress
+from typing import TYPE_CHECKING
+
+from google.protobuf.duration_pb2 import Duration
+
+from imrs_client import ImrsError
+from imrs_client import v1 as pb
+from tests.support.chatting import refuses, says
+from tests.support.provider import FakeProvider, fail
+from tests.support.somabrain import TOKEN, FakeSomaBrain
+from tests.support.workers import PLATFORM, TENANT, connect, serving
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from tests.conftest import Vault
+    from tests.support.serve import Serve
+
+MODELS = b'{"data": [{"id": "listed"}]}'
+_CUSTOM = pb.Provider.Type.CUSTOM
+
+
+class FullLife:
+    """Two workers, three providers, an agent that may spend and one that may not."""
+
+    def __init__(self, serve: Serve, vault: Vault, memory: FakeSomaBrain, stack: ExitStack) -> None:
+        self.serve = serve
+        self._vault = vault
+        self._memory = memory
+        self._stack = stack
+        self.platform = stack.enter_context(connect(serve, PLATFORM))
+        self.tenant = stack.enter_context(connect(serve, TENANT))
+        # The first fails, the second stands in; the third only has models.
+        self.providers = {
+            name: stack.enter_context(FakeProvider(MODELS)) for name in ("weak", "good", "list")
+        }
+        self._furnish()
+
+    def _furnish(self) -> None:
+        for priority, (name, each) in zip((90, 50, 10), self.providers.items(), strict=True):
+            provider = pb.Provider(
+                provider_id=name,
+                provider_type=_CUSTOM,
+                api_base=each.url,
+                models_endpoint="/models",
+                api_key="a key",
+            )
+            self.platform.admin.CreateProvider(pb.CreateProviderRequest(provider=provider))
+            model = pb.Model(
+                provider_id=name,
+                external_id="m",
+                priority=priority,
+                price_state=pb.Model.PriceState.PRICE_KNOWN,
+                input_price_usd="1",
+                output_price_usd="2",
+            )
+            self.platform.catalog.CreateModel(pb.CreateModelRequest(model=model))
+        routing = pb.RoutingPolicy(exploration=pb.RoutingPolicy.Exploration.OFF)
+        for agent_id in ("bot", "poor"):
+            agent = pb.Agent(agent_id=agent_id, routing=routing)
+            self.tenant.admin.CreateAgent(pb.CreateAgentRequest(agent=agent))
+            models = pb.EnableAgentModelsRequest(agent_id=agent_id, model_ids=["weak/m", "good/m"])
+            self.tenant.admin.EnableAgentModels(models)
+        budget = pb.Budget(agent_id="poor", limit_usd="0", window=Duration(seconds=3600))
+        self.tenant.admin.SetBudget(pb.SetBudgetRequest(budget=budget))
+        watching = self.tenant.route.WatchAgent(pb.WatchAgentRequest(agent_id="bot"))
+        next(watching)
+        self._stack.callback(watching.cancel)
+
+    def live(self) -> None:
+        """Do a little of everything, once."""
+        self._route()
+        self._complete()
+        self._sync()
+        self._overload()
+        self._lose_vault()
+
+    def _route(self) -> None:
+        route, asks = self.tenant.route, pb.RouteRequest(agent_id="bot")
+        for _ in range(5):
+            decision = route.Route(asks)
+        route.BatchRoute(pb.BatchRouteRequest(requests=[asks, pb.RouteRequest(agent_id="nobody")]))
+        route.ExplainRoute(asks)
+        route.DetectTask(pb.DetectTaskRequest(message="make slides"))
+        for unfit in (pb.RouteRequest(agent_id="nobody"), pb.RouteRequest(agent_id="bot", domains=["none"])):
+            with suppress(ImrsError):
+                route.Route(unfit)
+        self.tenant.record(
+            decision_id=decision.decision_id, prompt_tokens=100, completion_tokens=50, latency_ms=700
+        )
+        failed = pb.Message(
+            agent_id="bot",
+            model_id="weak/m",
+            outcome=pb.Message.Outcome.ERROR,
+            error_kind="overloaded",
+            latency_ms=50,
+        )
+        self.tenant.feedback.RecordMessage(pb.RecordMessageRequest(message=failed))
+        vote = self.tenant.rate(decision.decision_id, 1.0, user_id="ann")
+        self._memory.spoilt[vote.feedback_id] = 422
+        self.tenant.rate(decision.decision_id, 0.5, user_id="bob")
+
+    def _complete(self) -> None:
+        self.providers["weak"].script(refuses(429, "rate_limit_exceeded", retry_after="60"))
+        self.providers["good"].script(says("Hi"))
+        self._ask("bot")
+        self._ask("poor")
+        self.providers["weak"].calm()
+        self.providers["good"].calm()
+
+    def _ask(self, agent_id: str) -> None:
+        request = pb.CompleteRequest(
+            route=pb.RouteRequest(agent_id=agent_id),
+            messages=[pb.ChatMessage(role="user", content="Hello")],
+            max_attempts=2,
+        )
+        with suppress(ImrsError):
+            list(self.tenant.route.Complete(request))
+
+    def _sync(self) -> None:
+        self.providers["good"].script(*[fail(401)] * 3)
+        for provider_id in ("list", "good"):
+            with suppress(ImrsError):
+                list(self.platform.admin.SyncProvider(pb.SyncProviderRequest(provider_id=provider_id)))
+        self.providers["good"].calm()
+
+    def _overload(self) -> None:
+        """A worker of this run serves one stream of requests."""
+        end = threading.Event()
+
+        def requests() -> Iterator[pb.RouteRequest]:
+            yield pb.RouteRequest(agent_id="bot")
+            end.wait(30)
+
+        first = self.tenant.route.StreamRoutes(requests())
+        next(first)
+        with suppress(ImrsError):
+            next(self.tenant.route.StreamRoutes(iter([pb.RouteRequest()]), timeout=0.4))
+        end.set()
+        first.cancel()
+
+    def _lose_vault(self) -> None:
+        self._vault.server.seal()
+        rotation = pb.RotateProviderKeyRequest(provider_id="list", api_key="another key")
+        with suppress(ImrsError):
+            self.platform.admin.RotateProviderKey(rotation)
+        self._vault.server.unseal()
+
+
+@contextmanager
+def living(database: str, vault: Vault, folder: Path) -> Iterator[FullLife]:
+    """A server that is furnished, and has not lived yet."""
+    with ExitStack() as stack:
+        memory = stack.enter_context(FakeSomaBrain())
+        serve = stack.enter_context(
+            serving(
+                database,
+                vault,
+                folder,
+                somabrain_url=memory.url,
+                somabrain_token=TOKEN,
+                max_streams="1",
+            )
+        )
+        yield FullLife(serve, vault, memory, stack)
