@@ -45,7 +45,7 @@ def blame(
     cause = _CAUSES.get(failure.cause)
     if cause is None or (cause is Cause.TIMEOUT and waited_seconds < PATIENCE_SECONDS):
         return None
-    of_key = cause in (Cause.AUTH, Cause.RATE_LIMITED)
+    of_key = cause.is_of_key
     if of_key and own_key:
         return None
     if cause is Cause.RATE_LIMITED and not failure.again:

@@ -65,6 +65,11 @@ class Cause(StrEnum):
         return self in (Cause.RATE_LIMITED, Cause.RATE_LIMIT_RPM)
 
     @property
+    def is_of_key(self) -> bool:
+        """Whether it is met by one key, and another one may well be served."""
+        return self in (Cause.RATE_LIMITED, Cause.AUTH, Cause.NO_CREDIT)
+
+    @property
     def words(self) -> str:
         """For people."""
         return _WORDS[self]

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from uuid import UUID
 
     from imrs_server.domain.breaker import Breaker
-    from imrs_server.domain.model import Model
+    from imrs_server.domain.ranking import Offer
     from imrs_server.storage.index import BudgetRow
 
 
@@ -28,12 +28,14 @@ class AllLimits:
 
     models: Mapping[str, Cooling] = field(default_factory=dict)
     providers: Mapping[str, Cooling] = field(default_factory=dict)
+    of_key: frozenset[str] = frozenset()
+    """Those of both that cool for what the provider's key met, which is no matter of an agent's own one."""
     budgets: Mapping[Key, Budget] = field(default_factory=dict)
     budgeted: frozenset[Key] = frozenset()
 
-    def of(self, key: Key, models: Iterable[Model]) -> Limits:
+    def of(self, key: Key, offers: Iterable[Offer]) -> Limits:
         """Those of an agent with such models."""
-        cooling = self._cooling(models) if self.models or self.providers else {}
+        cooling = self._cooling(offers) if self.models or self.providers else {}
         budget = self._budget(key) if self.budgets else None
         return Limits(cooling, budget) if cooling or budget else UNLIMITED
 
@@ -52,22 +54,31 @@ class AllLimits:
         """Whether calls of an agent count on any budget."""
         return Key(tenant_id, "") in self.budgeted or Key(tenant_id, agent_id) in self.budgeted
 
-    def cooled(self, breakers: Iterable[Breaker]) -> AllLimits:
+    def cooled(self, breakers: Collection[Breaker]) -> AllLimits:
         """The same with these breakers; those of endpoints are the model pool's affair."""
         found: dict[SubjectKind, dict[str, Cooling]] = {SubjectKind.MODEL: {}, SubjectKind.PROVIDER: {}}
         for each in breakers:
             if each.kind in found and each.phase is not Phase.WATCHED:
                 found[each.kind][each.subject_id] = Cooling(each.detail, each.share)
-        return replace(self, models=found[SubjectKind.MODEL], providers=found[SubjectKind.PROVIDER])
+        return replace(
+            self,
+            models=found[SubjectKind.MODEL],
+            providers=found[SubjectKind.PROVIDER],
+            of_key=frozenset(each.subject_id for each in breakers if each.cause.is_of_key),
+        )
 
-    def _cooling(self, models: Iterable[Model]) -> dict[str, Cooling]:
+    def _cooling(self, offers: Iterable[Offer]) -> dict[str, Cooling]:
         """Where a model cools and its provider too, the one that gets less says so."""
         found: dict[str, Cooling] = {}
-        for each in models:
-            known = (self.models.get(each.model_id), self.providers.get(each.provider_id))
+        for each in offers:
+            model_id, provider_id = each.model.model_id, each.model.provider_id
+            known = [self.models.get(model_id), self.providers.get(provider_id)]
+            if each.own_key is not None and self.of_key:
+                names = (model_id, provider_id)
+                known = [one for one, name in zip(known, names, strict=True) if name not in self.of_key]
             coldest = min((one for one in known if one), key=lambda one: one.share, default=None)
             if coldest is not None:
-                found[each.model_id] = coldest
+                found[model_id] = coldest
         return found
 
     def _budget(self, key: Key) -> Budget | None:

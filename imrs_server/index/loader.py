@@ -272,7 +272,7 @@ def _taken_over(before: State, state: State, dirt: _Dirt) -> State:
         if key not in dirt.agents.some and not (model_ids and tables.names(model_ids))
     }
     if state.limits is not before.limits:
-        known = {key: each.limited(state.limits.of(key, each.models)) for key, each in known.items()}
+        known = {key: each.limited(state.limits.of(key, each.offers)) for key, each in known.items()}
     start = thread_time()
     found = Made(
         agents={

@@ -150,7 +150,7 @@ class State:
             scorer=self.scorer,
             **evidence,
         )
-        return AgentTables(sources, limits=self.limits.of(key, (each.model for each in sources.offers)))
+        return AgentTables(sources, limits=self.limits.of(key, sources.offers))
 
     def _offers(self, enrolled: Enrolled) -> list[Offer]:
         known = ((each, self.models.get(each.model_id)) for each in enrolled.models)

@@ -28,10 +28,7 @@ from imrs_server.index.learned import NOTHING_LEARNED, Learned
 from imrs_server.index.table import Table
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     from imrs_client.ranked import Policy
-    from imrs_server.domain.model import Model
 
 log = structlog.get_logger()
 
@@ -130,9 +127,9 @@ class AgentTables:
         return len(self._tables) * len(self._sources.offers)
 
     @property
-    def models(self) -> Iterator[Model]:
+    def offers(self) -> tuple[Offer, ...]:
         """The agent's models, whether or not they can serve."""
-        return (each.model for each in self._sources.offers)
+        return self._sources.offers
 
     def names(self, model_ids: frozenset[str]) -> bool:
         """Whether one of these models is the agent's."""

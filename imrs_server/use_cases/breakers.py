@@ -115,9 +115,16 @@ class Breakers:
         """Call ``hear`` whenever there is something to write: it must not wait."""
         self._listeners += (hear,)
 
-    def resting(self, *subjects: Subject) -> Rest | None:
-        """Whether one of these cools, and for how long the one that does longest; None where none does."""
-        found = [rest for each in subjects if (rest := self._resting(each))]
+    def resting(self, *subjects: Subject, own_key: bool = False) -> Rest | None:
+        """Whether one of these cools, and for how long the one that does longest; None where none does.
+
+        What the provider's key met is no matter of an agent's ``own_key``.
+        """
+        found = [
+            rest
+            for each in subjects
+            if (rest := self._resting(each)) and not (own_key and rest.cause.is_of_key)
+        ]
         return max(found, key=lambda each: each.seconds, default=None)
 
     def begin(self, model: SelectedModel, *, own_key: bool) -> Trial:

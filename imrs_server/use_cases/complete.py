@@ -286,7 +286,7 @@ class _Conversation:
     def _admitted(self, attempts: Attempts, turn: Turn) -> Generator[CompletionEvent, None, Access | None]:
         """What the model is called with; None, and why, where it is not called now."""
         model, pacing = turn.model, self._desk.pacing
-        refusal = None if turn.again else pacing.resting(model)
+        refusal = None if turn.again else pacing.resting(model, own_key=is_own_key(model))
         if refusal is None:
             try:
                 access = self._desk.access(model, self._decision, self._read)

@@ -40,11 +40,11 @@ class Pacing:
         self.breakers = breakers
         self._rates = rates
 
-    def resting(self, model: SelectedModel) -> Refusal | None:
+    def resting(self, model: SelectedModel, *, own_key: bool) -> Refusal | None:
         """Why a model should be passed over, as it or its provider cools; None where nothing speaks against
         it.
         """
-        rest = self.breakers.resting(*subjects_of(model))
+        rest = self.breakers.resting(*subjects_of(model), own_key=own_key)
         return None if rest is None else _refusal(model, rest)
 
     def refused(self, model: SelectedModel, provider: Provider) -> Refusal | None:

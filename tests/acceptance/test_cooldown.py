@@ -99,6 +99,27 @@ def test_a_refused_key_cools_the_provider_until_there_is_a_new_one(pair: Pair) -
     assert pair.execute("select * from breakers") == []
 
 
+def test_an_agents_own_key_and_that_of_the_provider_do_not_pay_for_each_other(pair: Pair) -> None:
+    tenant = pair.services[0].tenant
+    tenant.admin.CreateAgent(pb.CreateAgentRequest(agent=pb.Agent(agent_id="owner")))
+    tenant.admin.EnableAgentModels(pb.EnableAgentModelsRequest(agent_id="owner", filter=pb.ModelFilter()))
+    own = pb.SetAgentKeyRequest(agent_id="owner", provider_id="first", api_key="sk-own")
+    tenant.admin.SetAgentKey(own)
+    pair.settled(tenant.last_revision)
+    owner = pair.services[0].agent("owner")
+
+    pair.first.script(refuses(401))
+    assert pair.ask(owner).model_id == "second/m"
+    pair.first.script(refuses(429, retry_after="60"))
+    assert pair.ask(owner).model_id == "second/m"
+    assert pair.execute("select * from breakers") == []
+
+    pair.fails(refuses(429, retry_after="60"))
+    eventually(lambda: pair.selected(pair.bots[0]) == "first/n")
+    assert pair.selected(owner) == "first/m"
+    assert pair.ask(owner).model_id == "first/m"
+
+
 def test_what_is_the_requests_fault_cools_nobody(pair: Pair) -> None:
     pair.first.script(*[refuses(400)] * 5)
     for _ in range(5):
