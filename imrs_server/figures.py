@@ -130,7 +130,7 @@ class Figures(Metrics):
         self.total("imrs_feedback_committed", "Votes that were stored.", lambda: votes.committed)
         self.total("imrs_feedback_dropped", "Votes whose message never came.", lambda: rollup.dropped)
         late = app.late_messages
-        self.gauge("imrs_messages_late", "Calls that wait for the database to be stored.", lambda: late.waiting)
+        self.gauge("imrs_messages_late", "Calls that wait to be stored.", lambda: late.waiting)
         self.total("imrs_messages_lost", "Calls that were never stored.", lambda: late.lost)
         outbox = app.outbox
         if outbox:
