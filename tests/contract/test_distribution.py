@@ -18,11 +18,13 @@ EVERYWHERE = {"defaults", "endpoints", "issued_tokens", "models", "preferences",
 # Kept on one machine: what numbers changes for all tenants, may belong to none, or changes each second.
 IN_ONE_PLACE = {
     "audit_events",
+    "breakers",
     "change_log",
     "endpoint_calls",
     "idempotency_keys",
     "index_revision",
     "model_changes",
+    "provider_calls",
     "rollup_state",
     "schema_migrations",
 }
