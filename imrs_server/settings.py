@@ -81,6 +81,12 @@ class Settings(TokenSettings):
     max_streams: int = Field(32, ge=1, le=1000, description="StreamRoutes a worker serves at a time")
     max_watchers: int = Field(4096, ge=0, description="streams of WatchAgent a worker serves at a time")
     max_completions: int = Field(256, ge=1, le=4000, description="Complete calls a worker serves at a time")
+    key_cache_seconds: float = Field(
+        0.0,
+        ge=0,
+        le=3600,
+        description="how long Complete keeps a provider's key in memory; 0 asks Vault for each call",
+    )
     metrics: bool = Field(
         default=True, description="serve figures for Prometheus at /metrics on metrics_addr"
     )

@@ -333,6 +333,7 @@ class App:
             pacing,
             spending,
             self.late_messages,
+            key_cache_seconds=settings.key_cache_seconds,
         )
         self.reports = DecisionReports(self.database)
         self._parts += (self.feedback, self.reports, LateMessageDelivery(self.late_messages))

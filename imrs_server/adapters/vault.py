@@ -1,6 +1,7 @@
 """Provider keys in Vault's KV version 2: the only place they are kept, and never a copy of them here.
 
-No cache and no other source: with Vault away there is no key (fail closed). Login when it is first needed.
+No other source, and nothing is kept here: with Vault away there is no key (fail closed); who reads may keep a
+key for seconds where the operator wishes it (key_cache.py). Login when it is first needed.
 """
 
 from __future__ import annotations

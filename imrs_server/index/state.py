@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from functools import partial
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
 from imrs_client import tasks
@@ -30,6 +30,9 @@ from imrs_server.index.limits import NO_LIMITS, AllLimits
 from imrs_server.index.rows import Enrolled, Numbered, Shaped
 from imrs_server.index.tables import AgentTables, Effort, Sources
 from imrs_server.storage.index import Key
+
+if TYPE_CHECKING:
+    from imrs_server.domain.credential import CredentialPath
 
 # Beyond this all tables start afresh: a candidate takes about half a kilobyte.
 MAX_CANDIDATES = 400_000
@@ -105,6 +108,15 @@ class State:
             levels = [each.task_rules for each in reversed(self._levels(tenant_id))]
             found = self.made.rules[tenant_id] = tasks.merge(*levels, SRS_RULES)
         return found
+
+    def key_version(self, path: CredentialPath) -> int | None:
+        """The version of a key as the database notes it; None where it notes none."""
+        if path.tenant_id is None or path.agent_id is None:
+            provider = self.providers.get(path.provider_id)
+            return provider.key_version if provider else None
+        enrolled = self.agents.get(Key(path.tenant_id, path.agent_id))
+        own = enrolled.keys if enrolled else ()
+        return next((each.key_version for each in own if each.provider_id == path.provider_id), None)
 
     def configured_like(self, other: State) -> bool:
         """Whether nothing but evidence and tokens can tell the two apart; False where that is not certain."""

@@ -10,6 +10,7 @@ import structlog
 
 from imrs_client.ranked import RemovedBy
 from imrs_server.adapters import chat
+from imrs_server.adapters.key_cache import KeyCache
 from imrs_server.adapters.providers.dialect import Access
 from imrs_server.domain.attempts import Attempts
 from imrs_server.domain.budget import most_output_tokens
@@ -77,10 +78,12 @@ class Completions:
         pacing: Pacing,
         spending: Spending,
         late: LateMessages,
+        *,
+        key_cache_seconds: float = 0.0,
     ) -> None:
         self._router = router
         self._index = index
-        self._vault = vault
+        self._keys = KeyCache(vault.read, key_cache_seconds)
         self._messages = messages
         self._catalog = catalog
         self._client = client
@@ -145,16 +148,18 @@ class Completions:
         provider = state.providers.get(model.provider_id) if state else None
         if provider is None or provider.state is not State.ACTIVE:
             raise ProviderNotFound(provider_id=model.provider_id)
-        if is_own_key(model):
-            path = CredentialPath(model.provider_id, decision.tenant_id, decision.agent_id)
-            return Access(provider=provider, key=read(path))
-        if provider.needs_key or provider.key_version is not None:
-            return Access(provider=provider, key=read(CredentialPath(model.provider_id)))
+        if is_own_key(model) or provider.needs_key or provider.key_version is not None:
+            return Access(provider=provider, key=read(_path(model, decision)))
         return Access(provider=provider)
 
     def read(self, path: CredentialPath) -> Secret:
         """A key. Raises CredentialMissing, and what Vault may raise."""
-        return self._vault.read(path)
+        state = self._index.current
+        return self._keys.read(path, state.key_version(path) if state else None)
+
+    def forget(self, model: SelectedModel, decision: Decision) -> None:
+        """The provider does not take the key."""
+        self._keys.forget(_path(model, decision))
 
     def request(self, model: SelectedModel, query: CompletionQuery) -> ChatRequest:
         """What this model is asked."""
@@ -307,6 +312,8 @@ class _Conversation:
         model = call.model
         self._failed = _error(failure, model)
         call.failed(failure)
+        if failure.cause is FailureKind.AUTH:
+            self._desk.forget(model, self._decision)
         if failure.cause is FailureKind.NOT_FOUND and not is_own_key(model):
             self.unknown.append(model.model_id)
         if call.is_delivered or self._left_seconds() <= 0:
@@ -346,6 +353,13 @@ class _Conversation:
 def is_own_key(model: SelectedModel) -> bool:
     """Whether the agent calls the provider with a key of its own."""
     return model.api_key_vault_path != CredentialPath(model.provider_id).shown
+
+
+def _path(model: SelectedModel, decision: Decision) -> CredentialPath:
+    """Where the key for a model lies."""
+    if is_own_key(model):
+        return CredentialPath(model.provider_id, decision.tenant_id, decision.agent_id)
+    return CredentialPath(model.provider_id)
 
 
 def _too_late(decision: Decision) -> ProviderUnavailable:
