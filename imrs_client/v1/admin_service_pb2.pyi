@@ -2197,6 +2197,7 @@ class GetStatusResponse(_message.Message):
     VAULT_FIELD_NUMBER: _builtins.int
     PROVIDERS_FIELD_NUMBER: _builtins.int
     REPLICAS_FIELD_NUMBER: _builtins.int
+    COOLDOWNS_FIELD_NUMBER: _builtins.int
     version: _builtins.str
     """Output only. Version of the server."""
     index_revision: _builtins.int
@@ -2223,6 +2224,12 @@ class GetStatusResponse(_message.Message):
     def replicas(self) -> _containers.RepeatedCompositeFieldContainer[Global___ReplicaStatus]:
         """Output only. The servers that report to the same database, the one that answers included."""
 
+    @_builtins.property
+    def cooldowns(self) -> _containers.RepeatedCompositeFieldContainer[Global___CooldownStatus]:
+        """Output only. Models and whole providers that get fewer calls because of how calls of theirs went, those
+        that get fewest first; at most 1,000.
+        """
+
     def __init__(
         self,
         *,
@@ -2234,10 +2241,11 @@ class GetStatusResponse(_message.Message):
         vault: Global___ComponentStatus | None = ...,
         providers: _abc.Iterable[Global___ProviderStatus] | None = ...,
         replicas: _abc.Iterable[Global___ReplicaStatus] | None = ...,
+        cooldowns: _abc.Iterable[Global___CooldownStatus] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["database", b"database", "index_age", b"index_age", "vault", b"vault"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["database", b"database", "index_age", b"index_age", "index_revision", b"index_revision", "listener_connected", b"listener_connected", "providers", b"providers", "replicas", b"replicas", "vault", b"vault", "version", b"version"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["cooldowns", b"cooldowns", "database", b"database", "index_age", b"index_age", "index_revision", b"index_revision", "listener_connected", b"listener_connected", "providers", b"providers", "replicas", b"replicas", "vault", b"vault", "version", b"version"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -2347,6 +2355,85 @@ class ProviderStatus(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___ProviderStatus: _TypeAlias = ProviderStatus  # noqa: Y015
+
+@_typing.final
+class CooldownStatus(_message.Message):
+    """A model, or a whole provider, that is left alone for a while, by all servers alike."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    class _State:
+        ValueType = _typing.NewType("ValueType", _builtins.int)
+        V: _TypeAlias = ValueType  # noqa: Y015
+
+    class _StateEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[CooldownStatus._State.ValueType], _builtins.type):
+        DESCRIPTOR: _descriptor.EnumDescriptor
+        STATE_UNSPECIFIED: CooldownStatus._State.ValueType  # 0
+        """Never sent."""
+        COOLING: CooldownStatus._State.ValueType  # 1
+        """It gets no calls while others can stand in for it."""
+        RETURNING: CooldownStatus._State.ValueType  # 2
+        """It gets a part of its calls again."""
+
+    class State(_State, metaclass=_StateEnumTypeWrapper):
+        """Where it is."""
+
+    STATE_UNSPECIFIED: CooldownStatus.State.ValueType  # 0
+    """Never sent."""
+    COOLING: CooldownStatus.State.ValueType  # 1
+    """It gets no calls while others can stand in for it."""
+    RETURNING: CooldownStatus.State.ValueType  # 2
+    """It gets a part of its calls again."""
+
+    PROVIDER_ID_FIELD_NUMBER: _builtins.int
+    MODEL_ID_FIELD_NUMBER: _builtins.int
+    STATE_FIELD_NUMBER: _builtins.int
+    CAUSE_FIELD_NUMBER: _builtins.int
+    SHARE_FIELD_NUMBER: _builtins.int
+    OPENINGS_FIELD_NUMBER: _builtins.int
+    SINCE_TIME_FIELD_NUMBER: _builtins.int
+    DUE_TIME_FIELD_NUMBER: _builtins.int
+    provider_id: _builtins.str
+    """Output only. The provider."""
+    model_id: _builtins.str
+    """Output only. The model; empty for all of the provider's."""
+    state: Global___CooldownStatus.State.ValueType
+    """Output only. Where it is."""
+    cause: _builtins.str
+    """Output only. Why: an error kind such as `rate_limited`, or `no_credit` (the account is spent), or
+    `rate_limit_rpm` (the limit of the provider that was set here is used up).
+    """
+    share: _builtins.float
+    """Output only. The share of its calls that it gets, 0 to 1."""
+    openings: _builtins.int
+    """Output only. How often in a row it had to be left alone, this time included."""
+    @_builtins.property
+    def since_time(self) -> _timestamp_pb2.Timestamp:
+        """Output only. Since when it is in this state."""
+
+    @_builtins.property
+    def due_time(self) -> _timestamp_pb2.Timestamp:
+        """Output only. When the next state, or the next share, begins."""
+
+    def __init__(
+        self,
+        *,
+        provider_id: _builtins.str = ...,
+        model_id: _builtins.str = ...,
+        state: Global___CooldownStatus.State.ValueType = ...,
+        cause: _builtins.str = ...,
+        share: _builtins.float = ...,
+        openings: _builtins.int = ...,
+        since_time: _timestamp_pb2.Timestamp | None = ...,
+        due_time: _timestamp_pb2.Timestamp | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["due_time", b"due_time", "since_time", b"since_time"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["cause", b"cause", "due_time", b"due_time", "model_id", b"model_id", "openings", b"openings", "provider_id", b"provider_id", "share", b"share", "since_time", b"since_time", "state", b"state"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___CooldownStatus: _TypeAlias = CooldownStatus  # noqa: Y015
 
 @_typing.final
 class ReplicaStatus(_message.Message):

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum
 
+from imrs_server.domain.breaker import Breaker
 from imrs_server.domain.provider import Provider
 
 
@@ -48,3 +49,5 @@ class Status:
     vault: Component
     providers: tuple[Provider, ...]
     replica: Replica
+    breakers: tuple[Breaker, ...] = ()
+    """Of models and providers that get fewer calls, those that get fewest first."""

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 import imrs_server
 from imrs_server.adapters.vault import VaultState
+from imrs_server.domain.breaker import SubjectKind
 from imrs_server.domain.errors import DatabaseUnavailable
 from imrs_server.domain.listing import PageRequest
 from imrs_server.domain.principal import Role
@@ -22,12 +23,14 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from imrs_server.adapters.vault import Vault
+    from imrs_server.domain.breaker import Breaker
     from imrs_server.domain.principal import Principal
     from imrs_server.domain.provider import Provider
     from imrs_server.index.warm import Index
     from imrs_server.storage.database import Database
 
 MAX_PROVIDERS = 1000
+MAX_COOLDOWNS = 1000
 
 _OF_VAULT = {
     VaultState.OK: Component(health=Health.UP),
@@ -67,6 +70,7 @@ class StatusReport:
                 start_time=self._start_time,
                 seen_time=datetime.now(UTC),
             ),
+            breakers=tuple(self._breakers()),
         )
 
     def _ask_database(self) -> tuple[Component, list[Provider]]:
@@ -87,6 +91,12 @@ class StatusReport:
         for each in state.providers.values() if state else ():
             if each.state is not State.DELETED:
                 yield replace(each, model_count=self._model_counts.get(each.provider_id, 0))
+
+    def _breakers(self) -> list[Breaker]:
+        state = self._index.current
+        known = state.breakers.values() if state else ()
+        shown = (each for each in known if each.share < 1 and each.kind is not SubjectKind.ENDPOINT)
+        return sorted(shown, key=lambda each: (each.share, each.subject_id))[:MAX_COOLDOWNS]
 
     def _ask_vault(self) -> Component:
         start = monotonic()

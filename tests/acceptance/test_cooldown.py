@@ -41,6 +41,13 @@ def test_a_limit_of_calls_cools_the_model_for_all_servers_at_once(pair: Pair) ->
         assert pair.ask(bot).model_id == "second/m"
     assert len(pair.first.requests) == asked
 
+    for service in pair.services:
+        (cooldown,) = service.platform.admin.GetStatus(pb.GetStatusRequest()).cooldowns
+        assert (cooldown.provider_id, cooldown.model_id) == ("first", "first/m")
+        assert (cooldown.state, cooldown.share) == (pb.CooldownStatus.State.COOLING, 0)
+        assert (cooldown.cause, cooldown.openings) == ("rate_limited", 1)
+        assert cooldown.due_time.ToSeconds() - cooldown.since_time.ToSeconds() == pytest.approx(42, abs=1)
+
 
 def test_a_model_that_keeps_failing_cools_and_one_that_fails_now_and_then_does_not(pair: Pair) -> None:
     pair.fails(refuses(503), times=2)

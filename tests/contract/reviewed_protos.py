@@ -187,7 +187,7 @@ FIELDS = {
     "ApplyConfigResponse": "plan",
     "ExportConfigResponse": "yaml",
     "GetStatusResponse": """version index_revision index_age listener_connected database vault providers
-        replicas""",
+        replicas cooldowns""",
     "ReplayDecisionsResponse": """changed_share estimates identifiable cost_difference_usd examples
         replayed_count detail rated_count logged_rating? model_estimate? unpriced_count unserved_count
         skipped_count""",
@@ -244,6 +244,7 @@ ENUMS = {
     "TaskDetection.Source": "TOOL MIME KEYWORD REQUEST NONE",
     "PlannedChange.Action": "CREATE UPDATE DELETE UNCHANGED",
     "ComponentStatus.State": "UP DEGRADED DOWN OFF",
+    "CooldownStatus.State": "COOLING RETURNING",
     "AgentSnapshot.Kind": "FULL DELTA HEARTBEAT",
 }
 

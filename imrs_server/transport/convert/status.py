@@ -5,9 +5,11 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from imrs_client import v1 as pb
+from imrs_server.domain.breaker import SubjectKind
 from imrs_server.transport.convert import common
 
 if TYPE_CHECKING:
+    from imrs_server.domain.breaker import Breaker
     from imrs_server.domain.provider import Provider
     from imrs_server.domain.status import Component, Replica, Status
 
@@ -23,6 +25,7 @@ def to_proto(status: Status) -> pb.GetStatusResponse:
         vault=_component(status.vault),
         providers=[_provider(each) for each in status.providers],
         replicas=[_replica(own)],
+        cooldowns=[_cooldown(each) for each in status.breakers],
     )
 
 
@@ -42,6 +45,20 @@ def _provider(provider: Provider) -> pb.ProviderStatus:
         model_count=provider.model_count,
         last_synced_time=common.to_timestamp(provider.last_synced_time),
         last_sync_error=provider.last_sync_error,
+    )
+
+
+def _cooldown(breaker: Breaker) -> pb.CooldownStatus:
+    of_model = breaker.kind is SubjectKind.MODEL
+    return pb.CooldownStatus(
+        provider_id=breaker.subject_id.partition("/")[0],
+        model_id=breaker.subject_id if of_model else "",
+        state=common.number(pb.CooldownStatus.State, breaker.phase),
+        cause=breaker.cause.value,
+        share=breaker.share,
+        openings=breaker.openings,
+        since_time=common.to_timestamp(breaker.since_time),
+        due_time=common.to_timestamp(breaker.due_time),
     )
 
 
