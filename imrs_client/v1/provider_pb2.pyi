@@ -145,7 +145,9 @@ class Provider(_message.Message):
     api_key_vault_path: _builtins.str
     """Output only. Where the key is in Vault, `secret/llm/{provider_id}`."""
     rate_limit_rpm: _builtins.int
-    """Optional. Calls a minute that all servers together may make, 1 or more; unset means no limit."""
+    """Optional. Calls that all servers together may make in any 60 seconds, 1 or more, those of Complete and of
+    syncs; unset means no limit.
+    """
     state: Global___Provider.State.ValueType
     """Optional. Whether its models can be routed to; unset on create means ACTIVE. An update sets ACTIVE or
     DISABLED.
