@@ -21,6 +21,7 @@ from imrs_client import (
     ImrsClient,
     InvalidArgument,
     NotFound,
+    Replica,
     ResourceExhausted,
 )
 from imrs_client import v1 as pb
@@ -253,6 +254,18 @@ def test_route_spares_and_then_leaves_only_what_is_free(world: World) -> None:
 
     eventually(renewed)
     assert (*spent(world.budget), world.budget.level) == (*NOTHING, pb.Budget.Level.WITHIN)
+
+
+def test_agents_that_decide_by_themselves_hear_of_it(world: World) -> None:
+    world.enable("p/free")
+    world.set(limit_usd=str(COST_USD))
+    with Replica(world.bot, report=False) as replica:
+        replica.wait_until_ready()
+        assert replica.route().selected.model_id == "p/dear"
+        world.bot.record(model_id="p/dear", prompt_tokens=1000, completion_tokens=500)
+        eventually(lambda: replica.route().selected.model_id == "p/free")
+        world.end_windows()
+        eventually(lambda: replica.route().selected.model_id == "p/dear")
 
 
 def test_with_nothing_free_a_spent_budget_ends_complete_and_says_which(world: World) -> None:
