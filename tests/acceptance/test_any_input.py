@@ -89,6 +89,7 @@ def good(world: World) -> dict[str, Message]:
         ),
         pb.SetModelOverrideRequest(agent_id="coder", model_id="p/m1"),
         pb.SetPreferenceRequest(preference=pb.Preference(agent_class="*", model_ids=["p/m1"])),
+        pb.SetBudgetRequest(budget=pb.Budget(agent_id="coder", window=Duration(seconds=3600))),
         pb.GetDefaultsRequest(scope=pb.Defaults.TENANT),
         pb.UpdateDefaultsRequest(defaults=pb.Defaults(scope=pb.Defaults.TENANT)),
         pb.CreateModelRequest(model=pb.Model(provider_id="p", external_id=NEW)),

@@ -28,6 +28,7 @@ NOBODY = Names(
     message_id=str(uuid4()),
     feedback_id=str(new_id()),
     token_id=str(new_id()),
+    budget_id=str(new_id()),
 )
 
 
@@ -79,6 +80,7 @@ def naming(names: Names) -> dict[str, Any]:
         names.message_id,
         names.feedback_id,
         names.token_id,
+        names.budget_id,
     ]
     found = {
         name: request
@@ -91,6 +93,7 @@ def naming(names: Names) -> dict[str, Any]:
         "FeedbackService/ListPerformance": pb.ListPerformanceRequest(agent_id=names.agent_id),
         "AdminService/ListAuditEvents": pb.ListAuditEventsRequest(target_id=names.agent_id),
         "AdminService/ListAgents": pb.ListAgentsRequest(search=names.agent_id),
+        "AdminService/ListBudgets": pb.ListBudgetsRequest(agent_id=names.agent_id),
         "FeedbackService/RecordMessage": pb.RecordMessageRequest(message=decided),
     }
     return found | lists
@@ -102,6 +105,7 @@ _MAKING = frozenset(
         "AdminService/DeleteProvider", "AdminService/UndeleteProvider", "AdminService/DeletePreference",
         "AdminService/CloneAgent", "CatalogService/DeleteModel", "CatalogService/UndeleteModel",
         "CatalogService/BulkUpdateModels", "AdminService/RevertSync",
+        "AdminService/DeleteEndpoint", "AdminService/LoadEndpoint", "AdminService/UnloadEndpoint",
     }
 )  # fmt: skip
 
@@ -116,6 +120,7 @@ _NO_ERROR = frozenset(
     {
         "RouteService/ListDecisions", "FeedbackService/ListFeedback", "FeedbackService/ListPerformance",
         "AdminService/ListAuditEvents", "AdminService/ListAgents", "AdminService/RevokeToken",
+        "AdminService/ListBudgets",
     }
 )  # fmt: skip
 

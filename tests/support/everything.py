@@ -35,6 +35,7 @@ class Names:
     message_id: str
     feedback_id: str
     token_id: str
+    budget_id: str
 
     def new_agent(self, *, deleted: bool = False, pinned: bool = False, keyed: bool = False) -> str:
         return self.agent_id
@@ -49,7 +50,7 @@ class Names:
         return self.token_id
 
     def new_budget(self) -> str:
-        return "budget"
+        return self.budget_id
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -159,6 +160,7 @@ def settle(service: Service, tenant_id: UUID, *, agent_id: str = "bot", mark: st
     )
     token = pb.IssueTokenRequest(roles=["user"], subject=mark or "ann")
     token_id = admin.admin.IssueToken(token).token_id
+    budget_id = admin.admin.SetBudget(pb.SetBudgetRequest(budget=_budget(agent_id))).budget_id
     vote = admin.rate(message_id, 0.5, user_id=mark or "u", comment=mark)
     return Home(
         admin=admin,
@@ -169,6 +171,7 @@ def settle(service: Service, tenant_id: UUID, *, agent_id: str = "bot", mark: st
         message_id=message_id,
         feedback_id=vote.feedback_id,
         token_id=token_id,
+        budget_id=budget_id,
     )
 
 
