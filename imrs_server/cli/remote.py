@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from contextlib import contextmanager
 from functools import wraps
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -14,19 +15,11 @@ from imrs_client.channel import trusting
 from imrs_server.cli import advice
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
     from uuid import UUID
 
 
-def _token(_context: click.Context, option: click.Parameter, given: str | None) -> str:
-    if given:
-        return given
-    beside = sorted(name for name in os.environ if name.startswith("IMRS_TOKEN_"))
-    known = "IMRS_TOKEN_TENANT_ADMIN" if "IMRS_TOKEN_TENANT_ADMIN" in beside else "".join(beside[:1])
-    example = f"IMRS_TOKEN=${known}" if known else "IMRS_TOKEN=$(imrs token --role platform_admin)"
-    raise click.BadParameter(f"there is none: set IMRS_TOKEN, such as {example}", param=option)
-
-
+_NAMES = ("address", "token", "tenant", "ca", "insecure")
 _OPTIONS = (
     click.option(
         "--address",
@@ -35,7 +28,7 @@ _OPTIONS = (
         show_default=True,
         help="The server, host:port [env: IMRS_ADDRESS, IMRS_GRPC_ADDR].",
     ),
-    click.option("--token", envvar="IMRS_TOKEN", callback=_token, help="A token [env: IMRS_TOKEN]."),
+    click.option("--token", envvar="IMRS_TOKEN", help="A token [env: IMRS_TOKEN]."),
     click.option(
         "--tenant",
         type=click.UUID,
@@ -60,36 +53,61 @@ def calls(command: Callable[..., Any]) -> Callable[..., Any]:
     """
 
     @wraps(command)
-    def around(
-        *args: Any,
-        address: str,
-        token: str,
-        tenant: UUID | None,
-        ca: Path | None,
-        insecure: bool,
-        **options: Any,
-    ) -> Any:
-        if ca and insecure:
-            raise click.UsageError("--ca and --insecure contradict each other")
-        client = ImrsClient(
-            address,
-            token=token,
-            tenant_id=str(tenant or ""),
-            credentials=trusting(ca.read_bytes()) if ca else None,
-            insecure=insecure,
-        )
-        with client:
-            try:
-                return command(client, *args, **options)
-            except Unavailable as error:
-                where = "" if error.reason else f" (the server at {address})"
-                raise _refusal(error, where) from None
-            except ImrsError as error:
-                raise _refusal(error) from None
+    def around(*args: Any, **options: Any) -> Any:
+        with _connected(*(options.pop(name) for name in _NAMES)) as client:
+            return command(client, *args, **options)
 
+    return _with_options(around)
+
+
+def may_call(command: Callable[..., Any]) -> Callable[..., Any]:
+    """The same for a command that does not always call: its first parameter connects, in a `with`."""
+
+    @wraps(command)
+    def around(*args: Any, **options: Any) -> Any:
+        given = [options.pop(name) for name in _NAMES]
+        return command(lambda: _connected(*given), *args, **options)
+
+    return _with_options(around)
+
+
+def _with_options(command: Callable[..., Any]) -> Callable[..., Any]:
     for option in reversed(_OPTIONS):
-        around = option(around)
-    return around
+        command = option(command)
+    return command
+
+
+@contextmanager
+def _connected(
+    address: str, token: str | None, tenant: UUID | None, ca: Path | None, insecure: bool
+) -> Iterator[ImrsClient]:
+    """A client. Raises click's exceptions, for what the server says too."""
+    if not token:
+        raise click.BadParameter(f"there is none: {_where_a_token_is()}", param_hint="--token")
+    if ca and insecure:
+        raise click.UsageError("--ca and --insecure contradict each other")
+    client = ImrsClient(
+        address,
+        token=token,
+        tenant_id=str(tenant or ""),
+        credentials=trusting(ca.read_bytes()) if ca else None,
+        insecure=insecure,
+    )
+    with client:
+        try:
+            yield client
+        except Unavailable as error:
+            where = "" if error.reason else f" (the server at {address})"
+            raise _refusal(error, where) from None
+        except ImrsError as error:
+            raise _refusal(error) from None
+
+
+def _where_a_token_is() -> str:
+    beside = sorted(name for name in os.environ if name.startswith("IMRS_TOKEN_"))
+    known = "IMRS_TOKEN_TENANT_ADMIN" if "IMRS_TOKEN_TENANT_ADMIN" in beside else "".join(beside[:1])
+    example = f"${known}" if known else "$(imrs token --role platform_admin)"
+    return f"set IMRS_TOKEN, such as IMRS_TOKEN={example}"
 
 
 def _refusal(error: ImrsError, where: str = "") -> click.ClickException:

@@ -8,6 +8,7 @@ import click
 
 # Command -> its module.
 _COMMANDS = {
+    "import": "importing",
     "schema": "schema",
     "validate": "validate",
 }

@@ -1,0 +1,116 @@
+"""``imrs config import --keys``: keys of other systems get into Vault, and nowhere else."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from click.testing import CliRunner
+from cryptography.fernet import Fernet
+
+from imrs_client import v1 as pb
+from imrs_server.adapters.vault import Vault as Store
+from imrs_server.cli import main
+from imrs_server.domain.credential import CredentialPath
+from imrs_server.domain.principal import Role
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from click.testing import Result
+
+    from tests.conftest import Vault
+    from tests.support.service import Service
+
+CIPHER = Fernet.generate_key()
+AGENTS_KEY, PROVIDERS_KEY = "sk-of-the-agent", "sk-of-the-provider"
+
+
+def row(agent_id: str, encrypted: str) -> dict[str, Any]:
+    return {
+        "agent_id": agent_id, "provider": "openai", "model_name": "gpt-4o", "enabled": True,
+        "api_key_encrypted": encrypted,
+    }  # fmt: skip
+
+
+@pytest.fixture
+def run(service: Service, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Result]:
+    """Run it on rows of agent_llm_configs, as a platform admin who means the tenant."""
+    monkeypatch.chdir(tmp_path)
+
+    def run(*rows: dict[str, Any], **variables: str) -> Result:
+        Path("rows.json").write_text(json.dumps(rows))
+        environment = {
+            "IMRS_ADDRESS": service.app.address,
+            "IMRS_TOKEN": service.token(Role.PLATFORM_ADMIN),
+            "IMRS_TENANT_ID": str(service.tenant_id),
+            "ENCRYPTION_KEY": CIPHER.decode(),
+            "OPENAI_API_KEY": "",
+        }
+        words = ["config", "import", "rows.json", "--keys"]
+        return CliRunner().invoke(main, words, env=environment | variables)
+
+    return run
+
+
+@pytest.fixture
+def store(vault: Vault) -> Iterator[Store]:
+    found = Store(vault.address, role_id=lambda: vault.role_id, secret_id=lambda: vault.secret_id)
+    yield found
+    found.close()
+
+
+@pytest.fixture
+def bot(service: Service) -> str:
+    """An agent and the provider ``openai``, as applying the file would make them."""
+    provider = pb.Provider(
+        provider_id="openai", provider_type=pb.Provider.Type.OPENAI, api_base="https://127.0.0.1:9/v1"
+    )
+    service.platform.admin.CreateProvider(pb.CreateProviderRequest(provider=provider))
+    service.tenant.admin.CreateAgent(pb.CreateAgentRequest(agent=pb.Agent(agent_id="bot")))
+    return "bot"
+
+
+def test_keys_of_agents_and_of_the_environment(
+    run: Callable[..., Result], service: Service, store: Store, bot: str
+) -> None:
+    encrypted = Fernet(CIPHER).encrypt(AGENTS_KEY.encode()).decode()
+    result = run(row(bot, encrypted), OPENAI_API_KEY=PROVIDERS_KEY)
+    assert result.exit_code == 0, result.output
+    assert result.stdout.splitlines()[-2:] == [
+        "key of bot with openai: is in Vault",
+        "key of openai: is in Vault",
+    ]
+    assert store.read(CredentialPath("openai")).reveal() == PROVIDERS_KEY
+    assert store.read(CredentialPath("openai", service.tenant_id, bot)).reveal() == AGENTS_KEY
+    everything = result.output + Path("models.yaml").read_text()
+    assert not any(secret in everything for secret in (AGENTS_KEY, PROVIDERS_KEY, encrypted))
+
+
+def test_a_key_that_cannot_be_sent_leaves_the_others(
+    run: Callable[..., Result], service: Service, store: Store, bot: str
+) -> None:
+    good = Fernet(CIPHER).encrypt(AGENTS_KEY.encode()).decode()
+    other = Fernet(Fernet.generate_key()).encrypt(b"sk-x").decode()
+    result = run(row("unknown", good), row(bot, good), row("a", other), row("b", "no cipher text"))
+    assert result.exit_code == 1
+    told = [line for line in result.stdout.splitlines() if line.startswith("key of")]
+    advice = "Apply the file first, then import again with --keys."
+    assert told == [
+        f"key of unknown with openai: Agent unknown does not exist. {advice}",
+        "key of bot with openai: is in Vault",
+        "key of a with openai: was not encrypted with this ENCRYPTION_KEY",
+        "key of b with openai: was not encrypted with this ENCRYPTION_KEY",
+    ]
+    assert store.read(CredentialPath("openai", service.tenant_id, bot)).reveal() == AGENTS_KEY
+
+
+@pytest.mark.parametrize(("cipher", "said"), [("", "set ENCRYPTION_KEY"), ("short", "is no Fernet key")])
+def test_without_the_right_cipher_nothing_is_sent(
+    run: Callable[..., Result], bot: str, cipher: str, said: str
+) -> None:
+    result = run(row(bot, "gAAAAAB"), ENCRYPTION_KEY=cipher)
+    assert result.exit_code == 1
+    assert said in result.stdout
