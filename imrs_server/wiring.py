@@ -29,6 +29,8 @@ from imrs_server.jobs.lifecycle import Lifecycle
 from imrs_server.jobs.orphans import OrphanSweep
 from imrs_server.jobs.outbox import OutboxDelivery
 from imrs_server.jobs.partitions import PartitionLoop
+from imrs_server.jobs.pool_calls import PoolCalls
+from imrs_server.jobs.pool_watch import PoolWatch
 from imrs_server.jobs.rollup import Rollup
 from imrs_server.jobs.shared_view import SharedView
 from imrs_server.jobs.stocktaking import Stocktaking
@@ -68,6 +70,7 @@ from imrs_server.use_cases.loading import LOAD_SECONDS, Loading
 from imrs_server.use_cases.messages import Messages
 from imrs_server.use_cases.pacing import Pacing
 from imrs_server.use_cases.performance import PerformanceReport
+from imrs_server.use_cases.pool import Pool
 from imrs_server.use_cases.preferences import Preferences
 from imrs_server.use_cases.provider_checks import ProviderChecks
 from imrs_server.use_cases.providers import Providers
@@ -296,7 +299,11 @@ class App:
             self.database, self.vault, provider_client(settings, rules, tries=1, read_seconds=LOAD_SECONDS)
         )
         self.endpoints = Endpoints(self.database, self.loading, rules)
-        self._parts += (self.loading,)
+        self.pool = Pool(self.index, self.loading, self.breakers)
+        self._parts += (self.loading, PoolCalls(self.database, self.pool))
+        if leads:
+            self.pool_watch = PoolWatch(self.database, self.loading)
+            self._parts += (self.pool_watch,)
         self.agents = Agents(self.database)
         self.router = Router(self.index, self.decisions.offer)
         self.watch = Hub(self.index, self._verifier.bearer, Pace(most_streams=settings.max_watchers))
@@ -333,6 +340,7 @@ class App:
             pacing,
             spending,
             self.late_messages,
+            self.pool,
             key_cache_seconds=settings.key_cache_seconds,
         )
         self.reports = DecisionReports(self.database)

@@ -82,6 +82,9 @@ class Keeper(Protocol):
     Of a failure that the answer explains, the detail quotes it; the key is not in it.
     """
 
+    is_there: bool
+    """Whether it is the very place that serves the model."""
+
     def look(self, client: GuardedClient, place: Place, deadline: Deadline) -> Sighting:
         """What is known of the model there. Free of charge."""
 
@@ -109,6 +112,8 @@ def knock(client: GuardedClient, access: Access, deadline: Deadline) -> None:
 
 class Ollama:
     """Ollama at the endpoint's own address."""
+
+    is_there = True
 
     def look(self, client: GuardedClient, place: Place, deadline: Deadline) -> Sighting:
         told = _ask(client, place.access, f"{ollama.root(place.access)}/api/ps", None, deadline)
@@ -143,6 +148,8 @@ class Ollama:
 
 class Manager:
     """The manager of a pool at the provider's ``pool_url``."""
+
+    is_there = False
 
     def look(self, client: GuardedClient, place: Place, deadline: Deadline) -> Sighting:
         found = self._find(client, place, deadline)

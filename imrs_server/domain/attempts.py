@@ -98,6 +98,13 @@ class Attempts:
         if self._bounded_by_models:
             self._left += len(new)
 
+    def stay(self, model: SelectedModel) -> None:
+        """The model is called again at once, at another place; that counts only where ``most`` is given."""
+        self._forget(model)
+        self._fresh.insert(0, model)
+        if self._bounded_by_models:
+            self._left += 1
+
     def give_up(self) -> None:
         """Nothing more is called."""
         self._left = 0

@@ -22,7 +22,8 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AllLimits:
-    """``models`` and ``providers`` cool, by their ids; ``budgets`` are those that are spent or nearly so, the
+    """``models`` and ``providers`` cool, by their ids, and so do models for which ``pools`` have no place;
+    ``budgets`` are those that are spent or nearly so, the
     tenant's under an empty agent_id, and ``budgeted`` whoever has any.
     """
 
@@ -30,12 +31,13 @@ class AllLimits:
     providers: Mapping[str, Cooling] = field(default_factory=dict)
     of_key: frozenset[str] = frozenset()
     """Those of both that cool for what the provider's key met, which is no matter of an agent's own one."""
+    pools: Mapping[str, Cooling] = field(default_factory=dict)
     budgets: Mapping[Key, Budget] = field(default_factory=dict)
     budgeted: frozenset[Key] = frozenset()
 
     def of(self, key: Key, offers: Iterable[Offer]) -> Limits:
         """Those of an agent with such models."""
-        cooling = self._cooling(offers) if self.models or self.providers else {}
+        cooling = self._cooling(offers) if self.models or self.providers or self.pools else {}
         budget = self._budget(key) if self.budgets else None
         return Limits(cooling, budget) if cooling or budget else UNLIMITED
 
@@ -67,6 +69,10 @@ class AllLimits:
             of_key=frozenset(each.subject_id for each in breakers if each.cause.is_of_key),
         )
 
+    def pooled(self, pools: Mapping[str, Cooling]) -> AllLimits:
+        """The same with these models for which there is no place."""
+        return self if pools == self.pools else replace(self, pools=pools)
+
     def _cooling(self, offers: Iterable[Offer]) -> dict[str, Cooling]:
         """Where a model cools and its provider too, the one that gets less says so."""
         found: dict[str, Cooling] = {}
@@ -76,6 +82,7 @@ class AllLimits:
             if each.own_key is not None and self.of_key:
                 names = (model_id, provider_id)
                 known = [one for one, name in zip(known, names, strict=True) if name not in self.of_key]
+            known.append(self.pools.get(model_id))
             coldest = min((one for one in known if one), key=lambda one: one.share, default=None)
             if coldest is not None:
                 found[model_id] = coldest

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 from time import thread_time
 from typing import TYPE_CHECKING, Any
 
-from imrs_server.index import rows
+from imrs_server.index import pool, rows
 from imrs_server.index.limits import NO_LIMITS
 from imrs_server.index.rows import EnrolledRow, Numbered
 from imrs_server.index.state import Made, State
@@ -20,7 +20,6 @@ if TYPE_CHECKING:
     from uuid import UUID
 
     from imrs_server.domain.cells import Cells
-    from imrs_server.domain.endpoint import Endpoint
     from imrs_server.domain.model import Model
     from imrs_server.domain.scoring import Scorer
     from imrs_server.index.limits import AllLimits
@@ -37,6 +36,8 @@ def whole(tx: Tx, scorer: Scorer) -> State:
     """Everything, as one transaction sees it."""
     now = changes.current(tx)
     numbered = Numbered()
+    places = index.endpoints(tx)
+    limits = NO_LIMITS.budgeting(index.budgets(tx)).pooled(pool.cooling(places))
     return State(
         revision=now.rev,
         epoch=now.epoch,
@@ -45,10 +46,10 @@ def whole(tx: Tx, scorer: Scorer) -> State:
         agents=rows.agents(_enrolled(tx, None), numbered),
         preferences={each.agent_class: each for each in index.preferences(tx)},
         defaults={each.tenant_id: each for each in index.defaults(tx)},
-        endpoints=index.endpoints(tx),
+        endpoints=places,
         evidence=_by_task({}, index.evidence(tx)),
         revoked=index.revoked_tokens(tx),
-        **_cooling(tx, NO_LIMITS.budgeting(index.budgets(tx))),
+        **_cooling(tx, limits),
         numbered=numbered,
         scorer=scorer,
     )
@@ -163,8 +164,6 @@ def _advance(tx: Tx, state: State, revision: int, dirt: _Dirt) -> State:
         changed["agents"] = _agents(state, dirt.agents.wanted, enrolled)
     if dirt.models or dirt.agents:
         changed["models"] = _models(tx, state, dirt, enrolled)
-    if dirt.endpoints:
-        changed["endpoints"] = _endpoints(tx, state, dirt.endpoints.wanted)
     if dirt.preferences:
         changed["preferences"] = {each.agent_class: each for each in index.preferences(tx)}
     if dirt.defaults:
@@ -174,6 +173,10 @@ def _advance(tx: Tx, state: State, revision: int, dirt: _Dirt) -> State:
         changed["limits"] = known.budgeting(index.budgets(tx, wanted), wanted)
     if dirt.cooldowns:
         changed |= _cooling(tx, changed.get("limits", state.limits))
+        for model_id in pool.touched(state.endpoints, state.breakers, changed["breakers"]):
+            dirt.endpoints.add(model_id, known=True)
+    if dirt.endpoints:
+        changed |= _places(tx, state, changed.get("limits", state.limits), dirt.endpoints.wanted)
     if dirt.tokens:
         changed["revoked"] = index.revoked_tokens(tx)
     if dirt.evidence:
@@ -211,12 +214,13 @@ def _cooling(tx: Tx, known: AllLimits) -> dict[str, Any]:
     return {"breakers": found, "limits": known.cooled(found.values())}
 
 
-def _endpoints(tx: Tx, state: State, wanted: set[str] | None) -> Mapping[str, tuple[Endpoint, ...]]:
-    read = index.endpoints(tx, wanted)
-    if wanted is None:
-        return read
-    kept = {model_id: known for model_id, known in state.endpoints.items() if model_id not in wanted}
-    return kept | read
+def _places(tx: Tx, state: State, known: AllLimits, wanted: set[str] | None) -> dict[str, Any]:
+    """The endpoints, and what they make of the limits."""
+    found = index.endpoints(tx, wanted)
+    if wanted is not None:
+        kept = {model_id: each for model_id, each in state.endpoints.items() if model_id not in wanted}
+        found = kept | found
+    return {"endpoints": found, "limits": known.pooled(pool.cooling(found))}
 
 
 def _enrolled(tx: Tx, keys: set[Key] | None) -> dict[Key, EnrolledRow]:

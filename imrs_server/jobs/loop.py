@@ -60,6 +60,10 @@ class Loop:
         """Have the next turn now. Takes no lock that is held over I/O."""
         self._woken.set()
 
+    def pause(self, seconds: float) -> None:
+        """Within a turn: wait, but not when it is to come to its end."""
+        self._stopping.wait(seconds)
+
     def _run(self) -> None:
         wait_seconds = 0.0
         while True:

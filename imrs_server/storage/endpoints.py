@@ -80,6 +80,12 @@ def at(tx: Tx, model_id: str, base_url: str) -> Endpoint | None:
     return Q.at.one(tx, shape(Endpoint), model_id=model_id, base_url=base_url)
 
 
+def free_url(tx: Tx, endpoint: Endpoint, base_url: str) -> str | None:
+    """The address, unless another endpoint of the model has it."""
+    claim_model(tx, endpoint.model_id)
+    return base_url if at(tx, endpoint.model_id, base_url) is None else None
+
+
 def get(tx: Tx, endpoint_id: str) -> Endpoint | None:
     return Q.get.one(tx, shape(Endpoint), endpoint_id=endpoint_id)
 
@@ -154,11 +160,6 @@ def end(
         load_error=load_error,
         base_url=base_url,
     )
-
-
-def fail(tx: Tx, endpoint_id: str, load_error: str) -> Endpoint | None:
-    """A HOT one goes DOWN; None where it is not HOT any more, or somebody is at it."""
-    return Q.fail.one(tx, shape(Endpoint), endpoint_id=endpoint_id, load_error=load_error)
 
 
 def see(

@@ -48,7 +48,9 @@ delete from endpoints where endpoint_id = %(endpoint_id)s
 
 -- name: list
 select * from (
-    select endpoints.endpoint_id, endpoints.model_id, base_url, weight, state, ttl, memory_bytes, load_error, version,
+    select endpoints.endpoint_id, endpoints.model_id, base_url, weight, ttl, memory_bytes, load_error, version,
+        -- Calls fail there, whatever is loaded.
+        case when breakers.phase = 'COOLING' then 'DOWN' else state end as state,
         busy_until > now() as busy, counted.in_flight,
         greatest(endpoints.last_used_time, counted.last_used_time) as last_used_time
     from endpoints
@@ -59,6 +61,7 @@ select * from (
         from endpoint_calls
         where endpoint_id = endpoints.endpoint_id
     ) as counted
+    left join breakers on kind = 'ENDPOINT' and subject_id = endpoints.endpoint_id
 ) as known
 where (%(model_id)s = '' or model_id = %(model_id)s)
   and (%(state)s::text is null or state = %(state)s) /* page */
@@ -88,20 +91,9 @@ returning *
 update endpoints
 set state = %(state)s, state_time = now(), busy_id = null, busy_until = null, load_error = %(load_error)s,
     memory_bytes = %(memory_bytes)s, base_url = coalesce(%(base_url)s, base_url), update_time = now(),
-    downs = case when %(state)s = 'DOWN' then downs + 1 else downs end,
+    downs = case when %(state)s = 'DOWN' then downs + 1 else 0 end,
     due_time = case when %(state)s = 'DOWN' then now() + least(5 * power(2, least(downs, 10)), 300) * interval '1 s' end
 where endpoint_id = %(endpoint_id)s and busy_id = %(busy_id)s
-returning *
-
--- name: fail
--- It goes DOWN, and waits the longer the more often it did so within a while.
-update endpoints
-set state = 'DOWN', state_time = now(), load_error = %(load_error)s, update_time = now(),
-    downs = case when state_time < now() - interval '10 minutes' then 1 else downs + 1 end,
-    due_time = now() + case
-        when state_time < now() - interval '10 minutes' then 5 else least(5 * power(2, least(downs, 10)), 300)
-    end * interval '1 s'
-where endpoint_id = %(endpoint_id)s and state = 'HOT' and (busy_until is null or busy_until <= now())
 returning *
 
 -- name: see
@@ -109,7 +101,8 @@ returning *
 update endpoints
 set state = %(state)s, state_time = case when state = %(state)s then state_time else now() end,
     memory_bytes = %(memory_bytes)s, base_url = coalesce(%(base_url)s, base_url), load_error = %(load_error)s,
-    update_time = now(), due_time = null
+    update_time = now(), downs = case %(state)s when 'DOWN' then downs + 1 when 'HOT' then 0 else downs end,
+    due_time = case when %(state)s = 'DOWN' then now() + least(5 * power(2, least(downs, 10)), 300) * interval '1 s' end
 where endpoint_id = %(endpoint_id)s and state = %(was)s and (busy_until is null or busy_until <= now())
 returning *
 

@@ -80,7 +80,14 @@ select token_id from issued_tokens where revoke_time is not null and expire_time
 -- name: endpoints
 -- In the order of their ids, so that what is made of them is the same everywhere. What is counted is left out: it
 -- changes without a revision.
-select endpoint_id, model_id, base_url, weight, state, ttl, memory_bytes, load_error, version
+select
+    endpoint_id, model_id, base_url, weight, ttl, memory_bytes, load_error, version,
+    case
+        when exists (
+            select from breakers where kind = 'ENDPOINT' and subject_id = endpoint_id and phase = 'COOLING'
+        ) then 'DOWN'
+        else state
+    end as state
 from endpoints
 where %(model_ids)s::text[] is null or model_id = any(%(model_ids)s)
 order by model_id, endpoint_id

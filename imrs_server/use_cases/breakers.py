@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import structlog
 
-from imrs_server.domain.blame import blame
+from imrs_server.domain.blame import Blame, blame
 from imrs_server.domain.breaker import (
     Breaker,
     Cause,
@@ -23,6 +23,7 @@ from imrs_server.domain.breaker import (
     opened,
     recovered,
 )
+from imrs_server.domain.chat import FailureKind
 from imrs_server.domain.errors import DatabaseUnavailable
 from imrs_server.storage import breakers, changes
 from imrs_server.storage.changes import Change, Kind
@@ -68,6 +69,7 @@ class Trial(NamedTuple):
     standings: dict[Subject, _Standing]
     provider_version: int
     start_seconds: float
+    endpoint_id: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,16 +129,18 @@ class Breakers:
         ]
         return max(found, key=lambda each: each.seconds, default=None)
 
-    def begin(self, model: SelectedModel, *, own_key: bool) -> Trial:
-        """A call of a model begins."""
+    def begin(self, model: SelectedModel, *, own_key: bool, endpoint_id: str | None = None) -> Trial:
+        """A call of a model begins, perhaps at an endpoint."""
         known = self._known()
+        subjects = subjects_of(model) if endpoint_id is None else (_endpoint(endpoint_id),)
         return Trial(
             model.model_id,
             model.provider_id,
             own_key,
-            {each: _standing(known.get(each)) for each in subjects_of(model)},
+            {each: _standing(known.get(each)) for each in subjects},
             self._provider_version(model.provider_id),
             self._clock(),
+            endpoint_id,
         )
 
     def succeeded(self, trial: Trial) -> None:
@@ -161,6 +165,8 @@ class Breakers:
             own_key=trial.own_key,
             waited_seconds=self._clock() - trial.start_seconds,
         )
+        if trial.endpoint_id is not None:
+            found = _of_endpoint(found, failure, trial.endpoint_id)
         if found is None or self._provider_version(trial.provider_id) != trial.provider_version:
             # It says nothing, or it speaks of a key or an address that is no longer in use.
             return
@@ -273,6 +279,18 @@ def subjects_of(model: SelectedModel) -> tuple[Subject, Subject]:
         Subject(SubjectKind.MODEL, model.model_id),
         Subject(SubjectKind.PROVIDER, model.provider_id),
     )
+
+
+def _of_endpoint(found: Blame | None, failure: ChatFailure, endpoint_id: str) -> Blame | None:
+    """One place of a model is to blame, whatever else might have been: the others may well have the model."""
+    subject = _endpoint(endpoint_id)
+    if found is None and failure.cause is FailureKind.NOT_FOUND:
+        return Blame(subject, Trouble(Cause.INVALID_RESPONSE), at_once=False)
+    return found and found._replace(subject=subject)
+
+
+def _endpoint(endpoint_id: str) -> Subject:
+    return Subject(SubjectKind.ENDPOINT, endpoint_id)
 
 
 def _standing(breaker: Breaker | None) -> _Standing:

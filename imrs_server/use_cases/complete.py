@@ -19,6 +19,7 @@ from imrs_server.domain.completion import AttemptFailed, Completed
 from imrs_server.domain.credential import CredentialPath
 from imrs_server.domain.errors import (
     BudgetExceeded,
+    CredentialMissing,
     DomainError,
     InvalidRequest,
     NoEligibleModel,
@@ -33,6 +34,7 @@ from imrs_server.domain.errors import (
 )
 from imrs_server.domain.provider import State
 from imrs_server.use_cases.called import Calls, CallUnderWay
+from imrs_server.use_cases.pool import Entry
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Iterator
@@ -52,6 +54,7 @@ if TYPE_CHECKING:
     from imrs_server.use_cases.late_messages import LateMessages
     from imrs_server.use_cases.messages import Messages
     from imrs_server.use_cases.pacing import Pacing
+    from imrs_server.use_cases.pool import Pool, Visit
     from imrs_server.use_cases.route import Router
     from imrs_server.use_cases.spending import Spending
 
@@ -78,6 +81,7 @@ class Completions:
         pacing: Pacing,
         spending: Spending,
         late: LateMessages,
+        pool: Pool,
         *,
         key_cache_seconds: float = 0.0,
     ) -> None:
@@ -90,6 +94,7 @@ class Completions:
         self.pacing = pacing
         self._spending = spending
         self._late = late
+        self.pool = pool
 
     def complete(
         self, who: Principal, query: CompletionQuery, deadline: Deadline
@@ -215,6 +220,7 @@ class _Conversation:
         self._failed: DomainError | None = None
         self._uncalled: DomainError | None = None
         self._is_short = False
+        self._visits: dict[str, Visit | None] = {}
         self.unknown: list[str] = []
         """Models that their providers do not know, as they say."""
 
@@ -222,8 +228,8 @@ class _Conversation:
         decision = self._decision
         attempts = Attempts((decision.selected, *decision.fallbacks), self._query.max_attempts)
         while (turn := attempts.next(self._clock())) is not None and self._waited(turn):
-            access = yield from self._admitted(attempts, turn)
-            if access is None:
+            entry = yield from self._admitted(attempts, turn)
+            if entry is None:
                 continue
             try:
                 call = self._begin(turn.model)
@@ -232,9 +238,9 @@ class _Conversation:
                 continue
             attempts.called(turn.model)
             breakers = self._desk.pacing.breakers
-            trial = breakers.begin(turn.model, own_key=is_own_key(turn.model))
+            trial = breakers.begin(turn.model, own_key=is_own_key(turn.model), endpoint_id=entry.endpoint_id)
             try:
-                yield from self._call(turn, access, call)
+                yield from self._call(turn, entry, call)
             except ChatFailure as failure:
                 if self._deadline.is_cut:
                     call.cancelled()
@@ -269,13 +275,13 @@ class _Conversation:
             self._vault_error = error
             raise
 
-    def _call(self, turn: Turn, access: Access, call: CallUnderWay) -> Iterator[CompletionEvent]:
+    def _call(self, turn: Turn, entry: Entry, call: CallUnderWay) -> Iterator[CompletionEvent]:
         """The pieces of the answer, as they come or in one. Raises ChatFailure."""
-        left = self._left_seconds()
-        self._deadline.move(left if turn.alone else left * _SHARE)
+        self._deadline.move(self._share_seconds(turn))
         request = self._desk.request(turn.model, self._query)
-        with closing(self._desk.stream(access, request, self._deadline)) as events:
+        with entry, closing(self._desk.stream(entry.access, request, self._deadline)) as events:
             for event in events:
+                entry.heard()
                 if isinstance(event, Ended):
                     call.ended(event)
                     continue
@@ -288,7 +294,7 @@ class _Conversation:
         if not self._query.stream and (whole := call.whole()) is not None:
             yield whole
 
-    def _admitted(self, attempts: Attempts, turn: Turn) -> Generator[CompletionEvent, None, Access | None]:
+    def _admitted(self, attempts: Attempts, turn: Turn) -> Generator[CompletionEvent, None, Entry | None]:
         """What the model is called with; None, and why, where it is not called now."""
         model, pacing = turn.model, self._desk.pacing
         refusal = None if turn.again else pacing.resting(model, own_key=is_own_key(model))
@@ -300,25 +306,60 @@ class _Conversation:
                 attempts.unreachable(model)
                 yield AttemptFailed(model_id=model.model_id, kind=FailureKind.AUTH, detail=error.message)
                 return None
+            try:
+                entry = self._enter(turn, access)
+            except DomainError as error:
+                yield self._not_entered(attempts, turn, error)
+                return None
             refusal = pacing.refused(model, access.provider)
             if refusal is None:
-                return access
+                return entry
         self._uncalled = self._uncalled or refusal.error
         attempts.put_off(model, refusal.wait_seconds, self._clock())
         yield AttemptFailed(model_id=model.model_id, kind=refusal.kind, detail=refusal.detail)
         return None
 
+    def _enter(self, turn: Turn, access: Access) -> Entry:
+        """Where the model is called: at an endpoint of the pool, which may have to load it first.
+
+        Raises what ``Visit.enter`` may raise.
+        """
+        model_id = turn.model.model_id
+        if model_id not in self._visits:
+            self._visits[model_id] = self._desk.pool.visit(model_id)
+        visit = self._visits[model_id]
+        if visit is None:
+            return Entry(access)
+        self._deadline.move(self._share_seconds(turn))
+        return visit.enter(access, self._deadline, again=turn.again)
+
+    def _not_entered(self, attempts: Attempts, turn: Turn, error: DomainError) -> AttemptFailed:
+        model, visit = turn.model, self._visits[turn.model.model_id]
+        self._uncalled = self._uncalled or error
+        if visit is None or turn.again or not visit.goes_on:
+            # What failed to load just now is not loaded again; one that failed of late is better than none.
+            wait_seconds = None if visit is None or visit.has_begun else 0.0
+            attempts.put_off(model, wait_seconds, self._clock())
+        kind = FailureKind.TIMEOUT if self._deadline.remaining() <= 0 else FailureKind.OVERLOADED
+        if isinstance(error, VaultSealed | VaultForbidden | VaultUnreachable | CredentialMissing):
+            kind = FailureKind.AUTH
+        return AttemptFailed(model_id=model.model_id, kind=kind, detail=error.message[:_MOST_DETAIL])
+
     def _note(self, attempts: Attempts, call: CallUnderWay, failure: ChatFailure) -> AttemptFailed:
         model = call.model
+        visit = self._visits.get(model.model_id)
         self._failed = _error(failure, model)
         call.failed(failure)
         if failure.cause is FailureKind.AUTH:
             self._desk.forget(model, self._decision)
-        if failure.cause is FailureKind.NOT_FOUND and not is_own_key(model):
+        # One place without the model is no reason to think that there is none.
+        if failure.cause is FailureKind.NOT_FOUND and not is_own_key(model) and visit is None:
             self.unknown.append(model.model_id)
         if call.is_delivered or self._left_seconds() <= 0:
             # Nothing could take back what the caller has, and no other model goes on in the middle of it.
             attempts.give_up()
+        elif visit is not None and visit.helps(failure):
+            attempts.stay(model)
         else:
             attempts.failed(model, failure, self._clock())
         detail = f"{failure.detail}: {failure.said}" if failure.said else failure.detail
@@ -345,6 +386,12 @@ class _Conversation:
         while not self._deadline.is_cut and (rest := due - self._clock()) > 0:
             time.sleep(min(rest, _LOOK_SECONDS))
         return not self._deadline.is_cut
+
+    def _share_seconds(self, turn: Turn) -> float:
+        """How long the model may take to begin its answer."""
+        visit = self._visits.get(turn.model.model_id)
+        is_last = turn.alone and (visit is None or not visit.goes_on)
+        return self._left_seconds() * (1.0 if is_last else _SHARE)
 
     def _left_seconds(self) -> float:
         return max(0.0, self._end - self._clock())

@@ -7,11 +7,12 @@ from typing import TYPE_CHECKING
 from uuid import uuid4
 
 from imrs_server.adapters.model_pool import keeper_of
+from imrs_server.domain.breaker import Subject, SubjectKind
 from imrs_server.domain.endpoint import EndpointState
 from imrs_server.domain.errors import EndpointNotFound, InvalidRequest, ModelNotFound, Violation
 from imrs_server.domain.principal import Role
 from imrs_server.domain.written import Written
-from imrs_server.storage import audit, changes, endpoints, models, providers
+from imrs_server.storage import audit, breakers, changes, endpoints, models, providers
 from imrs_server.storage.changes import Change, Kind
 
 if TYPE_CHECKING:
@@ -53,10 +54,11 @@ class Endpoints:
                 )
             before = endpoints.lock(tx, endpoint.endpoint_id)
             after = endpoints.put(tx, replace(endpoint, state=_first_state(tx, endpoint)))
+            forgiven = _forgive(tx, after)
             audit.write(tx, who, "SetEndpoint", _target(after), before=before, after=after)
             moved = {each.model_id for each in (before, after) if each is not None}
-            revision = changes.announce(tx, *[Change(Kind.ENDPOINT, each) for each in sorted(moved)])
-            return Written(after, revision)
+            told = [*forgiven, *(Change(Kind.ENDPOINT, each) for each in sorted(moved))]
+            return Written(after, changes.announce(tx, *told))
 
     def list(
         self, who: Principal, page: PageRequest, *, model_id: str, state: EndpointState | None
@@ -74,8 +76,10 @@ class Endpoints:
             if before is None:
                 raise EndpointNotFound(endpoint_id=endpoint_id)
             endpoints.delete(tx, endpoint_id)
+            forgiven = _forgive(tx, before)
             audit.write(tx, who, "DeleteEndpoint", _target(before), before=before)
-            return Written(None, changes.announce(tx, Change(Kind.ENDPOINT, before.model_id)))
+            change = Change(Kind.ENDPOINT, before.model_id)
+            return Written(None, changes.announce(tx, *forgiven, change))
 
     def load(self, who: Principal, endpoint_id: str, deadline: Deadline) -> Written[Endpoint]:
         """Have its model loaded, whatever became of it before. Raises what ``Loading.hot`` may raise."""
@@ -108,8 +112,10 @@ class Endpoints:
             after = endpoints.get(tx, before.endpoint_id)
             if after is None:
                 raise EndpointNotFound(endpoint_id=before.endpoint_id)
+            forgiven = _forgive(tx, after)
             audit.write(tx, who, method, _target(after), before=before, after=after)
-            return Written(after, changes.announce(tx, Change(Kind.ENDPOINT, after.model_id)))
+            change = Change(Kind.ENDPOINT, after.model_id)
+            return Written(after, changes.announce(tx, *forgiven, change))
 
 
 def _first_state(tx: Tx, endpoint: Endpoint) -> EndpointState:
@@ -120,6 +126,13 @@ def _first_state(tx: Tx, endpoint: Endpoint) -> EndpointState:
     provider = providers.get(tx, model.provider_id)
     is_kept = provider is not None and keeper_of(provider) is not None
     return EndpointState.COLD if is_kept else EndpointState.HOT
+
+
+def _forgive(tx: Tx, endpoint: Endpoint) -> list[Change]:
+    """Whoever changes it has seen to what failed there."""
+    breakers.hold(tx)
+    breakers.remove(tx, Subject(SubjectKind.ENDPOINT, endpoint.endpoint_id))
+    return [Change(Kind.COOLDOWN)]
 
 
 def _target(endpoint: Endpoint) -> tuple[str, str]:

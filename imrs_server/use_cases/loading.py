@@ -41,7 +41,7 @@ if TYPE_CHECKING:
     from imrs_server.adapters.model_pool import Keeper, Sighting
     from imrs_server.adapters.vault import Vault
     from imrs_server.domain.endpoint import Endpoint
-    from imrs_server.storage.database import Database, Tx
+    from imrs_server.storage.database import Database
 
 log = structlog.get_logger()
 
@@ -169,7 +169,7 @@ class Loading:
             known |= {"memory_bytes": seen.memory_bytes, "base_url": seen.base_url}
         with self._database.transaction() as tx:
             if known.get("base_url"):
-                known["base_url"] = _free(tx, begun, known["base_url"])
+                known["base_url"] = endpoints.free_url(tx, begun, known["base_url"])
             ended = endpoints.end(tx, begun.endpoint_id, busy_id, state, **known)
             if ended is not None:
                 changes.announce(tx, Change(Kind.ENDPOINT, begun.model_id))
@@ -268,12 +268,6 @@ class _Flight:
         self.done = threading.Event()
         self.endpoint: Endpoint | None = None
         self.error: DomainError | None = None
-
-
-def _free(tx: Tx, endpoint: Endpoint, base_url: str) -> str | None:
-    """The address, unless another endpoint of the model has it."""
-    endpoints.claim_model(tx, endpoint.model_id)
-    return base_url if endpoints.at(tx, endpoint.model_id, base_url) is None else None
 
 
 def _provider_id(endpoint: Endpoint) -> str:
