@@ -1,4 +1,4 @@
-"""The model pool on whole servers: places of a model are chosen, loaded, unloaded, passed over, taken back."""
+"""The model pool on whole servers: endpoints are chosen, loaded, unloaded, passed over and taken back."""
 
 from __future__ import annotations
 
