@@ -56,7 +56,7 @@ lock: | .venv/bin/pip  ## renew requirements/*.txt
 	$(BIN)/pip install --quiet --disable-pip-version-check uv
 	$(COMPILE) --group build -o requirements/build.txt
 	$(COMPILE) pyproject.toml --extra dev --extra curated --group build -o requirements/run.txt
-	$(COMPILE) pyproject.toml --extra dev --extra curated --group build --group test --group lint -c requirements/run.txt -o requirements/test.txt
+	$(COMPILE) pyproject.toml --extra dev --extra curated --extra otel --group build --group test --group lint -c requirements/run.txt -o requirements/test.txt
 	$(COMPILE) --group bench -c requirements/test.txt -o requirements/bench.txt
 	$(COMPILE) --group gen -o requirements/gen.txt
 	$(COMPILE) --group litellm -o requirements/litellm.txt

@@ -5,9 +5,11 @@ from __future__ import annotations
 import hashlib
 import hmac
 from datetime import timedelta
+from importlib.util import find_spec
 from ipaddress import IPv4Network, IPv6Network, ip_network
 from pathlib import Path
 from typing import Annotated, Literal, Self
+from urllib.parse import urlsplit
 
 from pydantic import Field, FilePath, SecretStr, StringConstraints, field_validator, model_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
@@ -166,6 +168,13 @@ class Settings(TokenSettings):
     decision_log_sample: float = Field(
         1.0, ge=0, le=1, description="share of the decisions that are logged, 0 to 1"
     )
+    traces_url: str = Field(
+        default="",
+        description="collector of traces (OTLP/HTTP), as `http://127.0.0.1:4318`; needs the extra `otel`",
+    )
+    traces_sample: float = Field(
+        0.01, ge=0, le=1, description="share of the calls that are traced where their caller does not say"
+    )
     log_format: Literal["json", "console"] = Field(
         "json", description="one JSON object a line, or for people"
     )
@@ -204,6 +213,16 @@ class Settings(TokenSettings):
             raise ValueError("IMRS_VAULT_ROLE_ID is needed")
         if self.vault_secret_id is None and self.vault_secret_id_file is None:
             raise ValueError("IMRS_VAULT_SECRET_ID_FILE or IMRS_VAULT_SECRET_ID is needed")
+        return self
+
+    @model_validator(mode="after")
+    def _can_trace(self) -> Self:
+        if not self.traces_url:
+            return self
+        if urlsplit(self.traces_url).scheme not in {"http", "https"}:
+            raise ValueError("IMRS_TRACES_URL must be the http(s) URL of a collector")
+        if find_spec("opentelemetry") is None or find_spec("opentelemetry.sdk") is None:
+            raise ValueError("IMRS_TRACES_URL needs the extra otel: pip install 'imrs-server[otel]'")
         return self
 
     @model_validator(mode="after")

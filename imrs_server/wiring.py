@@ -23,7 +23,7 @@ from imrs_server.jobs import outbox, rollup, shared_view
 from imrs_server.jobs.breakers import BreakerReports, BreakerSteps
 from imrs_server.jobs.budgets import BudgetWindows
 from imrs_server.jobs.credentials import CredentialWatch
-from imrs_server.jobs.decision_log import DecisionLog, Observe
+from imrs_server.jobs.decision_log import DecisionLog
 from imrs_server.jobs.late_messages import LateMessageDelivery
 from imrs_server.jobs.lifecycle import Lifecycle
 from imrs_server.jobs.orphans import OrphanSweep
@@ -36,12 +36,9 @@ from imrs_server.jobs.shared_view import SharedView
 from imrs_server.jobs.stocktaking import Stocktaking
 from imrs_server.jobs.sync_schedule import SyncSchedule
 from imrs_server.jobs.usage import UsageRollup
+from imrs_server.observers import Observers
 from imrs_server.storage.database import Database
 from imrs_server.storage.group_commit import MOST
-from imrs_server.telemetry.access_log import AccessLog
-from imrs_server.telemetry.decision_lines import DecisionLines
-from imrs_server.telemetry.model_calls import UNNOTED
-from imrs_server.transport.guard import unmeasured
 from imrs_server.transport.paging import Pager
 from imrs_server.transport.pools import Limits
 from imrs_server.transport.server import Server
@@ -55,7 +52,7 @@ from imrs_server.use_cases.agent_keys import AgentKeys
 from imrs_server.use_cases.agent_models import AgentModels
 from imrs_server.use_cases.agents import Agents
 from imrs_server.use_cases.audit_trail import AuditTrail
-from imrs_server.use_cases.breakers import Breakers, uncounted
+from imrs_server.use_cases.breakers import Breakers
 from imrs_server.use_cases.budgets import Budgets
 from imrs_server.use_cases.call_rates import CallRates
 from imrs_server.use_cases.catalog import Catalog
@@ -80,7 +77,7 @@ from imrs_server.use_cases.revert import Reverts
 from imrs_server.use_cases.route import Router
 from imrs_server.use_cases.spending import Spending
 from imrs_server.use_cases.status import StatusReport
-from imrs_server.use_cases.sync import Sync, unnoted
+from imrs_server.use_cases.sync import Sync
 from imrs_server.use_cases.tenants import Tenants
 from imrs_server.use_cases.tokens import Tokens
 from imrs_server.use_cases.usage import UsageDesk
@@ -91,9 +88,7 @@ if TYPE_CHECKING:
     from types import TracebackType
 
     from imrs_server.domain.scoring import Scorer
-    from imrs_server.figures import Figures
     from imrs_server.settings import Settings, TokenSettings
-    from imrs_server.transport.guard import Meter
 
 log = structlog.get_logger()
 
@@ -164,15 +159,6 @@ def somabrain(settings: Settings, rules: AddressRules) -> SomaBrain | None:
     )
 
 
-def _figures(settings: Settings, place: Place | None) -> Figures | None:
-    if not settings.metrics:
-        return None
-    # What it imports looks once where figures shall go, and not everybody who imports us knows it by then.
-    from imrs_server.figures import Figures  # noqa: PLC0415
-
-    return Figures(folder=place.folder if place else None, by_agent=settings.token_tracking)
-
-
 class _Part(Protocol):
     """A thread that lives as long as the server."""
 
@@ -217,17 +203,14 @@ class App:
         dsn = settings.database_url.get_secret_value()
         direct = settings.listen_database_url
         rules = AddressRules(allowed=settings.provider_allow)
-        self._figures = _figures(settings, place)
-        self._access_log = AccessLog() if settings.access_log else None
-        # They tell of all others, and so they begin first and end last.
-        self._reporters: tuple[_Part, ...] = tuple(
-            each for each in (self._figures, self._access_log) if each is not None
+        self._observers = Observers(
+            settings, folder=place.folder if place else None, worker=place.number if place else 0
         )
         self.database = Database(dsn)
         self.vault = vault(settings)
         self.index = Index(poll_seconds=settings.poll_seconds)
         self._refresher = Refresher(direct.get_secret_value() if direct else dsn, self.index, scorer=scorer)
-        self.decisions = DecisionLog(self.database, observers=self._observers(settings))
+        self.decisions = DecisionLog(self.database, observers=self._observers.decisions)
         memory = somabrain(settings, rules)
         with_memory = memory is not None
         leads = place is None or place.leads
@@ -268,9 +251,7 @@ class App:
         )
         grace = settings.missing_grace
         client = provider_client(settings, rules)
-        self.breakers = Breakers(
-            self.database, self.index, count=self._figures.cooled if self._figures else uncounted
-        )
+        self.breakers = Breakers(self.database, self.index, count=self._observers.cooled)
         pacing = Pacing(self.breakers, CallRates(self.database, used_up=self.breakers.used_up))
         self.sync = Sync(
             self.database,
@@ -278,10 +259,10 @@ class App:
             client,
             permit=pacing.permit,
             missing_grace=grace,
-            note=self._figures.synced if self._figures else unnoted,
+            note=self._observers.synced,
         )
         self._parts += (BreakerReports(self.breakers),)
-        self.stocktaking = Stocktaking(self.database) if leads and self._figures else None
+        self.stocktaking = Stocktaking(self.database) if leads and self._observers.figures else None
         if self.stocktaking:
             self._parts += (self.stocktaking,)
         if leads:
@@ -315,7 +296,7 @@ class App:
             flush_decisions=flush,
             wake_rollup=wake,
             with_memory=with_memory,
-            notes=self._figures.calls if self._figures else UNNOTED,
+            notes=self._observers.model_calls,
             spending=spending,
         )
         self.late_messages = LateMessages(self.messages)
@@ -350,17 +331,10 @@ class App:
         self._stopping = threading.Event()
         self._patience_seconds = place.patience_seconds if place else 0.0
         self._server = self._serve(settings, shared_port=place is not None)
-        if self._figures:
-            self._figures.declare(self)
+        if self._observers.figures:
+            self._observers.figures.declare(self)
         host = settings.grpc_addr.rpartition(":")[0]
         self.address = f"{host}:{self._server.port}"
-
-    def _observers(self, settings: Settings) -> list[Observe]:
-        """Who looks at decisions beside the decision log."""
-        found: list[Observe] = [self._figures.decided] if self._figures else []
-        if settings.decision_log != "off" and settings.decision_log_sample:
-            found.append(DecisionLines(settings.decision_log, settings.decision_log_sample))
-        return found
 
     def _vault_view(self, place: Place | None) -> _Part:
         """Of several workers the first watches Vault, and the others see what it saw."""
@@ -424,13 +398,9 @@ class App:
                 streams=settings.max_streams,
                 completions=settings.max_completions,
             ),
-            meter_of=self._meter_of,
+            meter_of=self._observers.meter,
             shared_port=shared_port,
         )
-
-    def _meter_of(self, method: str) -> Meter:
-        meter = self._figures.meter(method) if self._figures else unmeasured(method)
-        return self._access_log.around(method, meter) if self._access_log else meter
 
     @property
     def calls_in_hand(self) -> Mapping[str, int]:
@@ -444,7 +414,7 @@ class App:
 
     def __enter__(self) -> Self:
         self.database.open()
-        for each in self._reporters:
+        for each in self._observers.parts:
             each.start()
         for part in self._parts:
             part.start()
@@ -465,7 +435,7 @@ class App:
         self._model_client.close()
         self.vault.close()
         self.database.close()
-        for each in self._reporters:
+        for each in self._observers.parts:
             each.stop()
         log.info("server.stopped", address=self.address)
 

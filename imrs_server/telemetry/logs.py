@@ -30,17 +30,24 @@ class Call:
     is in in ``traceparent``.
     """
 
-    __slots__ = ("_facts", "_metadata", "principal", "tenant")
+    __slots__ = ("_facts", "_metadata", "principal", "tenant", "traced")
 
     def __init__(self, principal: str, tenant: object, metadata: Metadata = ()) -> None:
         self.principal = principal
         self.tenant = tenant
         self._metadata = metadata
         self._facts: dict[str, str] = {}
+        self.traced: Any = None
+        """Where it is in a trace, as whoever traces it keeps it."""
 
     @property
     def id(self) -> str:
         return self.facts["call_id"]
+
+    @property
+    def parent(self) -> traceparent.TraceParent | None:
+        """The trace that the caller is in, as it says."""
+        return _parent(self._metadata)
 
     @property
     def facts(self) -> dict[str, str]:
@@ -57,10 +64,15 @@ def _named(metadata: Metadata) -> dict[str, str]:
     request_id = said.get(REQUEST_ID, "")
     if 0 < len(request_id) <= _REQUEST_ID_CHARACTERS and request_id.isprintable():
         found["request_id"] = request_id
-    trace = traceparent.parse(said.get(traceparent.KEY, ""))
+    trace = _parent(metadata)
     if trace is not None:
         found["trace_id"] = trace.trace_id
     return found
+
+
+def _parent(metadata: Metadata) -> traceparent.TraceParent | None:
+    said = [value for key, value in metadata if key == traceparent.KEY and isinstance(value, str)]
+    return traceparent.parse(said[0]) if len(said) == 1 else None
 
 
 call: ContextVar[Call | None] = ContextVar("call", default=None)

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from collections import deque
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Protocol
+from uuid import UUID
 
-from imrs_server.domain.chat import FailureKind
+from imrs_server.domain.chat import FailureKind, TokenUsage
 from imrs_server.domain.message import Outcome
+from imrs_server.domain.provider import ProviderType
 
 if TYPE_CHECKING:
     from decimal import Decimal
@@ -23,6 +26,26 @@ LIVE = timedelta(hours=1)
 _KINDS = frozenset(FailureKind)
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ChatCall:
+    """One call of a model by Complete. ``start_time`` is in seconds since 1970."""
+
+    model_id: str
+    provider_id: str
+    provider_type: ProviderType | None
+    external_id: str
+    agent_id: str
+    decision_id: UUID
+    conversation_id: str
+    start_time: float
+    latency_ms: int
+    usage: TokenUsage
+    outcome: Outcome
+    error_kind: str
+    finish_reason: str
+    stream: bool
+
+
 class CallNotes(Protocol):
     """Is told of model calls; never waits, never raises."""
 
@@ -32,16 +55,31 @@ class CallNotes(Protocol):
     def fell_back(self, provider_id: str) -> None:
         """A model was called because another one had failed; of this provider."""
 
-
-class Unnoted:
-    """Nobody is told."""
-
-    def recorded(self, message: Message, before: Message | None = None) -> None: ...
-
-    def fell_back(self, provider_id: str) -> None: ...
+    def called(self, chat: ChatCall) -> None:
+        """Complete has called a model, in the call in hand."""
 
 
-UNNOTED = Unnoted()
+class Everyone:
+    """Tells each of some."""
+
+    def __init__(self, *each: CallNotes) -> None:
+        self._each = each
+
+    def recorded(self, message: Message, before: Message | None = None) -> None:
+        for each in self._each:
+            each.recorded(message, before)
+
+    def fell_back(self, provider_id: str) -> None:
+        for each in self._each:
+            each.fell_back(provider_id)
+
+    def called(self, chat: ChatCall) -> None:
+        for each in self._each:
+            each.called(chat)
+
+
+UNNOTED = Everyone()
+"""Nobody is told."""
 
 
 class ModelCalls:
@@ -77,6 +115,9 @@ class ModelCalls:
 
     def fell_back(self, provider_id: str) -> None:
         self._fell_back(provider_id)
+
+    def called(self, chat: ChatCall) -> None:
+        """It is counted when it is recorded."""
 
     def fold(self) -> None:
         oldest = datetime.now(UTC) - LIVE

@@ -14,6 +14,7 @@ from imrs_server.domain import token_estimate
 from imrs_server.domain.chat import FailureKind, TokenUsage, joined
 from imrs_server.domain.errors import DatabaseUnavailable, DomainError
 from imrs_server.domain.message import Outcome, Report
+from imrs_server.telemetry.model_calls import ChatCall
 from imrs_server.use_cases.late_messages import Late
 
 if TYPE_CHECKING:
@@ -54,12 +55,18 @@ class CallUnderWay:
         self._characters = 0
         self._tools: dict[str, None] = {}
         self._start = time.monotonic()
+        self.start_time = time.time()
         self.latency_ms = 0
 
     @property
     def end(self) -> Ended:
         assert self._end is not None
         return self._end
+
+    @property
+    def finish_reason(self) -> str:
+        """Empty where it did not come to its end."""
+        return self._end.finish_reason if self._end else ""
 
     @property
     def notes(self) -> dict[str, Any]:
@@ -187,9 +194,28 @@ class Calls:
             self._attempt(each, replace(self._report(each), message_id=new_id()))
 
     def _record(self, call: CallUnderWay, report: Report) -> Message:
+        self._messages.notes.called(self._noted(call))
         return self._messages.record(
             self._who, self._decision.tenant_id, report, reservation_id=call.reservation_id
         ).value
+
+    def _noted(self, call: CallUnderWay) -> ChatCall:
+        return ChatCall(
+            model_id=call.model.model_id,
+            provider_id=call.model.provider_id,
+            provider_type=call.model.provider_type,
+            external_id=call.model.external_id,
+            agent_id=self._decision.agent_id,
+            decision_id=self._decision.decision_id,
+            conversation_id=self._decision.conversation_id,
+            start_time=call.start_time,
+            latency_ms=call.latency_ms,
+            usage=call.usage,
+            outcome=call.outcome,
+            error_kind=call.error_kind,
+            finish_reason=call.finish_reason,
+            stream=self._query.stream,
+        )
 
     def _keep(self, call: CallUnderWay, report: Report) -> None:
         self._late.keep(

@@ -39,7 +39,7 @@ def service(database: str, vault: Vault) -> Iterator[Service]:
 
 
 def figure(service: Service, name: str, **labels: str) -> float | None:
-    figures = service.app._figures
+    figures = service.app._observers.figures
     assert figures is not None
     figures.fold()
     return figures.registry.get_sample_value(name, labels)
