@@ -10,7 +10,7 @@ from google.protobuf.field_mask_pb2 import FieldMask
 from imrs_client import v1 as pb
 from imrs_server.cli import arguments, remote
 from imrs_server.cli.arguments import EnumType
-from imrs_server.cli.output import forms
+from imrs_server.cli.output import fields, forms
 from imrs_server.cli.output.forms import View
 
 if TYPE_CHECKING:
@@ -196,11 +196,13 @@ def _switch(
         return
     if dry_run:
         raise click.UsageError("--dry-run is for models that are chosen by options")
+    changed = []
     for model_id in model_ids:
         model = pb.Model(model_id=model_id, available=available)
-        request_one = pb.UpdateModelRequest(model=model, update_mask=FieldMask(paths=["available"]))
-        changed = client.catalog.UpdateModel(request_one)
-        form.done(changed, f"{model_id} is {'available' if available else 'not available'}")
+        one = pb.UpdateModelRequest(model=model, update_mask=FieldMask(paths=["available"]))
+        changed.append(fields.as_dict(client.catalog.UpdateModel(one)))
+    says = f"{', '.join(model_ids)}: {'available' if available else 'not available'}"
+    form.done({"models": changed}, says)
 
 
 @command.command()

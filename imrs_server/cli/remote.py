@@ -13,6 +13,7 @@ import click
 from imrs_client import ImrsClient, ImrsError, Unavailable
 from imrs_client.channel import trusting
 from imrs_server.cli import advice
+from imrs_server.cli.output import text
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -112,4 +113,6 @@ def _where_a_token_is() -> str:
 
 def _refusal(error: ImrsError, where: str = "") -> click.ClickException:
     next_step = advice.of(error)
-    return click.ClickException(f"{error}{where}" + (f"\n{next_step}" if next_step else ""))
+    # It may repeat what a provider said.
+    lines = [text.harmless(each) for each in (f"{error}{where}", next_step) if each]
+    return click.ClickException("\n".join(lines))

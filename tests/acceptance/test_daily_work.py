@@ -112,7 +112,8 @@ def test_models_by_hand(run: Callable[..., Result], done: Callable[..., Any]) ->
     assert done("models", "disable", "--provider", "hand", "--tier", "free")["updated_count"] == 1
     found = rows(run("models", "list", "--provider", "hand", "--unavailable", "--csv"))
     assert [each["model_id"] for each in found] == ["hand/small"]
-    assert done("models", "enable", "hand/small")["available"] is True
+    [enabled] = done("models", "enable", "hand/small")["models"]
+    assert enabled["available"] is True
     assert run("models", "enable").exit_code == 2
     assert run("models", "enable", "hand/small", "--tier", "free").exit_code == 2
     assert done("models", "delete", "hand/small", "--yes")["delete_time"]

@@ -9,7 +9,7 @@ import click
 
 from imrs_server.cli.doctor import database, finding, parts, ports, running, surroundings, vault
 from imrs_server.cli.doctor.finding import Level
-from imrs_server.cli.output import forms, tables
+from imrs_server.cli.output import forms, tables, text
 from imrs_server.cli.output.forms import Kind
 
 if TYPE_CHECKING:
@@ -61,6 +61,6 @@ def _findings() -> Iterator[Finding]:
 
 def _tell(each: Finding) -> None:
     level = tables.styled(str(each.level)) + " " * (4 - len(each.level))
-    click.echo(f"{level}  {each.check:<10}  {each.says}")
+    click.echo(f"{level}  {each.check:<10}  {text.harmless(each.says)}")
     if each.advice:
-        click.echo(f"      {'':<10}  {click.style(each.advice, dim=True)}")
+        click.echo(f"      {'':<10}  {click.style(text.harmless(each.advice), dim=True)}")

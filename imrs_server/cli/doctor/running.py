@@ -61,6 +61,14 @@ def _status(address: str, status: pb.GetStatusResponse) -> Iterator[Finding]:
         detail = f": {part.detail}" if part.detail else ""
         yield Finding("server", level, f"it sees {name} {state}{detail}")
     yield from _providers(status)
+    for each in status.cooldowns:
+        what = each.model_id or f"every model of {each.provider_id}"
+        share = (
+            f"gets {each.share:.0%} of its calls" if each.share else "gets no calls while others can stand in"
+        )
+        until = f"until {each.due_time.ToDatetime():%H:%M:%S} UTC"
+        how = f"`imrs providers check {each.provider_id}`"
+        yield Finding("providers", Level.WARN, f"{what} {share} {until}: {each.cause}", how)
 
 
 def _providers(status: pb.GetStatusResponse) -> Iterator[Finding]:

@@ -50,6 +50,10 @@ def _examine(vault: Vault, settings: Settings) -> Iterator[Finding]:
         return
     says = f"unsealed, and logged in by {settings.vault_auth} in {(monotonic() - start) * 1000:.0f} ms"
     yield Finding("vault", Level.OK, says)
+    if settings.key_cache_seconds:
+        kept = text.duration(settings.key_cache_seconds)
+        says = f"servers go on with a key for up to {kept} after it was changed or Vault was sealed"
+        yield Finding("vault", Level.OK, says)
     for look in (_lease, _mount, _rights):
         try:
             yield look(vault, settings)

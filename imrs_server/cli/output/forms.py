@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, Final
 import click
 from google.protobuf.message import Message
 
-from imrs_server.cli.output import fields, streams, tables
+from imrs_server.cli.output import fields, streams, tables, text
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -85,7 +85,7 @@ class Form:
     def done(self, what: Message | Mapping[str, Any], says: str, *, then: str = "") -> None:
         """Say what was done and what may come next; or print what came of it."""
         if self.kind is Kind.TABLE:
-            click.echo(says)
+            click.echo(text.harmless(says))
             hint(then)
         else:
             echo_json(what)
@@ -165,10 +165,10 @@ def echo_csv(header: Sequence[str], rows: Iterable[Sequence[Any]]) -> None:
     writer.writerows(rows)
 
 
-def hint(text: str) -> None:
+def hint(says: str) -> None:
     """What may come next, for people: standard output stays what was asked for."""
-    if text:
-        click.echo(click.style(text, dim=True), err=True)
+    if says:
+        click.echo(click.style(text.harmless(says), dim=True), err=True)
 
 
 def _flagged(command: Callable[..., Any], kinds: Sequence[Kind]) -> Callable[..., Any]:
