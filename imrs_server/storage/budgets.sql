@@ -63,6 +63,11 @@ with held as materialized (
     select *, reset_time <= now() as ended, window_end(reset_time, budget_window) as next_reset_time
     from budgets
     where tenant_id = %(tenant_id)s and agent_id in ('', %(agent_id)s)
+      -- What was called before the window began, as history that is imported, is not its affair and waits for nobody.
+      and (
+          %(reservation_id)s::uuid is not null
+          or %(create_time)s::timestamptz >= window_end(reset_time, budget_window) - budget_window
+      )
     order by budget_id
     for update
 ), released as (
@@ -71,7 +76,6 @@ with held as materialized (
       and kept.reservation_id = %(reservation_id)s
     returning kept.budget_id, kept.usd, kept.tokens
 ), due as (
-    -- What was called before the window began is not its affair.
     select
         held.tenant_id, held.budget_id, held.agent_id, held.ended, held.next_reset_time, held.level as old_level,
         %(create_time)s >= held.next_reset_time - held.budget_window as counts,
