@@ -57,6 +57,7 @@ from imrs_server.use_cases.budgets import Budgets
 from imrs_server.use_cases.call_rates import CallRates
 from imrs_server.use_cases.catalog import Catalog
 from imrs_server.use_cases.complete import Completions
+from imrs_server.use_cases.configuration.apply import Configuration
 from imrs_server.use_cases.decisions import Decisions
 from imrs_server.use_cases.defaults import DefaultSettings
 from imrs_server.use_cases.effects import Effects
@@ -286,6 +287,7 @@ class App:
             self.pool_watch = PoolWatch(self.database, self.loading)
             self._parts += (self.pool_watch,)
         self.agents = Agents(self.database)
+        self.configuration = Configuration(self.database, rules)
         self.router = Router(self.index, self.decisions.offer)
         self.watch = Hub(self.index, self._verifier.bearer, Pace(most_streams=settings.max_watchers))
         self.agent_models = AgentModels(self.database, Effects(self.index))
@@ -361,6 +363,7 @@ class App:
             preferences=Preferences(self.database),
             endpoints=self.endpoints,
             defaults=DefaultSettings(self.database),
+            configuration=self.configuration,
             budgets=Budgets(self.database),
             audit_trail=AuditTrail(self.database),
             status=StatusReport(self.database, self.vault, self.index),

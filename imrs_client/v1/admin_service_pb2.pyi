@@ -1914,6 +1914,7 @@ class ApplyConfigRequest(_message.Message):
     ENVIRONMENT_FIELD_NUMBER: _builtins.int
     VALIDATE_ONLY_FIELD_NUMBER: _builtins.int
     PRUNE_FIELD_NUMBER: _builtins.int
+    SOURCE_FIELD_NUMBER: _builtins.int
     tenant_id: _builtins.str
     """Optional. The tenant, a UUID; empty means the token's. Only a platform admin may name another."""
     yaml: _builtins.str
@@ -1923,7 +1924,13 @@ class ApplyConfigRequest(_message.Message):
     validate_only: _builtins.bool
     """Optional. Whether to check and answer as if, and change nothing."""
     prune: _builtins.bool
-    """Optional. Whether things that the file does not name are deleted though no file created them."""
+    """Optional. Whether things that the file does not name are deleted though no file created them, in the sections
+    that it has. What another file created, and models that a sync brought, stay.
+    """
+    source: _builtins.str
+    """Optional. Name of the file, at most 255 printable characters; empty means `default`. What a file created and owns
+    is kept by its name and its tenant.
+    """
     def __init__(
         self,
         *,
@@ -1932,10 +1939,11 @@ class ApplyConfigRequest(_message.Message):
         environment: _builtins.str = ...,
         validate_only: _builtins.bool = ...,
         prune: _builtins.bool = ...,
+        source: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["environment", b"environment", "prune", b"prune", "tenant_id", b"tenant_id", "validate_only", b"validate_only", "yaml", b"yaml"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["environment", b"environment", "prune", b"prune", "source", b"source", "tenant_id", b"tenant_id", "validate_only", b"validate_only", "yaml", b"yaml"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -2005,6 +2013,7 @@ class PlannedChange(_message.Message):
     ACTION_FIELD_NUMBER: _builtins.int
     TARGET_FIELD_NUMBER: _builtins.int
     DIFFS_FIELD_NUMBER: _builtins.int
+    DRIFTED_FIELDS_FIELD_NUMBER: _builtins.int
     action: Global___PlannedChange.Action.ValueType
     """Output only. What becomes of it."""
     target: _builtins.str
@@ -2013,20 +2022,79 @@ class PlannedChange(_message.Message):
     def diffs(self) -> _containers.RepeatedCompositeFieldContainer[_field_diff_pb2.FieldDiff]:
         """Output only. The fields that change."""
 
+    @_builtins.property
+    def drifted_fields(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """Output only. Of these, paths of the fields that somebody else changed since the file was applied."""
+
     def __init__(
         self,
         *,
         action: Global___PlannedChange.Action.ValueType = ...,
         target: _builtins.str = ...,
         diffs: _abc.Iterable[_field_diff_pb2.FieldDiff] | None = ...,
+        drifted_fields: _abc.Iterable[_builtins.str] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["action", b"action", "diffs", b"diffs", "target", b"target"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["action", b"action", "diffs", b"diffs", "drifted_fields", b"drifted_fields", "target", b"target"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___PlannedChange: _TypeAlias = PlannedChange  # noqa: Y015
+
+@_typing.final
+class UndoConfigRequest(_message.Message):
+    """Request for UndoConfig."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    TENANT_ID_FIELD_NUMBER: _builtins.int
+    SOURCE_FIELD_NUMBER: _builtins.int
+    VALIDATE_ONLY_FIELD_NUMBER: _builtins.int
+    tenant_id: _builtins.str
+    """Optional. The tenant, a UUID; empty means the token's. Only a platform admin may name another."""
+    source: _builtins.str
+    """Optional. Name of the file, at most 255 printable characters; empty means `default`."""
+    validate_only: _builtins.bool
+    """Optional. Whether to check and answer as if, and change nothing."""
+    def __init__(
+        self,
+        *,
+        tenant_id: _builtins.str = ...,
+        source: _builtins.str = ...,
+        validate_only: _builtins.bool = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["source", b"source", "tenant_id", b"tenant_id", "validate_only", b"validate_only"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___UndoConfigRequest: _TypeAlias = UndoConfigRequest  # noqa: Y015
+
+@_typing.final
+class UndoConfigResponse(_message.Message):
+    """Response of UndoConfig."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    PLAN_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def plan(self) -> _containers.RepeatedCompositeFieldContainer[Global___PlannedChange]:
+        """Output only. What was done, or with `validate_only` would be."""
+
+    def __init__(
+        self,
+        *,
+        plan: _abc.Iterable[Global___PlannedChange] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["plan", b"plan"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___UndoConfigResponse: _TypeAlias = UndoConfigResponse  # noqa: Y015
 
 @_typing.final
 class ExportConfigRequest(_message.Message):

@@ -285,6 +285,11 @@ class AdminServiceStub(object):
                 request_serializer=imrs_dot_v1_dot_admin__service__pb2.ApplyConfigRequest.SerializeToString,
                 response_deserializer=imrs_dot_v1_dot_admin__service__pb2.ApplyConfigResponse.FromString,
                 _registered_method=True)
+        self.UndoConfig = channel.unary_unary(
+                '/imrs.v1.AdminService/UndoConfig',
+                request_serializer=imrs_dot_v1_dot_admin__service__pb2.UndoConfigRequest.SerializeToString,
+                response_deserializer=imrs_dot_v1_dot_admin__service__pb2.UndoConfigResponse.FromString,
+                _registered_method=True)
         self.ExportConfig = channel.unary_unary(
                 '/imrs.v1.AdminService/ExportConfig',
                 request_serializer=imrs_dot_v1_dot_admin__service__pb2.ExportConfigRequest.SerializeToString,
@@ -1098,7 +1103,26 @@ class AdminServiceServicer(object):
         - INVALID_ARGUMENT ADDRESS_FORBIDDEN: an address is one the server must not call.
         - PERMISSION_DENIED ROLE_REQUIRED: the token has none of the roles above.
         - PERMISSION_DENIED TENANT_MISMATCH: the request names another tenant than the token.
+        - NOT_FOUND PROVIDER_NOT_FOUND: there is no such provider.
         - NOT_FOUND MODEL_NOT_FOUND: there is no such model.
+        - NOT_FOUND AGENT_NOT_FOUND: a rule is of an agent that there is not.
+        - UNAVAILABLE DATABASE_UNAVAILABLE: the database does not answer; see RetryInfo.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def UndoConfig(self, request, context):
+        """Takes the last ApplyConfig of a file back; called again, the one before it, up to twenty. What others have changed
+        since stays as they left it.
+
+        Callers: tenant_admin, platform_admin.
+
+        Errors:
+        - INVALID_ARGUMENT INVALID_REQUEST: a field is missing, malformed or out of bounds; or there is nothing to undo.
+        - PERMISSION_DENIED ROLE_REQUIRED: the token has none of the roles above, or the apply had changed what belongs to
+        the platform.
+        - PERMISSION_DENIED TENANT_MISMATCH: the request names another tenant than the token.
         - UNAVAILABLE DATABASE_UNAVAILABLE: the database does not answer; see RetryInfo.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
@@ -1386,6 +1410,11 @@ def add_AdminServiceServicer_to_server(servicer, server):
                     servicer.ApplyConfig,
                     request_deserializer=imrs_dot_v1_dot_admin__service__pb2.ApplyConfigRequest.FromString,
                     response_serializer=imrs_dot_v1_dot_admin__service__pb2.ApplyConfigResponse.SerializeToString,
+            ),
+            'UndoConfig': grpc.unary_unary_rpc_method_handler(
+                    servicer.UndoConfig,
+                    request_deserializer=imrs_dot_v1_dot_admin__service__pb2.UndoConfigRequest.FromString,
+                    response_serializer=imrs_dot_v1_dot_admin__service__pb2.UndoConfigResponse.SerializeToString,
             ),
             'ExportConfig': grpc.unary_unary_rpc_method_handler(
                     servicer.ExportConfig,
@@ -2680,6 +2709,33 @@ class AdminService(object):
             '/imrs.v1.AdminService/ApplyConfig',
             imrs_dot_v1_dot_admin__service__pb2.ApplyConfigRequest.SerializeToString,
             imrs_dot_v1_dot_admin__service__pb2.ApplyConfigResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def UndoConfig(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/imrs.v1.AdminService/UndoConfig',
+            imrs_dot_v1_dot_admin__service__pb2.UndoConfigRequest.SerializeToString,
+            imrs_dot_v1_dot_admin__service__pb2.UndoConfigResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -650,7 +650,22 @@ class AdminServiceStub:
     - INVALID_ARGUMENT ADDRESS_FORBIDDEN: an address is one the server must not call.
     - PERMISSION_DENIED ROLE_REQUIRED: the token has none of the roles above.
     - PERMISSION_DENIED TENANT_MISMATCH: the request names another tenant than the token.
+    - NOT_FOUND PROVIDER_NOT_FOUND: there is no such provider.
     - NOT_FOUND MODEL_NOT_FOUND: there is no such model.
+    - NOT_FOUND AGENT_NOT_FOUND: a rule is of an agent that there is not.
+    - UNAVAILABLE DATABASE_UNAVAILABLE: the database does not answer; see RetryInfo.
+    """
+    UndoConfig: _grpc.UnaryUnaryMultiCallable[_admin_service_pb2.UndoConfigRequest, _admin_service_pb2.UndoConfigResponse]
+    """Takes the last ApplyConfig of a file back; called again, the one before it, up to twenty. What others have changed
+    since stays as they left it.
+
+    Callers: tenant_admin, platform_admin.
+
+    Errors:
+    - INVALID_ARGUMENT INVALID_REQUEST: a field is missing, malformed or out of bounds; or there is nothing to undo.
+    - PERMISSION_DENIED ROLE_REQUIRED: the token has none of the roles above, or the apply had changed what belongs to
+      the platform.
+    - PERMISSION_DENIED TENANT_MISMATCH: the request names another tenant than the token.
     - UNAVAILABLE DATABASE_UNAVAILABLE: the database does not answer; see RetryInfo.
     """
     ExportConfig: _grpc.UnaryUnaryMultiCallable[_admin_service_pb2.ExportConfigRequest, _admin_service_pb2.ExportConfigResponse]
@@ -1300,7 +1315,22 @@ class AdminServiceAsyncStub(AdminServiceStub):
     - INVALID_ARGUMENT ADDRESS_FORBIDDEN: an address is one the server must not call.
     - PERMISSION_DENIED ROLE_REQUIRED: the token has none of the roles above.
     - PERMISSION_DENIED TENANT_MISMATCH: the request names another tenant than the token.
+    - NOT_FOUND PROVIDER_NOT_FOUND: there is no such provider.
     - NOT_FOUND MODEL_NOT_FOUND: there is no such model.
+    - NOT_FOUND AGENT_NOT_FOUND: a rule is of an agent that there is not.
+    - UNAVAILABLE DATABASE_UNAVAILABLE: the database does not answer; see RetryInfo.
+    """
+    UndoConfig: _aio.UnaryUnaryMultiCallable[_admin_service_pb2.UndoConfigRequest, _admin_service_pb2.UndoConfigResponse]  # type: ignore[assignment]
+    """Takes the last ApplyConfig of a file back; called again, the one before it, up to twenty. What others have changed
+    since stays as they left it.
+
+    Callers: tenant_admin, platform_admin.
+
+    Errors:
+    - INVALID_ARGUMENT INVALID_REQUEST: a field is missing, malformed or out of bounds; or there is nothing to undo.
+    - PERMISSION_DENIED ROLE_REQUIRED: the token has none of the roles above, or the apply had changed what belongs to
+      the platform.
+    - PERMISSION_DENIED TENANT_MISMATCH: the request names another tenant than the token.
     - UNAVAILABLE DATABASE_UNAVAILABLE: the database does not answer; see RetryInfo.
     """
     ExportConfig: _aio.UnaryUnaryMultiCallable[_admin_service_pb2.ExportConfigRequest, _admin_service_pb2.ExportConfigResponse]  # type: ignore[assignment]
@@ -2182,7 +2212,27 @@ class AdminServiceServicer:
         - INVALID_ARGUMENT ADDRESS_FORBIDDEN: an address is one the server must not call.
         - PERMISSION_DENIED ROLE_REQUIRED: the token has none of the roles above.
         - PERMISSION_DENIED TENANT_MISMATCH: the request names another tenant than the token.
+        - NOT_FOUND PROVIDER_NOT_FOUND: there is no such provider.
         - NOT_FOUND MODEL_NOT_FOUND: there is no such model.
+        - NOT_FOUND AGENT_NOT_FOUND: a rule is of an agent that there is not.
+        - UNAVAILABLE DATABASE_UNAVAILABLE: the database does not answer; see RetryInfo.
+        """
+
+    def UndoConfig(
+        self,
+        request: _admin_service_pb2.UndoConfigRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_admin_service_pb2.UndoConfigResponse, _abc.Awaitable[_admin_service_pb2.UndoConfigResponse]]:
+        """Takes the last ApplyConfig of a file back; called again, the one before it, up to twenty. What others have changed
+        since stays as they left it.
+
+        Callers: tenant_admin, platform_admin.
+
+        Errors:
+        - INVALID_ARGUMENT INVALID_REQUEST: a field is missing, malformed or out of bounds; or there is nothing to undo.
+        - PERMISSION_DENIED ROLE_REQUIRED: the token has none of the roles above, or the apply had changed what belongs to
+          the platform.
+        - PERMISSION_DENIED TENANT_MISMATCH: the request names another tenant than the token.
         - UNAVAILABLE DATABASE_UNAVAILABLE: the database does not answer; see RetryInfo.
         """
 

@@ -83,6 +83,12 @@ def parse(text: str) -> Node:
         raise ConfigInvalid(Problem(mark, "", "is no YAML: a character that must be escaped")) from None
 
 
+def is_text(value: str) -> bool:
+    """Whether a word is text where it stands without quotes."""
+    special = value in _WORDS or value == _MERGE or _INTEGER.fullmatch(value) or _FLOAT.fullmatch(value)
+    return not (special or _NOT_FINITE.fullmatch(value))
+
+
 def _position(text: str, offset: object) -> Mark:
     before = text[: offset if isinstance(offset, int) else 0]
     return Mark(before.count("\n") + 1, len(before) - before.rfind("\n"))

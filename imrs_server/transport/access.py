@@ -66,6 +66,7 @@ ROLES: dict[str, dict[str, frozenset[Role]]] = {
         "ListBudgets": _T,
         "DeleteBudget": _T,
         "ApplyConfig": _T,
+        "UndoConfig": _T,
         "ExportConfig": _T,
         "ListAuditEvents": _T,
         "GetStatus": _P,

@@ -301,6 +301,8 @@ TABLE: dict[str, Rule] = {
     "window": duration(1, 3660 * DAY_SECONDS),
     "yaml": size(4 * 10**6),
     "environment": NAME,
+    "ApplyConfigRequest.source": NAME,
+    "UndoConfigRequest.source": NAME,
     # What the server says.
     "api_key_vault_path": output,
     "candidates": output,

@@ -169,7 +169,7 @@ class AgentModels:
             known.require_models(change.tx, fields.get("fallback_model_ids") or ())
             wanted = replace(before, **fields)
             if wanted.enabled and not before.enabled:
-                wanted = _enabled_by_hand(wanted, who)
+                wanted = enabled_by_hand(wanted, who)
             agent_models.update(change.tx, tenant, wanted)
             after = agent_models.get(change.tx, tenant, agent_id, model_id)
             assert after is not None
@@ -203,11 +203,7 @@ class AgentModels:
             rule = next((each for each in rules if each.rule_id == rule_id), None)
             if rule is None:
                 raise RuleNotFound(rule_id=rule_id, agent_id=agent_id)
-            for heir in rules:
-                if heir is not rule:
-                    agent_models.hand_over(change.tx, tenant, rule_id, heir)
-            removed = agent_models.remove_caught(change.tx, tenant, rule_id)
-            agent_rules.delete(change.tx, tenant, agent_id, rule_id)
+            removed = end_rule(change.tx, tenant, rule_id, rules)
             target = ("agent_rule", f"{agent_id}/{rule_id}")
             return change.commit(None, target=target, before=rule, after={"models_removed": removed})
 
@@ -261,7 +257,21 @@ class _ModelsChange:
         return Written(value, changes.announce(self.tx, change))
 
 
-def _enabled_by_hand(model: AgentModel, who: Principal) -> AgentModel:
+def end_rule(tx: Tx, tenant_id: UUID, rule_id: UUID, rules: Sequence[AgentRule]) -> int:
+    """Delete one of the locked ``rules`` as ``AgentModels.delete_rule`` tells; how many models go."""
+    agent_id = ""
+    for each in rules:
+        if each.rule_id == rule_id:
+            agent_id = each.agent_id
+        else:
+            agent_models.hand_over(tx, tenant_id, rule_id, each)
+    removed = agent_models.remove_caught(tx, tenant_id, rule_id)
+    agent_rules.delete(tx, tenant_id, agent_id, rule_id)
+    return removed
+
+
+def enabled_by_hand(model: AgentModel, who: Principal) -> AgentModel:
+    """A model that an admin enables again, whatever rule once brought it."""
     return replace(
         model, enabled_by=who.subject, enabled_time=datetime.now(UTC), source=Source.EXPLICIT, rule_id=None
     )

@@ -48,9 +48,9 @@ class Agents:
         Raises AgentExists (also for the id of a deleted agent), ModelNotFound, InvalidRequest.
         """
         tenant_id = _tenant(who, tenant_id)
-        _check(fields)
+        check(fields)
         with self._database.transaction(tenant_id) as tx:
-            _require_models(tx, fields)
+            require_models(tx, fields)
             return _create(tx, who, Agent(agent_id=agent_id, tenant_id=tenant_id, **fields))
 
     def get(self, who: Principal, tenant_id: UUID | None, agent_id: str) -> Agent:
@@ -104,9 +104,9 @@ class Agents:
         Raises AgentNotFound (also for a deleted agent), ModelNotFound, EtagMismatch, InvalidRequest.
         """
         tenant_id = _tenant(who, tenant_id)
-        _check(fields)
+        check(fields)
         with self._database.transaction(tenant_id) as tx:
-            _require_models(tx, fields)
+            require_models(tx, fields)
             before = agents.lock(tx, tenant_id, agent_id)
             if before is None and allow_missing:
                 return _create(tx, who, Agent(agent_id=agent_id, tenant_id=tenant_id, **fields))
@@ -240,7 +240,8 @@ def _tenant(who: Principal, tenant_id: UUID | None) -> UUID:
     return who.tenant(tenant_id)
 
 
-def _check(fields: dict[str, Any]) -> None:
+def check(fields: dict[str, Any]) -> None:
+    """Whether fields of an agent may be set so. Raises InvalidRequest."""
     unknown = sorted(fields.keys() - MUTABLE)
     if unknown:
         allowed = ", ".join(sorted(MUTABLE))
@@ -251,7 +252,7 @@ def _check(fields: dict[str, Any]) -> None:
         routing.require_valid(fields["routing"], "agent.routing", of_agent=True)
 
 
-def _require_models(tx: Tx, fields: dict[str, Any]) -> None:
-    """Models that settings name must be in the catalogue at that time."""
+def require_models(tx: Tx, fields: dict[str, Any]) -> None:
+    """Models that settings name must be in the catalogue at that time. Raises ModelNotFound."""
     default = fields.get("default_model_id")
     known.require_models(tx, [*([default] if default else []), *(fields.get("fallback_model_ids") or ())])

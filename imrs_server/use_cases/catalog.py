@@ -76,7 +76,7 @@ class Catalog:
             provider = providers.get(tx, provider_id)
             if provider is None or provider.state is State.DELETED:
                 raise ProviderNotFound(provider_id=provider_id)
-            created = models.insert(tx, _edited(blank, fields))
+            created = models.insert(tx, edit(blank, fields))
             if created is None:
                 raise ModelExists(model_id=model_id)
             audit.write(tx, who, "CreateModel", ("model", model_id), after=created)
@@ -92,7 +92,7 @@ class Catalog:
         with self._changing(who, "UpdateModel", model_id, etag) as change:
             if change.before.delete_time is not None:
                 raise ModelNotFound(model_id=model_id)
-            return change.commit(_edited(change.before, fields))
+            return change.commit(edit(change.before, fields))
 
     def delete(self, who: Principal, model_id: str, *, etag: str = "") -> Written[Model]:
         """Soft: it stays deleted through syncs. Deleting twice is no error."""
@@ -214,7 +214,8 @@ def _found(model: Model | None, model_id: str) -> Model:
     return model
 
 
-def _edited(model: Model, fields: Mapping[str, Any]) -> Model:
+def edit(model: Model, fields: Mapping[str, Any]) -> Model:
+    """The model with fields set by an admin. Raises InvalidRequest."""
     unknown = sorted(fields.keys() - MUTABLE)
     if unknown:
         allowed = ", ".join(sorted(MUTABLE))

@@ -22,10 +22,15 @@ def announce(tx: Tx, model_ids: Sequence[str]) -> int:
 
     The transaction must be of ``Database.system``: rules of every tenant are at work.
     """
+    return changes.announce(tx, *caught(tx, model_ids))
+
+
+def caught(tx: Tx, model_ids: Sequence[str]) -> list[Change]:
+    """Let standing rules catch the models; gives what is to be announced of models and agents."""
     agents: set[tuple[UUID, str]] = set()
     for each in standing.filters(tx):
         agents |= standing.enable(tx, each, model_ids)
-    return changes.announce(tx, *_models(model_ids), *_agents(agents))
+    return [*_models(model_ids), *_agents(agents)]
 
 
 def _models(model_ids: Sequence[str]) -> list[Change]:

@@ -34,7 +34,7 @@ class Preferences:
         has no preference any more.
         """
         who.require(Role.PLATFORM_ADMIN)
-        _check(preference)
+        check(preference)
         with self._database.transaction() as tx:
             known.require_models(tx, preference.model_ids)
             before = preferences.lock(tx, preference.agent_class)
@@ -74,7 +74,8 @@ class Preferences:
             return Written(None, changes.announce(tx, Change(Kind.PREFERENCE, agent_class)))
 
 
-def _check(preference: Preference) -> None:
+def check(preference: Preference) -> None:
+    """Whether a class may prefer this. Raises InvalidRequest."""
     named = preference.model_ids
     if not 1 <= len(named) <= MAX_MODELS or len(set(named)) < len(named):
         raise InvalidRequest(

@@ -69,7 +69,7 @@ class Providers:
         Raises ProviderExists, AddressForbidden, and what Vault may raise; then nothing is stored.
         """
         who.require(Role.PLATFORM_ADMIN)
-        provider = self._complete(replace(provider, created_by=who.subject))
+        provider = completed(replace(provider, created_by=who.subject), self._rules)
         with ExitStack() as stored, self._database.transaction() as tx:
             first = idempotency.first_answer(tx, None, key, Provider)
             if first is not None:
@@ -132,7 +132,7 @@ class Providers:
         with self._changing(who, "UpdateProvider", provider_id, etag) as change:
             if change.before.state is State.DELETED:
                 raise ProviderNotFound(provider_id=provider_id)
-            wanted = self._complete(replace(_undecided(change.before), **fields))
+            wanted = completed(replace(undecided(change.before), **fields), self._rules)
             return change.preview(wanted) if validate_only else change.commit(wanted)
 
     def delete(self, who: Principal, provider_id: str, *, etag: str = "") -> Written[Provider]:
@@ -158,21 +158,6 @@ class Providers:
             version = stored.enter_context(keys.stored(self._vault, path, api_key, owner))
             return change.commit(replace(change.before, key_version=version))
 
-    def _complete(self, provider: Provider) -> Provider:
-        """Check the addresses, and choose dialect and endpoint where none is named."""
-        dialect = provider.dialect or dialect_of(provider.provider_type, provider.api_base)
-        speaking(dialect)
-        endpoint = provider.models_endpoint or models_endpoint_of(dialect, provider.api_base)
-        self._rules.check_api_base(provider.api_base, endpoint, within="provider.")
-        if provider.pool_url:
-            self._rules.check_url(provider.pool_url, field="provider.pool_url")
-        return replace(
-            provider,
-            display_name=provider.display_name or provider.provider_id,
-            dialect=dialect,
-            models_endpoint=endpoint,
-        )
-
     @contextmanager
     def _changing(
         self, who: Principal, method: str, provider_id: str, etag: str
@@ -186,7 +171,26 @@ class Providers:
             yield _ProviderChange(tx, who, method, before)
 
 
-def _undecided(provider: Provider) -> Provider:
+def completed(provider: Provider, rules: AddressRules) -> Provider:
+    """Check the addresses, and choose dialect and endpoint where none is named.
+
+    Raises InvalidRequest, AddressForbidden.
+    """
+    dialect = provider.dialect or dialect_of(provider.provider_type, provider.api_base)
+    speaking(dialect)
+    endpoint = provider.models_endpoint or models_endpoint_of(dialect, provider.api_base)
+    rules.check_api_base(provider.api_base, endpoint, within="provider.")
+    if provider.pool_url:
+        rules.check_url(provider.pool_url, field="provider.pool_url")
+    return replace(
+        provider,
+        display_name=provider.display_name or provider.provider_id,
+        dialect=dialect,
+        models_endpoint=endpoint,
+    )
+
+
+def undecided(provider: Provider) -> Provider:
     """Without an endpoint that nobody chose: with another dialect or address it may be another."""
     default = models_endpoint_of(provider.dialect, provider.api_base)
     return replace(provider, models_endpoint="") if provider.models_endpoint == default else provider

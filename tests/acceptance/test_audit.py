@@ -53,6 +53,8 @@ WRITES = {
     "AdminService/LoadEndpoint": "before after",
     "AdminService/UnloadEndpoint": "before after",
     "AdminService/UpdateDefaults": "after",
+    "AdminService/ApplyConfig": "after",
+    "AdminService/UndoConfig": "before after",
     "AdminService/SetBudget": "after",
     "AdminService/DeleteBudget": "before",
     "CatalogService/CreateModel": "after",

@@ -169,7 +169,9 @@ def test_ids_of_agents_are_each_tenants_own(world: World) -> None:
 READING = sorted(
     name
     for name in METHODS
-    if name.partition("/")[2].startswith(("List", "Get", "Route", "BatchRoute", "StreamRoutes", "Explain"))
+    if name.partition("/")[2].startswith(
+        ("List", "Get", "Export", "Route", "BatchRoute", "StreamRoutes", "Explain")
+    )
 )
 
 # Where the other tenant itself does find its mark; the others say nothing of what a tenant wrote.
@@ -177,7 +179,7 @@ _SHOWN_TO_THEMSELVES = frozenset(
     {
         "AdminService/GetAgent", "AdminService/ListAgents", "AdminService/ListAgentModels",
         "AdminService/ListAgentRules", "AdminService/ListTokens", "AdminService/GetDefaults",
-        "AdminService/ListAuditEvents",
+        "AdminService/ListAuditEvents", "AdminService/ExportConfig",
         "RouteService/Route", "RouteService/BatchRoute", "RouteService/StreamRoutes",
         "RouteService/ExplainRoute", "RouteService/GetDecision", "RouteService/ListDecisions",
         "FeedbackService/ListFeedback",

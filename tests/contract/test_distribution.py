@@ -20,6 +20,8 @@ IN_ONE_PLACE = {
     "audit_events",
     "breakers",
     "change_log",
+    "config_applies",
+    "config_owned",
     "endpoint_calls",
     "idempotency_keys",
     "index_revision",

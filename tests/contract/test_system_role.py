@@ -23,6 +23,7 @@ REVIEWED = {
     "storage/group_commit.py": "votes of many tenants in one transaction, each of a caller who was checked",
     "storage/listener.py": "the index of every tenant",
     "use_cases/catalog.py": "standing rules of every tenant catch a new model",
+    "use_cases/configuration/apply.py": "standing rules of every tenant catch a file's models",
     "use_cases/revert.py": "standing rules of every tenant",
     "use_cases/sync.py": "standing rules of every tenant catch new models",
 }

@@ -46,6 +46,9 @@ class Names:
     def new_vote(self) -> str:
         return self.feedback_id
 
+    def new_file(self) -> str:
+        return "a file"
+
     def new_token(self) -> str:
         return self.token_id
 
@@ -83,6 +86,12 @@ class Home(Names):
             standing=True,
         )
         return self.admin.admin.EnableAgentModels(request).rule.rule_id
+
+    def new_file(self) -> str:
+        """The name of a file that was applied."""
+        source = f"file-{next(_numbers)}"
+        self.admin.admin.ApplyConfig(pb.ApplyConfigRequest(yaml=f"agents: {{{source}: }}", source=source))
+        return source
 
     def new_token(self) -> str:
         return self.admin.admin.IssueToken(pb.IssueTokenRequest(roles=["user"], subject="ann")).token_id
@@ -321,7 +330,10 @@ _REQUESTS: dict[str, Callable[[Names, ImrsClient], Any]] = {
     "AdminService/SetBudget": lambda h, _p: pb.SetBudgetRequest(budget=_budget(h.new_agent())),
     "AdminService/ListBudgets": lambda _h, _p: pb.ListBudgetsRequest(),
     "AdminService/DeleteBudget": lambda h, _p: pb.DeleteBudgetRequest(budget_id=h.new_budget()),
-    "AdminService/ApplyConfig": lambda _h, _p: pb.ApplyConfigRequest(yaml="agents: {}\n"),
+    "AdminService/ApplyConfig": lambda _h, _p: pb.ApplyConfigRequest(
+        yaml=f"agents: {{configured-{next(_numbers)}: {{}}}}\n"
+    ),
+    "AdminService/UndoConfig": lambda h, _p: pb.UndoConfigRequest(source=h.new_file()),
     "AdminService/ExportConfig": lambda _h, _p: pb.ExportConfigRequest(),
     "AdminService/ListAuditEvents": lambda _h, _p: pb.ListAuditEventsRequest(),
     "AdminService/GetStatus": lambda _h, _p: pb.GetStatusRequest(),

@@ -213,6 +213,15 @@ ROWS: dict[str, dict[str, Any]] = {
         "request_hash": bytes(32),
         "response": Jsonb({}),
     },
+    "config_owned": {"tenant_id": HERE, "source": "default", "target": "agents/a", "fields": Jsonb({})},
+    "config_applies": {
+        "apply_id": UUID(int=9),
+        "tenant_id": HERE,
+        "source": "default",
+        "actor": "ann",
+        "changes": Jsonb([]),
+        "owned": Jsonb([]),
+    },
     "outbox": {
         "tenant_id": HERE,
         "item_id": UUID(int=8),

@@ -10,6 +10,7 @@ from imrs_server.transport.servicers.agent_models import AgentModelMethods
 from imrs_server.transport.servicers.agents import AgentMethods
 from imrs_server.transport.servicers.audit import AuditMethods
 from imrs_server.transport.servicers.budgets import BudgetMethods
+from imrs_server.transport.servicers.configuration import ConfigurationMethods
 from imrs_server.transport.servicers.defaults import DefaultsMethods
 from imrs_server.transport.servicers.endpoints import EndpointMethods
 from imrs_server.transport.servicers.preferences import PreferenceMethods
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
     from imrs_server.use_cases.agents import Agents
     from imrs_server.use_cases.audit_trail import AuditTrail
     from imrs_server.use_cases.budgets import Budgets
+    from imrs_server.use_cases.configuration.apply import Configuration
     from imrs_server.use_cases.defaults import DefaultSettings
     from imrs_server.use_cases.endpoints import Endpoints
     from imrs_server.use_cases.preferences import Preferences
@@ -49,6 +51,7 @@ class AdminServicer(
     PreferenceMethods,
     EndpointMethods,
     DefaultsMethods,
+    ConfigurationMethods,
     BudgetMethods,
     AuditMethods,
     StatusMethods,
@@ -71,6 +74,7 @@ class AdminServicer(
         preferences: Preferences,
         endpoints: Endpoints,
         defaults: DefaultSettings,
+        configuration: Configuration,
         budgets: Budgets,
         audit_trail: AuditTrail,
         status: StatusReport,
@@ -88,6 +92,7 @@ class AdminServicer(
         self.preferences = preferences
         self.endpoints = endpoints
         self.defaults = defaults
+        self.configuration = configuration
         self.budgets = budgets
         self.audit_trail = audit_trail
         self.status = status

@@ -28,6 +28,8 @@ GRANTS = {
     "breakers": (ALL, ALL),
     "budgets": (ALL, ALL),
     "change_log": ("insert", ALL),
+    "config_applies": (ALL, ALL),
+    "config_owned": (ALL, ALL),
     "decisions": (ADD, ALL),
     "defaults": (CHANGE, ALL),
     "endpoint_calls": (ALL, ALL),
@@ -59,7 +61,7 @@ NOT_ISOLATED = {"change_log"}
 ISOLATED = [table for table, row in ROWS.items() if "tenant_id" in row and table not in NOT_ISOLATED]
 READABLE = [table for table in ISOLATED if "select" in GRANTS[table][0]]
 WRITABLE = [table for table in ISOLATED if "insert" in GRANTS[table][0]]
-PLATFORM = ["audit_events", "idempotency_keys", "issued_tokens"]
+PLATFORM = ["audit_events", "config_applies", "config_owned", "idempotency_keys", "issued_tokens"]
 
 
 def count(connection: psycopg.Connection, table: str) -> int:

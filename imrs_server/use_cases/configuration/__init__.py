@@ -1,0 +1,1 @@
+"""Configuration as code: planning, applying, exporting and undoing files."""

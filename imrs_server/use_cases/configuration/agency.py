@@ -1,0 +1,227 @@
+"""Agents, their models and their standing rules, as a file is about them: what belongs to a tenant."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any
+from uuid import UUID
+
+from imrs_server.domain.agent import Agent, AgentModel, AgentRule, Source
+from imrs_server.domain.configuration import Thing
+from imrs_server.domain.flat import flatten
+from imrs_server.domain.model import ModelFilter
+from imrs_server.domain.provider import State
+from imrs_server.storage import agent_models, agent_rules, agents, configuration, tenants
+from imrs_server.storage.agent_models import Selection
+from imrs_server.storage.changes import Change
+from imrs_server.storage.changes import Kind as Changed
+from imrs_server.storage.shape import shape
+from imrs_server.use_cases import agent_models as agent_model_rules
+from imrs_server.use_cases import agents as agent_rules_of
+from imrs_server.use_cases import known
+from imrs_server.use_cases.configuration.kind import blank_fields, domain_fields, read_fields
+from imrs_server.use_cases.configuration.wanted import rule_target
+
+if TYPE_CHECKING:
+    from collections.abc import Collection
+
+    from imrs_server.domain.configuration import Flat, Wanted
+    from imrs_server.storage.database import Tx
+    from imrs_server.use_cases.configuration.hand import Hand
+
+_NOBODY = UUID(int=0)
+
+
+class AgentKind:
+    """Agents. One that comes back has the models and rules it had."""
+
+    section = "agents"
+    lasting = False
+    names = agent_rules_of.MUTABLE
+    blank = blank_fields(Agent, names, agent_id="", tenant_id=_NOBODY)
+
+    def __init__(self, tenant_id: UUID | None) -> None:
+        self._tenant_id = tenant_id
+
+    def read(
+        self, tx: Tx, ids: Collection[str], *, all: bool = False, of: Collection[str] = ()
+    ) -> dict[str, Thing]:
+        if self._tenant_id is None:
+            return {}
+        found = configuration.agents(tx, self._tenant_id, ids, all=all)
+        return {each.agent_id: self._thing(each) for each in found}
+
+    def create(self, hand: Hand, id: str, wanted: Wanted) -> None:
+        before = agents.lock(hand.tx, hand.tenant_id, id)
+        said = self._said(hand, self.blank | wanted.fields, self.blank | wanted.fields)
+        if before is None:
+            tenants.note(hand.tx, hand.tenant_id)
+            after = agents.insert(hand.tx, Agent(agent_id=id, tenant_id=hand.tenant_id, **said))
+        else:
+            for rule in agent_rules.lock_all(hand.tx, hand.tenant_id, id):
+                agent_models.catch(hand.tx, before, rule)
+            after = agents.update(hand.tx, replace(before, **said, delete_time=None))
+        self._wrote(hand, id, before, after)
+
+    def update(
+        self, hand: Hand, id: str, fields: Flat, changed: Collection[str], given: Collection[str]
+    ) -> None:
+        before = agents.lock(hand.tx, hand.tenant_id, id)
+        assert before is not None
+        after = agents.update(hand.tx, replace(before, **self._said(hand, fields, changed)))
+        self._wrote(hand, id, before, after)
+
+    def delete(self, hand: Hand, id: str, owned: Flat) -> None:
+        before = agents.lock(hand.tx, hand.tenant_id, id)
+        assert before is not None
+        gone = replace(before, state=State.DELETED, delete_time=datetime.now(UTC))
+        self._wrote(hand, id, before, agents.update(hand.tx, gone))
+
+    def _said(self, hand: Hand, fields: Flat, changed: Collection[str]) -> dict[str, Any]:
+        said = domain_fields(Agent, fields, changed, agent_id="", tenant_id=_NOBODY)
+        agent_rules_of.check(said)
+        agent_rules_of.require_models(hand.tx, said)
+        return said
+
+    def _wrote(self, hand: Hand, id: str, before: Agent | None, after: Agent | None) -> None:
+        change = Change(Changed.AGENT, id, hand.tenant_id)
+        hand.wrote(change, ("agent", id), before=before, after=after)
+
+    def _thing(self, agent: Agent) -> Thing:
+        alive = agent.state is not State.DELETED
+        fields = read_fields(agent, self.names)
+        return Thing(fields=fields if alive else fields | {"state": str(State.ACTIVE)}, alive=alive)
+
+
+class AgentModelKind:
+    """Models of agents, ``agent_id/model_id``. One that is disabled keeps its settings, and is not alive."""
+
+    section = "agent_models"
+    lasting = False
+    names = agent_model_rules.MUTABLE
+    blank = blank_fields(AgentModel, names, agent_id="", model_id="")
+
+    def __init__(self, tenant_id: UUID | None) -> None:
+        self._tenant_id = tenant_id
+
+    def read(
+        self, tx: Tx, ids: Collection[str], *, all: bool = False, of: Collection[str] = ()
+    ) -> dict[str, Thing]:
+        if self._tenant_id is None:
+            return {}
+        agent_ids = {each.partition("/")[0] for each in ids} | set(of)
+        found = configuration.agent_models(tx, self._tenant_id, agent_ids, ids, all=all)
+        return {
+            f"{each.agent_id}/{each.model_id}": Thing(
+                fields=read_fields(each, self.names), alive=each.enabled
+            )
+            for each in found
+            # What a rule brought, it also takes away.
+            if each.source is Source.EXPLICIT or f"{each.agent_id}/{each.model_id}" in ids
+        }
+
+    def create(self, hand: Hand, id: str, wanted: Wanted) -> None:
+        agent_id, _, model_id = id.partition("/")
+        agent = known.lock_agent(hand.tx, hand.tenant_id, agent_id)
+        known.require_models(hand.tx, [model_id])
+        before = agent_models.get(hand.tx, hand.tenant_id, agent_id, model_id)
+        agent_models.enable(
+            hand.tx, agent, Selection(model_ids=[model_id]), enabled_by=hand.who.subject, rule_id=None
+        )
+        self._store(hand, id, wanted.fields, wanted.fields, before)
+
+    def update(
+        self, hand: Hand, id: str, fields: Flat, changed: Collection[str], given: Collection[str]
+    ) -> None:
+        agent_id, _, model_id = id.partition("/")
+        known.lock_agent(hand.tx, hand.tenant_id, agent_id)
+        before = agent_models.get(hand.tx, hand.tenant_id, agent_id, model_id)
+        self._store(hand, id, fields, changed, before)
+
+    def delete(self, hand: Hand, id: str, owned: Flat) -> None:
+        agent_id, _, model_id = id.partition("/")
+        before = agent_models.get(hand.tx, hand.tenant_id, agent_id, model_id)
+        assert before is not None
+        fields = read_fields(before, self.names)
+        left = {path: value for path, value in fields.items() if path not in owned}
+        self._store(hand, id, self.blank | left | {"enabled": False}, [*owned, "enabled"], before)
+
+    def _store(
+        self, hand: Hand, id: str, fields: Flat, changed: Collection[str], before: AgentModel | None
+    ) -> None:
+        agent_id, _, model_id = id.partition("/")
+        start = agent_models.get(hand.tx, hand.tenant_id, agent_id, model_id)
+        assert start is not None
+        said = domain_fields(AgentModel, fields, changed, agent_id=agent_id, model_id=model_id)
+        known.require_models(hand.tx, said.get("fallback_model_ids") or ())
+        wanted = replace(start, **said)
+        if wanted.enabled and not start.enabled:
+            wanted = agent_model_rules.enabled_by_hand(wanted, hand.who)
+        agent_models.update(hand.tx, hand.tenant_id, wanted)
+        after = agent_models.get(hand.tx, hand.tenant_id, agent_id, model_id)
+        change = Change(Changed.AGENT, agent_id, hand.tenant_id)
+        hand.wrote(change, ("agent_model", id), before=before, after=after)
+
+
+class RuleKind:
+    """Standing rules, ``agent_id/digest of what it catches``: another filter is another rule."""
+
+    section = "rules"
+    lasting = False
+    names = frozenset(ModelFilter.__dataclass_fields__) | {"priority_override"}
+    blank: Flat = {}  # noqa: RUF012  (never changed)
+
+    def __init__(self, tenant_id: UUID | None) -> None:
+        self._tenant_id = tenant_id
+
+    def read(
+        self, tx: Tx, ids: Collection[str], *, all: bool = False, of: Collection[str] = ()
+    ) -> dict[str, Thing]:
+        if self._tenant_id is None:
+            return {}
+        agent_ids = {each.partition("/")[0] for each in ids} | set(of)
+        found = configuration.rules(tx, self._tenant_id, agent_ids)
+        things = {rule_target(each.agent_id, fields_of(each)).id: each for each in found}
+        return {key: Thing(fields=fields_of(rule)) for key, rule in things.items() if all or key in ids}
+
+    def create(self, hand: Hand, id: str, wanted: Wanted) -> None:
+        agent_id = id.partition("/")[0]
+        agent = known.lock_agent(hand.tx, hand.tenant_id, agent_id)
+        plain = dict(wanted.fields)
+        rule = AgentRule(
+            agent_id=agent_id,
+            priority_override=plain.pop("priority_override", None),
+            filter=shape(ModelFilter)(plain),
+            created_by=hand.who.subject,
+        )
+        stored = agent_rules.insert(hand.tx, hand.tenant_id, rule)
+        selection = Selection(filter=rule.filter)
+        agent_models.enable(hand.tx, agent, selection, enabled_by=hand.who.subject, rule_id=stored.rule_id)
+        self._wrote(hand, agent_id, None, stored)
+
+    def update(
+        self, hand: Hand, id: str, fields: Flat, changed: Collection[str], given: Collection[str]
+    ) -> None:
+        raise AssertionError(id)  # what is other is another rule
+
+    def delete(self, hand: Hand, id: str, owned: Flat) -> None:
+        agent_id = id.partition("/")[0]
+        rules = agent_rules.lock_all(hand.tx, hand.tenant_id, agent_id)
+        rule = next(each for each in rules if rule_target(agent_id, fields_of(each)).id == id)
+        assert rule.rule_id is not None
+        agent_model_rules.end_rule(hand.tx, hand.tenant_id, rule.rule_id, rules)
+        self._wrote(hand, agent_id, rule, None)
+
+    def _wrote(self, hand: Hand, agent_id: str, before: AgentRule | None, after: AgentRule | None) -> None:
+        rule = before or after
+        assert rule is not None
+        change = Change(Changed.AGENT, agent_id, hand.tenant_id)
+        target = ("agent_rule", f"{agent_id}/{rule.rule_id}")
+        hand.wrote(change, target, before=before, after=after)
+
+
+def fields_of(rule: AgentRule) -> Flat:
+    """What a rule catches, and with which priority."""
+    plain = shape(ModelFilter).json(rule.filter) | {"priority_override": rule.priority_override}
+    return flatten({name: value for name, value in plain.items() if value not in (None, "", [])})
