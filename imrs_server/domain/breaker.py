@@ -38,6 +38,9 @@ class Subject(NamedTuple):
     kind: SubjectKind
     subject_id: str
 
+    def __str__(self) -> str:
+        return f"{self.kind.lower()} {self.subject_id}"
+
 
 class Phase(StrEnum):
     """WATCHED gets all calls; it is only remembered what it did."""

@@ -89,9 +89,7 @@ class BreakerSteps:
 
     def _next(self) -> float:
         for each in self.turn():
-            log.info(
-                "breaker.moved", subject=f"{each.kind.lower()} {each.subject_id}", before=each.phase.value
-            )
+            log.info("breaker.moved", subject=str(each.subject), before=each.phase.value)
         with self._database.transaction() as tx:
             left_seconds = breakers.next_due_seconds(tx)
         if left_seconds is None:

@@ -25,6 +25,7 @@ from imrs_server.domain.breaker import (
 )
 from imrs_server.domain.chat import FailureKind
 from imrs_server.domain.errors import DatabaseUnavailable
+from imrs_server.domain.reach import Reach
 from imrs_server.storage import breakers, changes
 from imrs_server.storage.changes import Change, Kind
 
@@ -58,6 +59,7 @@ class _Standing(NamedTuple):
 
 
 _CLOSED = _Standing()
+_CUT_OFF = "this server reaches no provider; look at its network"
 
 
 class Trial(NamedTuple):
@@ -108,6 +110,7 @@ class Breakers:
         self._count = count
         self._clock = clock
         self._lock = threading.Lock()
+        self._reach = Reach()
         self._tallies: dict[Subject, Tally] = {}
         self._own: dict[Subject, _Own] = {}
         self._pending: dict[Subject, _Report] = {}
@@ -145,6 +148,8 @@ class Breakers:
 
     def succeeded(self, trial: Trial) -> None:
         """It brought a whole answer."""
+        with self._lock:
+            self._reach.answered()
         known = self._known()
         for subject, began in trial.standings.items():
             now = _standing(known.get(subject))
@@ -158,6 +163,8 @@ class Breakers:
 
     def failed(self, trial: Trial, failure: ChatFailure) -> None:
         """It did not."""
+        with self._lock:
+            self._note_reach(trial.provider_id, failure)
         found = blame(
             failure,
             trial.model_id,
@@ -180,6 +187,12 @@ class Breakers:
                     return
                 del self._tallies[found.subject]
         self._open(found.subject, found.trouble, began.generation)
+
+    def _note_reach(self, provider_id: str, failure: ChatFailure) -> None:
+        if failure.kind is FailureKind.NETWORK:
+            self._reach.missed(provider_id, self._clock())
+        elif failure.kind is not FailureKind.TIMEOUT:
+            self._reach.answered()
 
     def used_up(self, provider_id: str, wait_seconds: float) -> None:
         """The rate_limit_rpm of a provider is used up."""
@@ -207,7 +220,7 @@ class Breakers:
         for each in written:
             log.warning(
                 "breaker.opened" if each.phase is Phase.COOLING else "breaker.returning",
-                subject=f"{each.kind.lower()} {each.subject_id}",
+                subject=str(each.subject),
                 cause=each.cause.value,
                 openings=each.openings,
                 until=each.due_time.isoformat(timespec="milliseconds"),
@@ -252,6 +265,10 @@ class Breakers:
             return
         with self._lock:
             self._own[subject] = _Own(trouble.cause, self._clock() + seconds)
+            ours = trouble.cause is Cause.NETWORK and self._reach.is_cut_off(self._clock())
+        if ours:
+            log.warning("breaker.kept", subject=str(subject), detail=_CUT_OFF)
+            return
         self._report(subject, _Report(seen, trouble))
 
     def _report(self, subject: Subject, report: _Report) -> None:

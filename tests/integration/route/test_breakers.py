@@ -120,6 +120,21 @@ def test_reports_wait_while_the_database_is_away(database: str) -> None:
         eventually(lambda: asked(database, "select cause from breakers") == [("rate_limited",)])
 
 
+def test_a_server_that_reaches_nobody_keeps_it_to_itself(servers: list[Server], database: str) -> None:
+    """Or all would leave providers alone that only one of them cannot reach."""
+    one, other, *_ = servers
+    elsewhere = SelectedModel(model_id="q/m", provider_id="q")
+    away = ChatFailure(FailureKind.NETWORK, "no connection")
+    for _ in range(3):
+        for model in (MODEL, elsewhere):
+            one.breakers.failed(one.breakers.begin(model, own_key=False), away)
+    assert one.breakers.write() == 0
+    for provider_id in "pq":
+        assert one.breakers.resting(Subject(SubjectKind.PROVIDER, provider_id)) is not None
+        assert other.breakers.resting(Subject(SubjectKind.PROVIDER, provider_id)) is None
+    assert asked(database, "select * from breakers") == []
+
+
 def test_a_server_that_stops_writes_what_it_knows(servers: list[Server], database: str) -> None:
     one, *_ = servers
     reports = BreakerReports(one.breakers)
