@@ -52,13 +52,10 @@ def command() -> None:
 @remote.calls
 @arguments.model_filter
 @click.option("--deleted", is_flag=True, help="Deleted ones too.")
-@click.option("--sort", "order_by", default="", metavar="FIELD", help="Such as model_id or 'priority desc'.")
 @forms.listing
-def list_(
-    client: ImrsClient, *, chosen: pb.ModelFilter | None, deleted: bool, order_by: str, form: Form
-) -> None:
+def list_(client: ImrsClient, *, chosen: pb.ModelFilter | None, deleted: bool, form: Form) -> None:
     """List models: all, or those that pass every option."""
-    request = pb.ListModelsRequest(filter=chosen, show_deleted=deleted, order_by=order_by)
+    request = pb.ListModelsRequest(filter=chosen, show_deleted=deleted)
     form.list(client.catalog.ListModels, request, _VIEW)
 
 

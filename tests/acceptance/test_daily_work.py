@@ -4,6 +4,13 @@ from __future__ import annotations
 
 import csv
 import json
+import os
+import pty
+import re
+import subprocess
+import sys
+import termios
+from contextlib import suppress
 from io import StringIO
 from typing import TYPE_CHECKING, Any
 
@@ -266,6 +273,48 @@ def test_a_stranger_sees_nothing_of_another_tenant(
     token = shared_service.token(Role.TENANT_ADMIN, tenant_id=other)
     for words in (["agents", "list"], ["decisions", "list"], ["feedback", "list"]):
         assert rows(run(*words, "--csv", "--tenant", str(other), token=token)) == []
+
+
+def on_a_terminal(service: Service, *words: str, stdout: bool) -> tuple[str, str]:
+    """What a command writes to its two outputs, standard error a terminal, standard output one or not."""
+    ours, theirs = pty.openpty()
+    termios.tcsetwinsize(theirs, (24, 80))
+    variables = {
+        "IMRS_ADDRESS": service.app.address,
+        "IMRS_TOKEN": service.token(Role.PLATFORM_ADMIN),
+        "TERM": "xterm",
+    }
+    with subprocess.Popen(
+        [sys.executable, "-m", "imrs_server", *words],
+        stdin=subprocess.DEVNULL,
+        stdout=theirs if stdout else subprocess.PIPE,
+        stderr=theirs,
+        env=os.environ | variables,
+    ) as process:
+        os.close(theirs)
+        written = process.stdout.read().decode() if process.stdout else ""
+        seen = b""
+        # Linux ends a terminal that nobody writes to any more with EIO.
+        with suppress(OSError):
+            while more := os.read(ours, 65_536):
+                seen += more
+    os.close(ours)
+    return written, seen.decode()
+
+
+def test_a_terminal_gets_colours_and_rows_of_one_line(shared_service: Service, decided: pb.Decision) -> None:
+    _, seen = on_a_terminal(shared_service, "providers", "list", stdout=True)
+    rows = [re.sub(r"\x1b\[[0-9;]*m", "", line) for line in seen.splitlines()]
+    assert "\x1b[32mACTIVE\x1b[0m" in seen
+    assert any(row.startswith("seen ") for row in rows)
+    assert all(len(row) <= 80 for row in rows)
+
+
+def test_an_export_shows_its_progress_beside(shared_service: Service, decided: pb.Decision) -> None:
+    written, seen = on_a_terminal(shared_service, "models", "list", "--csv", stdout=False)
+    assert "seen/only" in written
+    assert "reading" in seen
+    assert "reading" not in written
 
 
 def test_every_command_has_help() -> None:

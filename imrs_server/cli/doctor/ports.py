@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -14,6 +15,7 @@ if TYPE_CHECKING:
     from imrs_server.settings import Settings
 
 _LISTENING = "0A"
+_OURS = re.compile(r"\bimrs_server\b|(^|[/ (])imrs( |$|\))")
 
 
 def examine(settings: Settings) -> Iterator[Finding]:
@@ -31,7 +33,7 @@ def _address(name: str, address: str) -> Finding:
     except OSError as error:
         port = int(address.rpartition(":")[2])
         owner = _owner(port)
-        if "imrs" in owner:
+        if _OURS.search(owner):
             return Finding("ports", Level.OK, f"{address} ({name}) is served by {owner}")
         who = f"is taken by {owner}" if owner else f"cannot be served on: {error.strerror}"
         return Finding("ports", Level.FAIL, f"{address} {who}", f"End that, or choose another with {name}.")
@@ -45,13 +47,29 @@ def _owner(port: int) -> str:
     inodes = {f"socket:[{inode}]" for inode in _inodes(port)}
     for process in Path("/proc").glob("[0-9]*"):
         try:
-            if any(str(link.readlink()) in inodes for link in (process / "fd").iterdir()):
-                words = (process / "cmdline").read_bytes().split(b"\0")
-                command = b" ".join(words[:4]).decode(errors="replace").strip()
-                return f"process {process.name} ({command})"
+            holds = any(str(link.readlink()) in inodes for link in (process / "fd").iterdir())
         except OSError:
             continue
+        if holds:
+            return _named(int(process.name))
     return "another user's process" if inodes else ""
+
+
+def _named(pid: int) -> str:
+    """A process, and that of ours which it belongs to: a worker is named after who started it."""
+    first = ""
+    while pid > 1:
+        try:
+            words = Path(f"/proc/{pid}/cmdline").read_bytes().decode(errors="replace").split("\0")
+            parent = int(Path(f"/proc/{pid}/stat").read_text(encoding="utf-8").rpartition(")")[2].split()[1])
+        except (OSError, ValueError):
+            break
+        told = f"process {pid} ({' '.join(words[:4]).strip()})"
+        if any(_OURS.search(word) for word in words[:4]):
+            return told
+        first = first or told
+        pid = parent
+    return first
 
 
 def _inodes(port: int) -> Iterator[str]:

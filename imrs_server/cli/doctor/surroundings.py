@@ -11,6 +11,7 @@ from urllib.parse import urlsplit
 from imrs_client.channel import stays_here
 from imrs_server.cli import cores
 from imrs_server.cli.doctor.finding import Finding, Level
+from imrs_server.domain.principal import Role
 from imrs_server.settings import Settings
 
 if TYPE_CHECKING:
@@ -18,8 +19,13 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 # Variables of commands, and what `imrs dev` and the tests set.
-_OTHERS: Final = ("IMRS_ADDRESS", "IMRS_TOKEN", "IMRS_TENANT_ID")
-_OTHERS_BEGIN: Final = ("IMRS_TOKEN_", "IMRS_TEST_")
+_OTHERS: Final = (
+    "IMRS_ADDRESS",
+    "IMRS_TOKEN",
+    "IMRS_TENANT_ID",
+    *(f"IMRS_TOKEN_{role.upper()}" for role in Role),
+)
+_TESTS: Final = "IMRS_TEST_"
 
 
 def contradictions(settings: Settings) -> Iterator[Finding]:
@@ -37,7 +43,7 @@ def unknown_names() -> Iterator[Finding]:
     """Variables that look like settings, and that nobody reads."""
     known = [f"IMRS_{name.upper()}" for name in Settings.model_fields] + list(_OTHERS)
     for name in sorted(os.environ):
-        if name.startswith("IMRS_") and name not in known and not name.startswith(_OTHERS_BEGIN):
+        if name.startswith("IMRS_") and name not in known and not name.startswith(_TESTS):
             near = get_close_matches(name, known, n=1)
             advice = f"Should it be {near[0]}?" if near else "docs/operations.md has every setting."
             yield _warn(f"{name} is no setting; nobody reads it", advice)

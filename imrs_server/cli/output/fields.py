@@ -76,7 +76,7 @@ def exact(message: Message, path: str) -> str:
     if isinstance(found, bool):
         return "true" if found else "false"
     if field.is_repeated:
-        return _repeated(message, path) if found else ""
+        return compact(_repeated(field, found)) if found else ""
     if field.message_type is None:
         return str(found)
     if field.message_type.full_name in {TIMESTAMP, DURATION}:
@@ -129,9 +129,11 @@ def _named(field: Any, number: int) -> str | None:
     return found.name if found else str(number)
 
 
-def _repeated(message: Message, path: str) -> str:
-    holder: Any = message
-    *above, name = path.split(".")
-    for each in above:
-        holder = getattr(holder, each)
-    return compact(as_dict(holder)[name])
+def _repeated(field: Any, found: Any) -> Any:
+    inner = field.message_type
+    if inner is not None and inner.GetOptions().map_entry:
+        told = inner.fields_by_name["value"]
+        return {key: as_dict(each) if told.message_type else each for key, each in found.items()}
+    if inner is not None:
+        return [as_dict(each) for each in found]
+    return [_named(field, each) for each in found] if field.enum_type is not None else list(found)

@@ -63,11 +63,15 @@ class Form:
     kind: Kind = Kind.TABLE
     limit: int | None = None
     columns: tuple[str, ...] = ()
+    order_by: str = ""
 
     def list(self, method: Callable[[Any], Any], request: Message, view: View) -> None:
         """Print what a List method answers. Raises ImrsError, and BadParameter for an unknown column."""
         limit = self.limit or (_TABLE_ROWS if self.kind is Kind.TABLE else None)
-        found = streams.pages(method, request, limit)
+        asked: Any = type(request)()
+        asked.CopyFrom(request)
+        asked.order_by = self.order_by
+        found = streams.pages(method, asked, limit)
         first = next(found)
         self._check(first.kind)
         if self.kind is Kind.TABLE:
@@ -122,14 +126,18 @@ def listing(command: Callable[..., Any]) -> Callable[..., Any]:
     """Give a command the options of a list, and the parameter ``form``."""
 
     @wraps(command)
-    def around(*args: Any, limit: int | None, columns: str, **options: Any) -> Any:
+    def around(*args: Any, limit: int | None, columns: str, order_by: str, **options: Any) -> Any:
         chosen = tuple(filter(None, (each.strip() for each in columns.split(","))))
-        return command(*args, form=Form(kind=_kind(options), limit=limit, columns=chosen), **options)
+        form = Form(kind=_kind(options), limit=limit, columns=chosen, order_by=order_by)
+        return command(*args, form=form, **options)
 
     around = click.option(
         "--limit",
         type=click.IntRange(1),
         help=f"So many at most [default: {_TABLE_ROWS} in a table, else all].",
+    )(around)
+    around = click.option(
+        "--sort", "order_by", default="", metavar="FIELD", help="Such as create_time, or 'create_time desc'."
     )(around)
     around = click.option(
         "--columns", default="", metavar="FIELD,...", help="Only these fields, such as model_id,create_time."

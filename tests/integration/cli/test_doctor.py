@@ -22,7 +22,7 @@ from imrs_server.domain.principal import Role
 from imrs_server.embedded.openbao import POLICY
 from imrs_server.settings import Settings
 from imrs_server.storage.database import Database
-from tests.support.serve import variables
+from tests.support.serve import started, variables
 from tests.support.service import serving
 
 if TYPE_CHECKING:
@@ -188,6 +188,18 @@ def test_a_port_that_another_process_has(whole: dict[str, str]) -> None:
     assert free == f"127.0.0.1:{port} (IMRS_GRPC_ADDR) is free"
 
 
+def test_a_port_that_a_server_of_ours_has(whole: dict[str, str], tmp_path: Path) -> None:
+    with started(whole | {"IMRS_WORKERS": "2"}, tmp_path) as server:
+        served = {
+            "IMRS_GRPC_ADDR": server.address("server.started"),
+            "IMRS_HTTP_ADDR": server.address("console.started"),
+        }
+        found = findings(whole | served)
+    assert told(found, "FAIL") == []
+    by = f"is served by process {server.process.pid} ("
+    assert [by in line for line in of(found, "ports", "OK")] == [True, True]
+
+
 @pytest.mark.parametrize(
     ("changes", "says"),
     [
@@ -236,5 +248,10 @@ def test_no_variable_of_ours_is_taken_for_a_mistake(
     imrs: Callable[..., Result], whole: dict[str, str]
 ) -> None:
     known: dict[str, Any] = {f"IMRS_{name.upper()}": "" for name in Settings.model_fields}
-    more = {"IMRS_TOKEN_AGENT": "t", "IMRS_TENANT_ID": "", "IMRS_TEST_DATABASE_URL": ""}
+    more = {
+        "IMRS_TOKEN_AGENT": "t",
+        "IMRS_TOKEN_PLATFORM_ADMIN": "t",
+        "IMRS_TENANT_ID": "",
+        "IMRS_TEST_DATABASE_URL": "",
+    }
     assert not [says for says in of(findings(known | more | whole), "settings") if "no setting" in says]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import TYPE_CHECKING
 
 import psycopg
@@ -24,6 +25,8 @@ def test_it_counts_anew_and_says_what_had_drifted(imrs: Callable[..., Result], d
         connection.execute("update evidence set decisions = 7 where agent_id = ''")
     again = imrs("evidence", "rebuild", database_url=database)
     assert again.output == "counted 2 cells; 1 of them had drifted\n"
+    told = imrs("evidence", "rebuild", "--json", database_url=database)
+    assert json.loads(told.output) == {"cells": 2, "drifted": 0}
 
 
 def test_a_database_that_cannot_be_used_is_told_in_one_line(

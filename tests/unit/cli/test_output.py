@@ -35,11 +35,13 @@ class Catalogue:
     def __init__(self, number: int) -> None:
         self.models = models(number)
         self.asked: list[int] = []
+        self.order_by = ""
 
     def __call__(self, request: pb.ListModelsRequest) -> pb.ListModelsResponse:
         begin = int(request.page_token or 0)
         end = begin + request.page_size
         self.asked.append(request.page_size)
+        self.order_by = request.order_by
         return pb.ListModelsResponse(
             models=self.models[begin:end],
             next_page_token=str(end) if end < len(self.models) else "",
@@ -84,6 +86,12 @@ def test_what_was_read_is_written_before_the_next_page_is_asked_for() -> None:
     pages = streams.pages(catalogue, pb.ListModelsRequest(), None)
     assert [fields.value(page.items[0], "model_id") for page in islice(pages, 2)] == ["p/0", "p/1000"]
     assert len(catalogue.asked) == 2
+
+
+def test_the_order_is_the_servers() -> None:
+    catalogue = Catalogue(1)
+    Form(order_by="priority desc").list(catalogue, pb.ListModelsRequest(), VIEW)
+    assert catalogue.order_by == "priority desc"
 
 
 def test_an_empty_export_still_names_its_columns() -> None:
@@ -136,6 +144,16 @@ def test_values_for_programs_lose_nothing() -> None:
     assert fields.exact(decision, "selected.parameters.stop") == '["a,b","c"]'
     assert fields.exact(decision, "reason") == ""
     assert fields.exact(pb.Decision(), "selected.model_id") == ""
+
+
+def test_lists_and_maps_are_json() -> None:
+    model = pb.Model(capabilities=["a,b"], provenance={"priority": "ADMIN"})
+    model.metadata.update({"deep": {"list": [1, None]}})
+    assert fields.exact(model, "capabilities") == '["a,b"]'
+    assert fields.exact(model, "provenance") == '{"priority":"ADMIN"}'
+    assert fields.exact(model, "metadata") == '{"deep":{"list":[1.0,null]}}'
+    change = pb.ModelChange(diffs=[pb.FieldDiff(field="priority")])
+    assert fields.exact(change, "diffs") == '[{"field":"priority"}]'
 
 
 def test_values_for_people_are_short() -> None:
