@@ -224,7 +224,9 @@ class SelectedModel(_message.Message):
 
     @_builtins.property
     def endpoint(self) -> _endpoint_pb2.Endpoint:
-        """Output only. The place in the model pool that should serve it; unset for models without endpoints."""
+        """Output only. The place in the model pool that should serve it, for whoever calls it himself: one that can
+        serve soonest, always the same to the same agent; unset for models without endpoints.
+        """
 
     def __init__(
         self,

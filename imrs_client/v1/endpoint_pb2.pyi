@@ -40,7 +40,7 @@ class Endpoint(_message.Message):
         COLD: Endpoint._State.ValueType  # 3
         """The model is not loaded."""
         DOWN: Endpoint._State.ValueType  # 4
-        """The endpoint does not answer."""
+        """Calls fail there, or the model could not be loaded; it is looked at again soon."""
 
     class State(_State, metaclass=_StateEnumTypeWrapper):
         """Whether it can serve now."""
@@ -54,7 +54,7 @@ class Endpoint(_message.Message):
     COLD: Endpoint.State.ValueType  # 3
     """The model is not loaded."""
     DOWN: Endpoint.State.ValueType  # 4
-    """The endpoint does not answer."""
+    """Calls fail there, or the model could not be loaded; it is looked at again soon."""
 
     ENDPOINT_ID_FIELD_NUMBER: _builtins.int
     MODEL_ID_FIELD_NUMBER: _builtins.int
@@ -73,24 +73,29 @@ class Endpoint(_message.Message):
     model_id: _builtins.str
     """Required. The model that it serves."""
     base_url: _builtins.str
-    """Required. Base URL of its API, at most 2,048 characters; no user info, query or fragment."""
+    """Required. Base URL of its API, which takes the place of the provider's `api_base`, at most 2,048
+    characters; no user info, query or fragment. Where the provider has a `pool_url`, the only endpoint of a
+    model goes where the pool's manager says that the model is.
+    """
     weight: _builtins.int
     """Optional. Share among the endpoints of the model, 1 to 1,000,000; 0 counts as 1."""
     state: Global___Endpoint.State.ValueType
     """Output only. Whether it can serve now."""
     in_flight: _builtins.int
-    """Output only. Calls that run now, over all servers."""
+    """Output only. Calls that run now, over all servers, as of a second ago; 0 in a decision."""
     memory_bytes: _builtins.int
     """Output only. Memory that the loaded model takes, in bytes; 0 is unknown."""
     load_error: _builtins.str
     """Output only. Why loading failed last; empty when it did not."""
     @_builtins.property
     def ttl(self) -> _duration_pb2.Duration:
-        """Optional. Idle time after which the model is unloaded, 0 seconds to 366 days; unset keeps it."""
+        """Optional. Idle time after which the model is unloaded, 0 seconds to 366 days, but not before 5 seconds;
+        unset keeps it.
+        """
 
     @_builtins.property
     def last_used_time(self) -> _timestamp_pb2.Timestamp:
-        """Output only. When it last served a call."""
+        """Output only. When it last served a call; unset in a decision."""
 
     def __init__(
         self,

@@ -109,6 +109,39 @@ class World:
         """
         return self.change(statement, Change(Kind.DEFAULTS, "", tenant_id), **row)
 
+    def place(self, endpoint_id: str, name: str, state: str) -> int:
+        """Set an endpoint of a model, which may have been another one's."""
+        statement = """
+            insert into endpoints (endpoint_id, model_id, base_url, state)
+            values (%(endpoint_id)s, %(model_id)s, %(base_url)s, %(state)s)
+            on conflict (endpoint_id) do update set model_id = excluded.model_id, state = excluded.state
+        """
+        # Whose it was is not known here, so all of them.
+        return self.change(
+            statement,
+            Change(Kind.ENDPOINT),
+            endpoint_id=endpoint_id,
+            model_id=f"p/{name}",
+            base_url=f"http://127.0.0.1:9/{endpoint_id}",
+            state=state,
+        )
+
+    def unplace(self, endpoint_id: str) -> int:
+        statement = "delete from endpoints where endpoint_id = %(endpoint_id)s"
+        changes = [Change(Kind.ENDPOINT, f"p/{name}") for name in MODELS]
+        return self.change(statement, *changes, endpoint_id=endpoint_id)
+
+    def fail(self, endpoint_id: str, phase: str) -> int:
+        """Have an endpoint cool, or come back."""
+        statement = """
+            insert into breakers
+                (kind, subject_id, phase, cause, share, openings, generation, since_time, due_time)
+            values ('ENDPOINT', %(endpoint_id)s, %(phase)s, 'network', 0, 1, 1, %(now)s, %(now)s)
+            on conflict (kind, subject_id) do update set phase = excluded.phase
+        """
+        change = Change(Kind.COOLDOWN)
+        return self.change(statement, change, endpoint_id=endpoint_id, phase=phase, now=NOW)
+
     def prefer(self, agent_class: str, *names: str) -> int:
         statement = """
             insert into preferences (agent_class, model_ids) values (%(agent_class)s, %(ids)s)

@@ -198,9 +198,14 @@ def test_after_any_changes_the_state_is_what_a_fresh_load_gives(world: World, in
         lambda: world.prefer(dice.choice(["coder", "*"]), dice.choice(list(MODELS))),
         lambda: world.set_defaults(default_model_id=f"p/{dice.choice(list(MODELS))}"),
         lambda: world.set_defaults(HERE, parameters=Jsonb({"temperature": dice.random()})),
+        lambda: world.place("one", dice.choice(list(MODELS)), dice.choice(["HOT", "COLD", "DOWN"])),
+        lambda: world.place("two", dice.choice(list(MODELS)), dice.choice(["HOT", "LOADING", "DOWN"])),
+        lambda: world.unplace(dice.choice(["one", "two"])),
+        lambda: world.fail(dice.choice(["one", "two"]), dice.choice(["COOLING", "RETURNING"])),
+        lambda: world.change("delete from breakers", Change(Kind.COOLDOWN)),
         lambda: world.change("select 1", Change(Kind.MODEL), Change(Kind.AGENT), Change(Kind.EVIDENCE)),
     ]
-    for _ in range(80):
+    for _ in range(120):
         revision = dice.choice(acts)()
         if dice.random() < 0.5:
             continue  # so that differences span several revisions
@@ -279,6 +284,8 @@ def tables(state: State) -> list[object]:
         assert made is not None
         for task in ("", "code", "law"):
             table = made.table(task, "coder")
+            models = [table.model(i) for i in range(len(table.ranked.candidates))]
             found.append((key, task, replace(table.ranked, revision=0)))
-            found.extend(table.model(i).parameters for i in range(len(table.ranked.candidates)))
+            found.append([(each.parameters, each.endpoint) for each in models])
+        found.append(made.limits)
     return found
