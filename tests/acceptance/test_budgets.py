@@ -256,6 +256,28 @@ def test_route_spares_and_then_leaves_only_what_is_free(world: World) -> None:
     assert (*spent(world.budget), world.budget.level) == (*NOTHING, pb.Budget.Level.WITHIN)
 
 
+def test_route_spares_before_anything_is_spent(world: World) -> None:
+    """The cheaper of two that are about as good, from 80 percent on; a request may say otherwise."""
+    platform = world.service.platform
+    fields: dict[str, Any] = PRICED | {"input_price_usd": "0.1", "output_price_usd": "0.1"}
+    model = pb.Model(provider_id="p", external_id="cheap", priority=89, **fields)
+    cheap = platform.catalog.CreateModel(pb.CreateModelRequest(model=model))
+    world.enable(cheap.model_id)
+    world.set(agent_id="bot", limit_usd="1")
+
+    def chosen(**fields: Any) -> str:
+        return world.bot.route.Route(pb.RouteRequest(**fields)).selected.model_id
+
+    world.bot.record(model_id="p/dear", prompt_tokens=790_000)
+    eventually(world.known)
+    assert (world.budget.level, chosen()) == (pb.Budget.Level.WITHIN, "p/dear")
+    world.bot.record(model_id="p/dear", prompt_tokens=10_000)
+    eventually(world.known)
+    assert (world.budget.level, chosen()) == (pb.Budget.Level.SPARING, "p/cheap")
+    dear = world.bot.route.Route(pb.RouteRequest()).fallbacks[0]
+    assert chosen(prefer_cost_tier=dear.cost_tier) == "p/dear"
+
+
 def test_agents_that_decide_by_themselves_hear_of_it(world: World) -> None:
     world.enable("p/free")
     world.set(limit_usd=str(COST_USD))
