@@ -34,15 +34,24 @@ class Blame(NamedTuple):
 
 
 def blame(
-    failure: ChatFailure, model_id: str, provider_id: str, *, own_key: bool, waited_seconds: float
+    failure: ChatFailure,
+    model_id: str,
+    provider_id: str,
+    *,
+    own_key: bool,
+    waited_seconds: float,
+    endpoint_id: str | None = None,
 ) -> Blame | None:
     """Whom a failure speaks against; None where it says nothing of anybody.
 
     A refused key, an account without credit and a provider that cannot be reached concern all of its models;
     everything else concerns the model, for providers limit and lose models one by one. What an agent's
-    ``own_key`` meets concerns that key, and other agents must not pay for it.
+    ``own_key`` meets concerns that key, and other agents must not pay for it. Of a model with several places
+    the one that was called is to blame, also for not having it: the others may well do better.
     """
     cause = _CAUSES.get(failure.cause)
+    if endpoint_id is not None and failure.cause is FailureKind.NOT_FOUND:
+        cause = Cause.INVALID_RESPONSE
     if cause is None or (cause is Cause.TIMEOUT and waited_seconds < PATIENCE_SECONDS):
         return None
     of_key = cause.is_of_key
@@ -50,8 +59,12 @@ def blame(
         return None
     if cause is Cause.RATE_LIMITED and not failure.again:
         cause = Cause.NO_CREDIT
-    kind = SubjectKind.PROVIDER if _is_of_all(cause, failure) else SubjectKind.MODEL
-    subject = Subject(kind, provider_id if kind is SubjectKind.PROVIDER else model_id)
+    if endpoint_id is not None:
+        subject = Subject(SubjectKind.ENDPOINT, endpoint_id)
+    elif _is_of_all(cause, failure):
+        subject = Subject(SubjectKind.PROVIDER, provider_id)
+    else:
+        subject = Subject(SubjectKind.MODEL, model_id)
     wait_seconds = failure.retry_after_seconds if cause in (Cause.RATE_LIMITED, Cause.OVERLOADED) else None
     return Blame(subject, Trouble(cause, wait_seconds), of_key or wait_seconds is not None)
 

@@ -23,8 +23,8 @@ if TYPE_CHECKING:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AllLimits:
     """``models`` and ``providers`` cool, by their ids, and so do models for which ``pools`` have no place;
-    ``budgets`` are those that are spent or nearly so, the
-    tenant's under an empty agent_id, and ``budgeted`` whoever has any.
+    ``budgets`` are those that are spent or nearly so, the tenant's under an empty agent_id, and ``budgeted``
+    whoever has any.
     """
 
     models: Mapping[str, Cooling] = field(default_factory=dict)
@@ -62,12 +62,14 @@ class AllLimits:
         for each in breakers:
             if each.kind in found and each.phase is not Phase.WATCHED:
                 found[each.kind][each.subject_id] = Cooling(each.detail, each.share)
-        return replace(
+        after = replace(
             self,
             models=found[SubjectKind.MODEL],
             providers=found[SubjectKind.PROVIDER],
             of_key=frozenset(each.subject_id for each in breakers if each.cause.is_of_key),
         )
+        # The very same where it is, so that nothing is made anew for it.
+        return self if after == self else after
 
     def pooled(self, pools: Mapping[str, Cooling]) -> AllLimits:
         """The same with these models for which there is no place."""
@@ -76,12 +78,16 @@ class AllLimits:
     def _cooling(self, offers: Iterable[Offer]) -> dict[str, Cooling]:
         """Where a model cools and its provider too, the one that gets less says so."""
         found: dict[str, Cooling] = {}
-        for each in offers:
+        names, providers = self.models.keys() | self.pools.keys(), self.providers
+        # Of thousands of agents with hundreds of models each, few have one that cools.
+        for each in [
+            one for one in offers if one.model.model_id in names or one.model.provider_id in providers
+        ]:
             model_id, provider_id = each.model.model_id, each.model.provider_id
             known = [self.models.get(model_id), self.providers.get(provider_id)]
             if each.own_key is not None and self.of_key:
-                names = (model_id, provider_id)
-                known = [one for one, name in zip(known, names, strict=True) if name not in self.of_key]
+                both = (model_id, provider_id)
+                known = [one for one, name in zip(known, both, strict=True) if name not in self.of_key]
             known.append(self.pools.get(model_id))
             coldest = min((one for one in known if one), key=lambda one: one.share, default=None)
             if coldest is not None:

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import threading
 import time
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, NamedTuple
 
 import structlog
 
-from imrs_server.domain.blame import Blame, blame
+from imrs_server.domain.blame import blame
 from imrs_server.domain.breaker import (
     Breaker,
     Cause,
@@ -20,14 +19,12 @@ from imrs_server.domain.breaker import (
     Tally,
     Trouble,
     cooling_seconds,
-    opened,
-    recovered,
 )
 from imrs_server.domain.chat import FailureKind
 from imrs_server.domain.errors import DatabaseUnavailable
 from imrs_server.domain.reach import Reach
-from imrs_server.storage import breakers, changes
-from imrs_server.storage.changes import Change, Kind
+from imrs_server.use_cases import breaker_reports
+from imrs_server.use_cases.breaker_reports import Report
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
@@ -35,7 +32,7 @@ if TYPE_CHECKING:
     from imrs_server.domain.chat import ChatFailure
     from imrs_server.domain.decision import SelectedModel
     from imrs_server.index.warm import Index
-    from imrs_server.storage.database import Database, Tx
+    from imrs_server.storage.database import Database
 
 log = structlog.get_logger()
 
@@ -74,14 +71,6 @@ class Trial(NamedTuple):
     endpoint_id: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class _Report:
-    """What the database is to be told of a subject; without trouble, that it answers again."""
-
-    seen: int
-    trouble: Trouble | None = None
-
-
 class _Own(NamedTuple):
     """What this server knows before the index does, which is until that has reached ``revision``."""
 
@@ -113,7 +102,7 @@ class Breakers:
         self._reach = Reach()
         self._tallies: dict[Subject, Tally] = {}
         self._own: dict[Subject, _Own] = {}
-        self._pending: dict[Subject, _Report] = {}
+        self._pending: dict[Subject, Report] = {}
         self._listeners: tuple[Callable[[], None], ...] = ()
 
     def listen(self, hear: Callable[[], None]) -> None:
@@ -156,7 +145,7 @@ class Breakers:
             if now.generation != began.generation or (now is _CLOSED and subject not in self._tallies):
                 continue
             if now.phase is Phase.COOLING:
-                self._report(subject, _Report(now.generation))
+                self._report(subject, Report(now.generation))
                 continue
             with self._lock:
                 self._tally(subject, now).succeeded()
@@ -171,9 +160,8 @@ class Breakers:
             trial.provider_id,
             own_key=trial.own_key,
             waited_seconds=self._clock() - trial.start_seconds,
+            endpoint_id=trial.endpoint_id,
         )
-        if trial.endpoint_id is not None:
-            found = _of_endpoint(found, failure, trial.endpoint_id)
         if found is None or self._provider_version(trial.provider_id) != trial.provider_version:
             # It says nothing, or it speaks of a key or an address that is no longer in use.
             return
@@ -211,21 +199,13 @@ class Breakers:
             return 0
         try:
             with self._database.transaction() as tx:
-                written, revision = _write(tx, pending)
+                count, revision = breaker_reports.write(tx, pending)
         except DatabaseUnavailable:
             with self._lock:
                 self._pending = pending | self._pending
             raise
         self._hand_over(pending, revision)
-        for each in written:
-            log.warning(
-                "breaker.opened" if each.phase is Phase.COOLING else "breaker.returning",
-                subject=str(each.subject),
-                cause=each.cause.value,
-                openings=each.openings,
-                until=each.due_time.isoformat(timespec="milliseconds"),
-            )
-        return len(written)
+        return count
 
     def _hand_over(self, subjects: Iterable[Subject], revision: int) -> None:
         """From a revision on the index knows of these."""
@@ -269,9 +249,9 @@ class Breakers:
         if ours:
             log.warning("breaker.kept", subject=str(subject), detail=_CUT_OFF)
             return
-        self._report(subject, _Report(seen, trouble))
+        self._report(subject, Report(seen, trouble))
 
-    def _report(self, subject: Subject, report: _Report) -> None:
+    def _report(self, subject: Subject, report: Report) -> None:
         with self._lock:
             known = self._pending.get(subject)
             if known is not None and known.trouble is not None and report.trouble is None:
@@ -298,42 +278,9 @@ def subjects_of(model: SelectedModel) -> tuple[Subject, Subject]:
     )
 
 
-def _of_endpoint(found: Blame | None, failure: ChatFailure, endpoint_id: str) -> Blame | None:
-    """One place of a model is to blame, whatever else might have been: the others may well have the model."""
-    subject = _endpoint(endpoint_id)
-    if found is None and failure.cause is FailureKind.NOT_FOUND:
-        return Blame(subject, Trouble(Cause.INVALID_RESPONSE), at_once=False)
-    return found and found._replace(subject=subject)
-
-
 def _endpoint(endpoint_id: str) -> Subject:
     return Subject(SubjectKind.ENDPOINT, endpoint_id)
 
 
 def _standing(breaker: Breaker | None) -> _Standing:
     return _Standing(breaker.generation, breaker.phase) if breaker else _CLOSED
-
-
-def _write(tx: Tx, pending: Mapping[Subject, _Report]) -> tuple[list[Breaker], int]:
-    """What was changed, and the revision that has it."""
-    breakers.hold(tx)
-    now = breakers.time(tx)
-    written = []
-    for subject, report in sorted(pending.items()):
-        before = breakers.get(tx, subject)
-        after = _after(tx, before, subject, report, now)
-        if after is not None:
-            breakers.put(tx, after)
-            written.append(after)
-    if written:
-        return written, changes.announce(tx, Change(Kind.COOLDOWN))
-    return written, changes.current(tx).rev
-
-
-def _after(
-    tx: Tx, before: Breaker | None, subject: Subject, report: _Report, now: datetime
-) -> Breaker | None:
-    if report.trouble is not None:
-        generation = breakers.generation(tx)
-        return opened(before, subject, report.trouble, seen=report.seen, generation=generation, now=now)
-    return None if before is None else recovered(before, seen=report.seen, now=now)

@@ -14,9 +14,16 @@ MODEL = Subject(SubjectKind.MODEL, "p/m")
 PROVIDER = Subject(SubjectKind.PROVIDER, "p")
 
 
-def of(kind: FailureKind, *, own_key: bool = False, waited: float = 60.0, **fields: Any) -> Any:
+def of(
+    kind: FailureKind,
+    *,
+    own_key: bool = False,
+    waited: float = 60.0,
+    endpoint_id: str | None = None,
+    **fields: Any,
+) -> Any:
     failure = ChatFailure(kind, "in words", **fields)
-    return blame(failure, "p/m", "p", own_key=own_key, waited_seconds=waited)
+    return blame(failure, "p/m", "p", own_key=own_key, waited_seconds=waited, endpoint_id=endpoint_id)
 
 
 @pytest.mark.parametrize(
@@ -71,6 +78,12 @@ def test_an_answer_that_breaks_off_is_the_models() -> None:
 
 def test_a_caller_without_patience_proves_nothing() -> None:
     assert of(FailureKind.TIMEOUT, waited=PATIENCE_SECONDS - 0.1) is None
+
+
+@pytest.mark.parametrize("kind", [FailureKind.NETWORK, FailureKind.OVERLOADED, FailureKind.NOT_FOUND])
+def test_the_place_that_was_called_is_to_blame_where_there_are_several(kind: FailureKind) -> None:
+    found = of(kind, endpoint_id="e1")
+    assert found.subject == Subject(SubjectKind.ENDPOINT, "e1")
 
 
 @pytest.mark.parametrize("kind", [FailureKind.AUTH, FailureKind.RATE_LIMITED])
