@@ -10,6 +10,7 @@ import pytest
 from click.testing import CliRunner
 from cryptography.fernet import Fernet
 
+from imrs_client import ImrsClient
 from imrs_client import v1 as pb
 from imrs_server.adapters.vault import Vault as Store
 from imrs_server.cli import main
@@ -114,3 +115,75 @@ def test_without_the_right_cipher_nothing_is_sent(
     result = run(row(bot, "gAAAAAB"), ENCRYPTION_KEY=cipher)
     assert result.exit_code == 1
     assert said in result.stdout
+
+
+def test_what_was_imported_applies_and_routes(
+    service: Service, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of every kind of source one; applied twice it changes nothing the second time."""
+    monkeypatch.chdir(tmp_path)
+    for name, content in SOURCES.items():
+        Path(name).write_text(content if isinstance(content, str) else json.dumps(content))
+    result = CliRunner().invoke(main, ["config", "import", *SOURCES], env=dict.fromkeys(("IMRS_TOKEN",)))
+    assert result.exit_code == 0, result.output
+    text = Path("models.yaml").read_text()
+    platform = service.stack.enter_context(
+        ImrsClient(
+            service.app.address,
+            token=service.token(Role.PLATFORM_ADMIN),
+            tenant_id=str(service.tenant_id),
+        )
+    )
+    first = platform.admin.ApplyConfig(pb.ApplyConfigRequest(yaml=text))
+    assert {each.action for each in first.plan} == {pb.PlannedChange.Action.CREATE}
+    again = platform.admin.ApplyConfig(pb.ApplyConfigRequest(yaml=text, validate_only=True))
+    assert {each.action for each in again.plan} == {pb.PlannedChange.Action.UNCHANGED}
+    service.settled(platform)
+    chosen = {
+        agent_id: service.tenant.choose(agent_id=agent_id, task_type="code").selected
+        for agent_id in ("orchestrator", "planner", "trader", "abc-123")
+    }
+    assert {agent_id: model.model_id for agent_id, model in chosen.items()} == {
+        "orchestrator": "gradient/llama3.3-70b-instruct",
+        "planner": "openrouter/anthropic/claude-3.5-sonnet",
+        "trader": "openai/gpt-4o-mini",
+        "abc-123": "corp/big",
+    }
+    assert chosen["trader"].input_price_usd == "0.15"
+    fallbacks = service.tenant.choose(agent_id="trader", task_type="code").fallbacks
+    assert [each.model_id for each in fallbacks] == ["claude/claude-3-haiku-20240307"]
+    preferred = service.tenant.admin.CreateAgent(
+        pb.CreateAgentRequest(agent=pb.Agent(agent_id="builder", agent_class="Architect"))
+    )
+    assert preferred.agent_class == "Architect"
+    assert list(
+        service.platform.admin.GetPreference(pb.GetPreferenceRequest(agent_class="Architect")).model_ids
+    ) == ["pool/qwen2.5-coder", "pool/llama3.1"]
+
+
+SOURCES: dict[str, Any] = {
+    "langchain_gradient.py": 'orchestrator_llm = get_llm("orchestrator", model="llama3.3-70b-instruct")\n',
+    "feature_dev_tools.yaml": "model: codellama-13b\n",
+    "docker-compose.yml": "services: {cicd: {environment: [GRADIENT_MODEL=llama3-8b-instruct]}}\n",
+    "agent_model_config.json": [{"agent_name": "planner", "model_id": "anthropic/claude-3.5-sonnet"}],
+    "agent_configs.json": [{"id": 1, "name": "trader", "llm_provider": "", "llm_model": ""}],
+    "agent_llm_configs.json": [
+        {
+            "agent_id": 1, "provider": "openai", "model_name": "gpt-4o-mini", "temperature": 0.7,
+            "fallback_provider": "claude", "fallback_model": "claude-3-haiku-20240307",
+            "cost_per_1k_input_tokens": 0.00015, "cost_per_1k_output_tokens": 0.0006,
+        }
+    ],
+    "model_preferences.json": {
+        "agent_preferences": {"Architect": {"primary": "qwen2.5-coder", "fallback": "llama3.1"}},
+        "model_settings": {"qwen2.5-coder": {"temperature": 0.7, "maxTokens": 4096}},
+    },
+    "llm_providers.json": [
+        {"id": "corp", "provider_type": "custom", "api_base": "https://llm.corp.example/v1"}
+    ],
+    "llm_model_config.json": [
+        {"provider_id": "corp", "external_id": "big", "ctx_length": 32000, "capabilities": ["text", "code"]}
+    ],
+    "agent_models.json": [{"agent_id": "abc-123", "model_id": "corp/big", "is_enabled": True}],
+    "global_default.json": [{"key": "global", "defaults": {"default_model": "corp/big", "temperature": 0.4}}],
+}  # fmt: skip

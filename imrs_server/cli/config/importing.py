@@ -14,7 +14,7 @@ import click
 
 from imrs_client import ImrsClient
 from imrs_server.cli import arguments, remote
-from imrs_server.cli.config.origins import backup, dump, keys, kinds, shape, sources
+from imrs_server.cli.config.origins import backup, keys, kinds, shape, sources
 from imrs_server.cli.config.origins.draft import Key
 from imrs_server.cli.config.origins.fields import Notes
 from imrs_server.cli.config.origins.keys import Sent
@@ -94,7 +94,7 @@ def command(
     # Before anything is written: a token that is missing is said now.
     with connect() if with_keys and not dry_run else nullcontext() as client:
         done = _read(given, Wanted(addresses=addresses, pool_url=pool_url))
-        written = dump.text(done.content, _comments(given))
+        written = shape.text(done.content, _comments(given))
         done.to_mend = _to_mend(written, output)
         if dry_run:
             click.echo(written, nl=False)

@@ -17,7 +17,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from imrs_server.cli import main
-from imrs_server.cli.config.origins import dump, shape, sources
+from imrs_server.cli.config.origins import shape, sources
 from imrs_server.cli.config.origins.reading import Unreadable
 from imrs_server.cli.config.origins.sources import Wanted
 from imrs_server.config_file import file, tree
@@ -423,7 +423,7 @@ def test_whatever_tables_hold_a_valid_file_comes_of_it(
     for provider in draft.providers.values():
         provider.setdefault("api_base", "https://a.example/v1")
     content = shape.fit(draft)
-    written = dump.text(content, ["a comment"])
+    written = shape.text(content, ["a comment"])
     assert same(tree.parse(written).plain(), content)
     file.check(written)
 
@@ -447,7 +447,7 @@ def same(read: Any, meant: Any) -> bool:
 def test_text_that_looks_like_something_else_stays_text(content: dict[str, Any]) -> None:
     content["a"] = "1e5"
     content |= dict.fromkeys(["no", "0o17", "~", "null", "1_000", "12:30", "=", "<<", "2026-01-01"], "no")
-    assert same(tree.parse(dump.text(content, [])).plain(), content)
+    assert same(tree.parse(shape.text(content, [])).plain(), content)
 
 
 @settings(max_examples=100, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])

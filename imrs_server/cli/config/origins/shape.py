@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from decimal import Decimal
 from typing import TYPE_CHECKING, Any, Final
 
 from pydantic import ValidationError
@@ -9,6 +10,7 @@ from pydantic import ValidationError
 from imrs_server.cli.config.origins.reading import Place
 from imrs_server.config_file import words
 from imrs_server.config_file.contradictions import contradictions
+from imrs_server.config_file.render import render
 from imrs_server.config_file.schema import ConfigFile
 
 if TYPE_CHECKING:
@@ -80,3 +82,22 @@ def _drop(draft: Draft, content: dict[str, Any], path: Path, why: str) -> None:
         del held[last]
     place = draft.places.get((str(path[0]), str(path[1])), _NOWHERE) if len(path) > 1 else _NOWHERE
     draft.notes.add(place, ".".join(map(str, path)), why)
+
+
+def text(content: dict[str, Any], comments: Sequence[str]) -> str:
+    """The file, with comments above it."""
+    above = "".join(f"# {line}\n" for line in comments)
+    return above + render(_json(content))
+
+
+def _json(value: Any) -> Any:
+    """With money as a number where a float is exact, else as text."""
+    if isinstance(value, dict):
+        return {key: _json(each) for key, each in value.items()}
+    if isinstance(value, list):
+        return [_json(each) for each in value]
+    if not isinstance(value, Decimal):
+        return value
+    if value == value.to_integral_value():
+        return int(value)
+    return float(value) if Decimal(repr(float(value))) == value else f"{value:f}"
