@@ -36,7 +36,7 @@ class Call:
         self.principal = principal
         self.tenant = tenant
         self._metadata = metadata
-        self._facts: dict[str, str] = {}
+        self._facts: dict[str, str] | None = None
         self.traced: Any = None
         """Where it is in a trace, as whoever traces it keeps it."""
 
@@ -51,7 +51,7 @@ class Call:
 
     @property
     def facts(self) -> dict[str, str]:
-        if not self._facts:
+        if self._facts is None:
             found = {"call_id": str(new_id()), "principal": self.principal, "tenant": str(self.tenant or "")}
             self._facts = found | _named(self._metadata)
         return self._facts
