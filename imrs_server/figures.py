@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from imrs_client.limits import Funds
 from imrs_client.ranked import Reason
+from imrs_server.domain.endpoint import EndpointState
 from imrs_server.index.limits import NO_LIMITS
 from imrs_server.telemetry.agent_labels import AgentLabels
 from imrs_server.telemetry.metrics import Metrics
@@ -149,6 +150,16 @@ class Figures(Metrics):
         )
         for name, says, read in _STOCK:
             self.gauge(name, says, of(read), of="livemax")
+        self.gauges(
+            "imrs_endpoints",
+            "Endpoints of the model pool, by their state.",
+            "state",
+            lambda: {
+                each.lower(): stock.found.endpoints.get(each, 0) if stock.found else 0
+                for each in EndpointState
+            },
+            of="livemax",
+        )
         self.gauges(
             "imrs_sync_age_seconds",
             "Time since the models of a provider were synced.",

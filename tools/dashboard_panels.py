@@ -185,6 +185,11 @@ ROUTING = Dashboard(
             targets=((rate("imrs_cooldowns_total", by="cause"), "{{cause}}"),),
         ),
         Panel(
+            title="Endpoints of the model pool, by state",
+            stacked=True,
+            targets=((f"max by (state) (imrs_endpoints{{{AT}}})", "{{state}}"),),
+        ),
+        Panel(
             title="Fallbacks, by the provider that stood in",
             unit="reqps",
             stacked=True,
@@ -378,6 +383,7 @@ RELIABILITY = Dashboard(
                 (f"sum(imrs_feedback_waiting{{{AT}}})", "votes"),
                 (f"sum(imrs_decisions_waiting{{{AT}}})", "decisions"),
                 (f"max(imrs_outbox_waiting{{{AT}}})", "for SomaBrain"),
+                (f"sum(imrs_messages_late{{{AT}}})", "calls of models"),
             ),
         ),
         Panel(
@@ -389,6 +395,7 @@ RELIABILITY = Dashboard(
             title="What is lost",
             targets=(
                 (f"sum(increase(imrs_decisions_dropped_total{{{AT}}}{RATE}))", "decisions"),
+                (f"sum(increase(imrs_messages_lost_total{{{AT}}}{RATE}))", "calls of models"),
                 (f"sum(increase(imrs_outbox_dropped_total{{{AT}}}{RATE}))", "ratings for SomaBrain"),
                 (f"sum(increase(imrs_outbox_refused_total{{{AT}}}{RATE}))", "ratings that it refused"),
             ),

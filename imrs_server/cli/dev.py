@@ -41,7 +41,7 @@ READY_SECONDS = 60.0
 @click.option("--no-seed", is_flag=True, help="Start without the demo tenant, providers and agents.")
 def command(data_dir: Path, port: int, http_port: int, *, no_seed: bool) -> None:
     """Start PostgreSQL, OpenBao and the server with demo data; Ctrl-C stops everything."""
-    logs.configure(json=False, level="INFO")
+    _logs()
     try:
         with Ending() as ending, ExitStack() as stack:
             for _ in _steps(stack, Environment(data_dir.absolute()), port, http_port, seed=not no_seed):
@@ -73,7 +73,7 @@ def _steps(
     console = on(
         settings.http_addr,
         "--http-port",
-        lambda: Console(settings.http_addr, app.address, figures=figures),
+        lambda: Console(settings.http_addr, app.address, figures=figures, prepare=_logs),
     )
     stack.enter_context(console)
     stack.enter_context(app)
@@ -87,6 +87,10 @@ def _steps(
         yield
     stack.callback(environment.forget)
     environment.announce(app.address, console.address, settings)
+
+
+def _logs() -> None:
+    logs.configure(json=False, level="INFO")
 
 
 def _parts(stack: ExitStack, environment: Environment) -> tuple[Postgres, OpenBao]:

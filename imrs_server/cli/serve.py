@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from contextlib import ExitStack
+from functools import partial
 from typing import TYPE_CHECKING
 
 import click
@@ -66,6 +67,7 @@ def _serve(settings: Settings, count: int) -> None:
                 standing=standing,
                 figures=Figures(folder=folder, tokens=settings.token_tracking) if settings.metrics else None,
                 figures_at=figures_at,
+                prepare=partial(logs.configure, json=settings.log_format == "json", level=settings.log_level),
             ),
         )
         # Probes are answered until the last call has ended.

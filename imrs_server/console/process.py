@@ -59,7 +59,8 @@ class Console:
 
     From the constructor on connections are accepted; they are answered when the process is up. ``standing``
     says how the workers are, where there are several; ``figures`` is where they count. Figures are served at
-    ``figures_at`` where that is given, and health at both. Raises OSError where the address is taken.
+    ``figures_at`` where that is given, and health at both. ``prepare`` is called first thing in the process.
+    Raises OSError where the address is taken.
     """
 
     def __init__(
@@ -70,12 +71,16 @@ class Console:
         standing: Standing | None = None,
         figures: Figures | None = None,
         figures_at: Listener | None = None,
+        prepare: Callable[[], None] | None = None,
     ) -> None:
         public = Listener(http_addr)
         self.address = public.address
         self._sockets = [public.socket, *([figures_at.socket] if figures_at else [])]
         self._process = spawn.Process(
-            target=_serve, args=(self._sockets, grpc_addr, standing, figures), name="imrs-http", daemon=True
+            target=_serve,
+            args=(self._sockets, grpc_addr, standing, figures, prepare),
+            name="imrs-http",
+            daemon=True,
         )
 
     def __enter__(self) -> Self:
@@ -122,9 +127,15 @@ def after_parent(end: Callable[[], None]) -> None:
 
 
 def _serve(
-    sockets: list[socket.socket], grpc_addr: str, standing: Standing | None, figures: Figures | None
+    sockets: list[socket.socket],
+    grpc_addr: str,
+    standing: Standing | None,
+    figures: Figures | None,
+    prepare: Callable[[], None] | None,
 ) -> None:
     after_parent(lambda: os._exit(0))
+    if prepare is not None:
+        prepare()
     # Whoever starts us needs none of this.
     import uvicorn  # noqa: PLC0415
 
@@ -134,7 +145,7 @@ def _serve(
     def server(figures: Figures | None, *, with_door: bool) -> uvicorn.Server:
         doors = door.routes(grpc_addr, connections=connections) if with_door else ()
         found = app.build(health.is_serving, door=doors, standing=standing, figures=figures)
-        return uvicorn.Server(uvicorn.Config(found, log_level="warning", access_log=False))
+        return uvicorn.Server(uvicorn.Config(found, log_config=None, log_level="warning", access_log=False))
 
     health = Health(grpc_addr)
     connections = _CONNECTIONS * (standing.workers if standing else 1)

@@ -40,6 +40,8 @@ class Inventory:
     outbox: Outbox
     months_ahead: int
     synced: tuple[Synced, ...]
+    endpoints: dict[str, int]
+    """Of the model pool, how many are in each state."""
 
 
 def take(tx: Tx) -> Inventory:
@@ -50,4 +52,5 @@ def take(tx: Tx) -> Inventory:
         outbox=outbox,
         months_ahead=Q.partitions.value(tx, tables=list(Table)) or 0,
         synced=tuple(Q.syncs.all(tx, shape(Synced))),
+        endpoints=dict(Q.endpoints.all(tx, lambda row: (str(row["state"]), int(row["endpoints"])))),
     )

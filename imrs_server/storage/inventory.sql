@@ -26,3 +26,6 @@ select
     last_sync_error <> '' as failing
 from providers
 where state <> 'DELETED' and (last_synced_time is not null or last_sync_error <> '')
+
+-- name: endpoints
+select state, count(*) as endpoints from endpoints group by state

@@ -16,8 +16,9 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.support.full_life import living
+from tests.support.full_life import KEY, SAID, living
 from tests.support.prometheus import scraping
+from tests.support.scraped import get
 from tests.support.waiting import eventually
 
 if TYPE_CHECKING:
@@ -103,7 +104,7 @@ def test_every_alert_is_seen_to_fire_and_not_to_fire() -> None:
     assert names - silent == set()
 
 
-def test_no_query_is_empty(
+def test_no_query_is_empty_and_nothing_that_was_said_is_shown(
     require_program: Callable[[str], Path], database: str, vault: Vault, tmp_path: Path
 ) -> None:
     program = require_program("prometheus")
@@ -127,5 +128,10 @@ def test_no_query_is_empty(
         with suppress(AssertionError):
             eventually(found)
         assert missing == []
+        shown = [get(life.serve, path)[1] for path in ("/metrics", "/metrics/tokens")]
         assert prometheus.query("imrs_workers_serving") == [2]
         assert prometheus.query('llm_tokens_total{agent="bot", type="prompt"}')[0] >= 100
+    lines = life.serve.log.read_text()
+    assert '"event": "decision"' in lines
+    assert '"/imrs.v1.RouteService/Complete"' in lines
+    assert not [each for each in (*shown, *lines.splitlines()) if SAID in each or KEY in each]

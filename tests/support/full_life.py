@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import http.client
+import json
 import threading
 from contextlib import ExitStack, contextmanager, suppress
 from typing import TYPE_CHECKING
@@ -10,7 +12,7 @@ from google.protobuf.duration_pb2 import Duration
 
 from imrs_client import ImrsError
 from imrs_client import v1 as pb
-from tests.support.chatting import refuses, says
+from tests.support.chatting import refuses, says, streams
 from tests.support.provider import FakeProvider, fail
 from tests.support.somabrain import TOKEN, FakeSomaBrain
 from tests.support.workers import PLATFORM, TENANT, connect, serving
@@ -22,6 +24,9 @@ if TYPE_CHECKING:
     from tests.conftest import Vault
     from tests.support.serve import Serve
 
+# Nobody but models should ever hear of this, and nobody but Vault and providers of these keys.
+SAID = "PROMPT5c81e0"
+KEY = "sk-SENTINEL7f3a91"
 MODELS = b'{"data": [{"id": "listed"}]}'
 _CUSTOM = pb.Provider.Type.CUSTOM
 
@@ -49,7 +54,7 @@ class FullLife:
                 provider_type=_CUSTOM,
                 api_base=each.url,
                 models_endpoint="/models",
-                api_key="a key",
+                api_key=KEY,
             )
             self.platform.admin.CreateProvider(pb.CreateProviderRequest(provider=provider))
             model = pb.Model(
@@ -69,6 +74,8 @@ class FullLife:
             self.tenant.admin.EnableAgentModels(models)
         budget = pb.Budget(agent_id="poor", limit_usd="0", window=Duration(seconds=3600))
         self.tenant.admin.SetBudget(pb.SetBudgetRequest(budget=budget))
+        endpoint = pb.Endpoint(model_id="list/m", base_url=f"{self.providers['list'].url}/v1")
+        self.platform.admin.SetEndpoint(pb.SetEndpointRequest(endpoint=endpoint))
         watching = self.tenant.route.WatchAgent(pb.WatchAgentRequest(agent_id="bot"))
         next(watching)
         self._stack.callback(watching.cancel)
@@ -77,17 +84,18 @@ class FullLife:
         """Do a little of everything, once."""
         self._route()
         self._complete()
+        self._knock()
         self._sync()
         self._overload()
         self._lose_vault()
 
     def _route(self) -> None:
-        route, asks = self.tenant.route, pb.RouteRequest(agent_id="bot")
+        route, asks = self.tenant.route, pb.RouteRequest(agent_id="bot", message=SAID)
         for _ in range(5):
             decision = route.Route(asks)
         route.BatchRoute(pb.BatchRouteRequest(requests=[asks, pb.RouteRequest(agent_id="nobody")]))
         route.ExplainRoute(asks)
-        route.DetectTask(pb.DetectTaskRequest(message="make slides"))
+        route.DetectTask(pb.DetectTaskRequest(message=f"make slides of {SAID}"))
         for unfit in (pb.RouteRequest(agent_id="nobody"), pb.RouteRequest(agent_id="bot", domains=["none"])):
             with suppress(ImrsError):
                 route.Route(unfit)
@@ -102,13 +110,13 @@ class FullLife:
             latency_ms=50,
         )
         self.tenant.feedback.RecordMessage(pb.RecordMessageRequest(message=failed))
-        vote = self.tenant.rate(decision.decision_id, 1.0, user_id="ann")
+        vote = self.tenant.rate(decision.decision_id, 1.0, user_id="ann", comment=SAID)
         self._memory.spoilt[vote.feedback_id] = 422
         self.tenant.rate(decision.decision_id, 0.5, user_id="bob")
 
     def _complete(self) -> None:
         self.providers["weak"].script(refuses(429, "rate_limit_exceeded", retry_after="60"))
-        self.providers["good"].script(says("Hi"))
+        self.providers["good"].script(says(SAID))
         self._ask("bot")
         self._ask("poor")
         self.providers["weak"].calm()
@@ -117,11 +125,37 @@ class FullLife:
     def _ask(self, agent_id: str) -> None:
         request = pb.CompleteRequest(
             route=pb.RouteRequest(agent_id=agent_id),
-            messages=[pb.ChatMessage(role="user", content="Hello")],
+            messages=[pb.ChatMessage(role="user", content=SAID)],
             max_attempts=2,
         )
         with suppress(ImrsError):
             list(self.tenant.route.Complete(request))
+
+    def _knock(self) -> None:
+        """At the door of OpenAI's API, with good requests and bad ones."""
+        chat = {"model": "agent:bot", "messages": [{"role": "user", "content": SAID}]}
+        good = self.providers["good"]
+        for body, status in (
+            (json.dumps(chat), 200),
+            (json.dumps(chat | {"stream": True}), 200),
+            (json.dumps(chat | {"model": SAID}), 400),
+            (json.dumps(chat | {"temperature": SAID}), 400),
+            (f'{{"model": "{SAID}', 400),
+        ):
+            good.script(streams(SAID) if "stream" in body else says(SAID))
+            assert self._post("/v1/chat/completions", body) == status, body
+            good.calm()
+
+    def _post(self, path: str, body: str) -> int:
+        connection = http.client.HTTPConnection(self.serve.address("console.started"), timeout=20)
+        headers = {"authorization": f"Bearer {TENANT}", "content-type": "application/json"}
+        try:
+            connection.request("POST", path, body, headers)
+            answer = connection.getresponse()
+            answer.read()
+            return answer.status
+        finally:
+            connection.close()
 
     def _sync(self) -> None:
         self.providers["good"].script(*[fail(401)] * 3)
@@ -147,7 +181,7 @@ class FullLife:
 
     def _lose_vault(self) -> None:
         self._vault.server.seal()
-        rotation = pb.RotateProviderKeyRequest(provider_id="list", api_key="another key")
+        rotation = pb.RotateProviderKeyRequest(provider_id="list", api_key=f"{KEY}-again")
         with suppress(ImrsError):
             self.platform.admin.RotateProviderKey(rotation)
         self._vault.server.unseal()
@@ -166,6 +200,9 @@ def living(database: str, vault: Vault, folder: Path) -> Iterator[FullLife]:
                 somabrain_url=memory.url,
                 somabrain_token=TOKEN,
                 max_streams="1",
+                access_log="true",
+                decision_log="debug",
+                log_level="DEBUG",
             )
         )
         yield FullLife(serve, vault, memory, stack)
