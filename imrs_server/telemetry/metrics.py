@@ -107,6 +107,7 @@ class Metrics:
         self.registry = CollectorRegistry()
         self._period_seconds = period_seconds
         self._folds: list[Callable[[], None]] = []
+        self._failing: set[Callable[[], None]] = set()
         self._stopping = threading.Event()
         self._folding = threading.Lock()
         self._thread = threading.Thread(target=self._run, name="metrics", daemon=True)
@@ -211,13 +212,20 @@ class Metrics:
         self.fold()
 
     def fold(self) -> None:
-        """Count what was noted. Never raises: a figure that fails must not cost the others, or a call."""
+        """Count what was noted. Never raises: a figure that fails must not cost the others, or a call.
+
+        What goes on failing, several times a second, is told once.
+        """
         with self._folding:
             for each in self._folds:
                 try:
                     each()
                 except Exception:
-                    log.exception("metrics.failed")
+                    if each not in self._failing:
+                        self._failing.add(each)
+                        log.exception("metrics.failed")
+                else:
+                    self._failing.discard(each)
 
     def _run(self) -> None:
         while not self._stopping.wait(self._period_seconds):

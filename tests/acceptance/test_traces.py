@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -137,13 +138,22 @@ def test_calls_go_on_where_nobody_collects(database: str, vault: Vault) -> None:
         service.platform.admin.ListProviders(pb.ListProvidersRequest())
 
 
+SETTINGS: dict[str, Any] = {
+    "database_url": SecretStr("postgresql://127.0.0.1/x"),
+    "vault_addr": "http://127.0.0.1:9",
+    "vault_role_id": "r",
+    "vault_secret_id": SecretStr("s"),
+    "jwt_secrets": (SecretStr("x" * 32),),
+}
+
+
 def test_an_address_that_is_none_is_refused() -> None:
-    known: dict[str, Any] = {
-        "database_url": SecretStr("postgresql://127.0.0.1/x"),
-        "vault_addr": "http://127.0.0.1:9",
-        "vault_role_id": "r",
-        "vault_secret_id": SecretStr("s"),
-        "jwt_secrets": (SecretStr("x" * 32),),
-    }
-    with pytest.raises(ValidationError, match="IMRS_TRACES_URL"):
-        Settings(**known, traces_url="127.0.0.1:4318")
+    with pytest.raises(ValidationError, match="IMRS_TRACES_URL must be"):
+        Settings(**SETTINGS, traces_url="127.0.0.1:4318")
+
+
+def test_without_the_extra_its_name_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "opentelemetry", None)
+    with pytest.raises(ValidationError, match="needs the extra otel"):
+        Settings(**SETTINGS, traces_url="http://127.0.0.1:4318")
+    assert Settings(**SETTINGS).traces_url == ""

@@ -120,11 +120,16 @@ def test_a_number_that_is_not_told_any_more_is_none(metrics: Metrics) -> None:
 
 
 def test_a_figure_that_fails_costs_no_other(metrics: Metrics) -> None:
-    metrics.gauge("broken", "Broken.", lambda: 1 / 0)
+    divisors = [0, 0, 1, 0]
+    metrics.gauge("broken", "Broken.", lambda: 1 / divisors.pop(0))
     metrics.gauge("whole", "Whole.", lambda: 1)
     with structlog.testing.capture_logs() as lines:
         metrics.fold()
-    assert [each["event"] for each in lines] == ["metrics.failed"]
+        metrics.fold()
+        assert [each["event"] for each in lines] == ["metrics.failed"]
+        metrics.fold()
+        metrics.fold()
+    assert [each["event"] for each in lines] == ["metrics.failed"] * 2
     assert value(metrics, "whole") == 1
 
 
