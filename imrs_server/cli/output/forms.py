@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, Final
 import click
 from google.protobuf.message import Message
 
+from imrs_client import ImrsError
 from imrs_server.cli.output import fields, streams, tables, text
 
 if TYPE_CHECKING:
@@ -98,7 +99,7 @@ class Form:
         if not found:
             click.echo(view.empty, err=True)
             return
-        shown = {path: path for path in self.columns} or view.shown
+        shown = {path: path for path in self.columns} or _with_tenants(view.shown, first.kind, found)
         tables.echo(tables.columns(first.kind, shown), (tables.cells(each, shown) for each in found))
         if first.total_size > len(found):
             hint(f"{len(found):,} of {first.total_size:,}: more with --limit, all with --csv or --jsonl")
@@ -107,10 +108,16 @@ class Form:
         every = fields.paths(first.kind) if self.kind is Kind.CSV else ()
         stream = _WRITERS[self.kind](self.columns or every)
         total = first.total_size if limit is None else min(limit, first.total_size)
-        with streams.progress(total) as advance:
-            for page in chain([first], rest):
-                stream.write(page.items)
-                advance(len(page.items))
+        written = 0
+        try:
+            with streams.progress(total) as advance:
+                for page in chain([first], rest):
+                    stream.write(page.items)
+                    written += len(page.items)
+                    advance(len(page.items))
+        except ImrsError:
+            hint(f"stopped after {written:,} of {total:,}")
+            raise
         stream.end()
 
     def _check(self, kind: Descriptor) -> None:
@@ -120,6 +127,16 @@ class Form:
             except KeyError:
                 known = ", ".join(fields.paths(kind))
                 raise click.BadParameter(f"no {path}; there are {known}", param_hint="--columns") from None
+
+
+def _with_tenants(shown: Mapping[str, str], kind: Descriptor, found: Sequence[Message]) -> Mapping[str, str]:
+    """The tenant beside what it is of, where a platform admin sees several."""
+    if "tenant_id" not in kind.fields_by_name or "tenant_id" in shown.values():
+        return shown
+    if len({fields.value(each, "tenant_id") for each in found}) == 1:
+        return shown
+    (first, path), *rest = shown.items()
+    return {first: path, "tenant": "tenant_id", **dict(rest)}
 
 
 def listing(command: Callable[..., Any]) -> Callable[..., Any]:

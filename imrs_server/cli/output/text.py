@@ -63,6 +63,8 @@ def _objects(message: Message, path: str, found: list[Any]) -> str:
     if found and isinstance(found[0], pb.FieldDiff):
         changes = [f"{each.field}: {_json(each.before)} -> {_json(each.after)}" for each in found]
         return harmless(", ".join(changes))
+    if found and "model_id" in found[0].DESCRIPTOR.fields_by_name:
+        return harmless(", ".join(each.model_id for each in found))
     return harmless(fields.exact(message, path)) or NOTHING
 
 

@@ -15,6 +15,7 @@ from click.testing import CliRunner
 from hypothesis import given
 from hypothesis import strategies as st
 
+from imrs_client import Unavailable
 from imrs_client import v1 as pb
 from imrs_server.cli.output import fields, forms, streams, tables, text
 from imrs_server.cli.output.forms import Form, Kind, View
@@ -94,6 +95,31 @@ def test_the_order_is_the_servers() -> None:
     assert catalogue.order_by == "priority desc"
 
 
+def test_an_export_that_breaks_off_says_how_far_it_came(capsys: pytest.CaptureFixture[str]) -> None:
+    catalogue = Catalogue(5000)
+
+    def breaking(request: pb.ListModelsRequest) -> pb.ListModelsResponse:
+        if request.page_token == "2000":
+            raise Unavailable
+        return catalogue(request)
+
+    with pytest.raises(Unavailable):
+        Form(kind=Kind.JSON).list(breaking, pb.ListModelsRequest(), VIEW)
+    written = capsys.readouterr()
+    assert "stopped after 2,000 of 5,000" in written.err
+    with pytest.raises(ValueError, match="Expecting"):
+        json.loads(written.out)
+
+
+def test_tenants_are_told_apart_where_there_are_several(capsys: pytest.CaptureFixture[str]) -> None:
+    view = View(shown={"agent": "agent_id", "state": "state"}, empty="")
+    for tenants, heading in ((("one", "two"), "agent  tenant  state"), (("one", "one"), "agent  state")):
+        agents = [pb.Agent(agent_id="a", tenant_id=each) for each in tenants]
+        response = pb.ListAgentsResponse(agents=agents, total_size=2)
+        Form().list(lambda _, answer=response: answer, pb.ListAgentsRequest(), view)  # type: ignore[misc]
+        assert capsys.readouterr().out.splitlines()[0] == heading
+
+
 def test_an_empty_export_still_names_its_columns() -> None:
     assert listed(0, "--csv")[0].stdout.startswith("model_id,provider_id,")
     assert listed(0, "--json")[0].stdout == "[]\n"
@@ -166,6 +192,8 @@ def test_values_for_people_are_short() -> None:
     provider = pb.Provider()
     provider.sync_interval.FromTimedelta(timedelta(hours=6))
     assert text.told(provider, "sync_interval") == "6h"
+    decision = pb.Decision(fallbacks=[pb.SelectedModel(model_id="p/a"), pb.SelectedModel(model_id="p/b")])
+    assert text.told(decision, "fallbacks") == "p/a, p/b"
     assert [text.duration(each) for each in (0, 1.5, 90, 5400, 86_400)] == ["0s", "1.5s", "90s", "90m", "1d"]
 
 
