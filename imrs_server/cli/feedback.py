@@ -21,8 +21,8 @@ if TYPE_CHECKING:
 _VIEW: Final = View(
     shown={
         "time": "create_time", "feedback": "feedback_id", "agent": "agent_id", "model": "model_id",
-        "task": "task_type", "rating": "rating", "signal": "signal", "type": "feedback_type", "user": "user_id",
-        "comment": "comment", "revoked": "revoke_time",
+        "task": "task_type", "rating": "rating", "signal": "signal", "type": "feedback_type",
+        "user": "user_id", "comment": "comment", "revoked": "revoke_time",
     },
     empty="No feedback is like that. `imrs feedback submit MESSAGE_ID --signal thumbs_up` gives some.",
 )  # fmt: skip
