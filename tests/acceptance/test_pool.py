@@ -180,6 +180,20 @@ def test_route_passes_over_a_model_all_of_whose_endpoints_are_down(world: Pooled
     assert told["pool/m"].detail == "its endpoint is DOWN"
 
 
+def test_a_model_without_a_stand_in_is_called_although_all_its_endpoints_are_down(
+    database: str, vault: Vault, one: Service
+) -> None:
+    with pooled(database, vault, api_base=NOBODY) as world:
+        endpoint_id = world.add(one.base_url)
+        one.behaviour = refuses(503)
+        while one.chats < 3:
+            with pytest.raises(Unavailable):
+                world.bot.complete("Hello")
+        world.becomes(endpoint_id, DOWN)
+        one.behaviour = None
+        assert world.bot.complete("Hello").content == "one"
+
+
 def test_route_names_the_endpoint(world: Pooled, one: Service, two: Service) -> None:
     """The same one to the same agent, of those that can serve; and not one that is taken away."""
     assert not world.selected.HasField("endpoint")
