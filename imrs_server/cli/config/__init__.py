@@ -8,8 +8,13 @@ import click
 
 # Command -> its module.
 _COMMANDS = {
+    "apply": "apply",
+    "diff": "diff",
+    "export": "export",
     "import": "importing",
+    "plan": "plan",
     "schema": "schema",
+    "undo": "undo",
     "validate": "validate",
 }
 

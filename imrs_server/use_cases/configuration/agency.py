@@ -54,7 +54,8 @@ class AgentKind:
 
     def create(self, hand: Hand, id: str, wanted: Wanted) -> None:
         before = agents.lock(hand.tx, hand.tenant_id, id)
-        said = self._said(hand, self.blank | wanted.fields, self.blank | wanted.fields)
+        fields = self.blank | wanted.initial | wanted.fields
+        said = self._said(hand, fields, fields)
         if before is None:
             tenants.note(hand.tx, hand.tenant_id)
             after = agents.insert(hand.tx, Agent(agent_id=id, tenant_id=hand.tenant_id, **said))
@@ -129,7 +130,8 @@ class AgentModelKind:
         agent_models.enable(
             hand.tx, agent, Selection(model_ids=[model_id]), enabled_by=hand.who.subject, rule_id=None
         )
-        self._store(hand, id, wanted.fields, wanted.fields, before)
+        fields = wanted.initial | wanted.fields
+        self._store(hand, id, fields, fields, before)
 
     def update(
         self, hand: Hand, id: str, fields: Flat, changed: Collection[str], given: Collection[str]
@@ -188,7 +190,7 @@ class RuleKind:
     def create(self, hand: Hand, id: str, wanted: Wanted) -> None:
         agent_id = id.partition("/")[0]
         agent = known.lock_agent(hand.tx, hand.tenant_id, agent_id)
-        plain = dict(wanted.fields)
+        plain = wanted.initial | wanted.fields
         rule = AgentRule(
             agent_id=agent_id,
             priority_override=plain.pop("priority_override", None),

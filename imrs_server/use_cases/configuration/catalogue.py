@@ -174,7 +174,7 @@ class PreferenceKind:
         return {each.agent_class: Thing(fields=read_fields(each, self.names)) for each in found}
 
     def create(self, hand: Hand, id: str, wanted: Wanted) -> None:
-        self._put(hand, id, wanted.fields)
+        self._put(hand, id, wanted.initial | wanted.fields)
 
     def update(
         self, hand: Hand, id: str, fields: Flat, changed: Collection[str], given: Collection[str]

@@ -139,7 +139,8 @@ def _back(kind: Kind, change: PlannedChange, thing: Thing) -> Step | None:
         fields = _without_none(before)
         diffs = tuple(replace(each, before=None, after=each.before) for each in change.diffs)
         again = PlannedChange(action=Action.CREATE, target=change.target, diffs=diffs)
-        return Step(change=again, wanted=Wanted(fields=fields), fields=fields)
+        # Nobody says it anew: what is deleted softly comes back as it was.
+        return Step(change=again, wanted=Wanted(initial=fields), fields=fields)
     if not thing.alive:
         return None
     mine = {path: before[path] for path in before if thing.fields.get(path) == after[path]}

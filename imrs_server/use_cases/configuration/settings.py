@@ -48,7 +48,7 @@ class DefaultsKind:
         return found
 
     def create(self, hand: Hand, id: str, wanted: Wanted) -> None:
-        self._put(hand, id, self.blank | wanted.fields)
+        self._put(hand, id, self.blank | wanted.initial | wanted.fields)
 
     def update(
         self, hand: Hand, id: str, fields: Flat, changed: Collection[str], given: Collection[str]
