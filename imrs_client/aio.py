@@ -9,13 +9,14 @@ from grpc import aio
 
 from imrs_client import channel
 from imrs_client.aio_calls import Channel, Outgoing, StreamStream, UnaryStream, UnaryUnary
-from imrs_client.completion import Answer, AsyncCompletionStream, Completion, request
+from imrs_client.completion import Answer, AsyncCompletionStream, Completion, embed_request, request
 from imrs_client.paging import items
 from imrs_client.session import Session
 from imrs_client.v1 import (
     AdminServiceStub,
     CatalogServiceStub,
     Decision,
+    EmbedResponse,
     Feedback,
     FeedbackServiceStub,
     Message,
@@ -103,6 +104,12 @@ class AsyncImrsClient:
         """As `complete`, piece by piece; use it in an `async with` where it may be left early."""
         asked = request(conversation, stream=True, fields=fields)
         return AsyncCompletionStream(self.route.Complete(asked, timeout=timeout_seconds))
+
+    async def embed(
+        self, inputs: Sequence[str], *, timeout_seconds: float | None = None, **fields: Any
+    ) -> EmbedResponse:
+        """A vector for each text. `fields` are those of EmbedRequest and of its `route`: `agent_id=`, ..."""
+        return await self.route.Embed(embed_request(inputs, fields), timeout=timeout_seconds)
 
     async def record(
         self, *, request_id: str = "", timeout_seconds: float | None = None, **fields: Any

@@ -8,13 +8,14 @@ import grpc
 
 from imrs_client import channel
 from imrs_client.calls import Calls
-from imrs_client.completion import Answer, Completion, CompletionStream, request
+from imrs_client.completion import Answer, Completion, CompletionStream, embed_request, request
 from imrs_client.paging import items
 from imrs_client.session import Session
 from imrs_client.v1 import (
     AdminServiceStub,
     CatalogServiceStub,
     Decision,
+    EmbedResponse,
     Feedback,
     FeedbackServiceStub,
     Message,
@@ -106,6 +107,12 @@ class ImrsClient:
         """As `complete`, piece by piece; use it in a `with` where it may be left early."""
         asked = request(conversation, stream=True, fields=fields)
         return CompletionStream(self.route.Complete(asked, timeout=timeout_seconds))
+
+    def embed(
+        self, inputs: Sequence[str], *, timeout_seconds: float | None = None, **fields: Any
+    ) -> EmbedResponse:
+        """A vector for each text. `fields` are those of EmbedRequest and of its `route`: `agent_id=`, ..."""
+        return self.route.Embed(embed_request(inputs, fields), timeout=timeout_seconds)
 
     def record(self, *, request_id: str = "", timeout_seconds: float | None = None, **fields: Any) -> Message:
         """What became of a call. `fields` are those of Message: `decision_id=`, `latency_ms=`, ..."""

@@ -9,7 +9,15 @@ from typing import TYPE_CHECKING, Any, Self
 
 from google.protobuf.struct_pb2 import Struct
 
-from imrs_client.v1 import ChatMessage, CompleteEvent, CompleteRequest, Decision, TokenUsage, ToolCall
+from imrs_client.v1 import (
+    ChatMessage,
+    CompleteEvent,
+    CompleteRequest,
+    Decision,
+    EmbedRequest,
+    TokenUsage,
+    ToolCall,
+)
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterator
@@ -48,13 +56,24 @@ def request(conversation: Conversation, *, stream: bool, fields: Mapping[str, An
     be given as dicts. Raises ValueError for a name that neither has.
     """
     found = CompleteRequest(stream=stream, messages=_messages(conversation))
+    _fill(found, fields)
+    return found
+
+
+def embed_request(inputs: Iterable[str], fields: Mapping[str, Any]) -> EmbedRequest:
+    """The request for vectors; `fields` as in `request`, of EmbedRequest."""
+    found = EmbedRequest(inputs=inputs)
+    _fill(found, fields)
+    return found
+
+
+def _fill(found: CompleteRequest | EmbedRequest, fields: Mapping[str, Any]) -> None:
     for name, value in fields.items():
         targets: tuple[Any, ...] = (found, found.route)
         target = next((each for each in targets if name in each.DESCRIPTOR.fields_by_name), None)
         if target is None:
-            raise ValueError(f"neither CompleteRequest nor RouteRequest has a field {name}")
+            raise ValueError(f"neither {type(found).__name__} nor RouteRequest has a field {name}")
         target.MergeFrom(type(target)(**{name: _plain(value)}))
-    return found
 
 
 class Answer:

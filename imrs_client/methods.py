@@ -29,6 +29,7 @@ TIMEOUTS_SECONDS: Final[dict[str, float | None]] = {
     "StreamRoutes": None,
     "WatchAgent": None,
     "Complete": 600,
+    "Embed": 60,
     "RecordMessage": 2,
     "SubmitFeedback": 2,
     "RevokeFeedback": 2,

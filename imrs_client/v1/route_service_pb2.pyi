@@ -950,3 +950,143 @@ class CompleteEvent(_message.Message):
     def WhichOneof(self, oneof_group: _WhichOneofArgType_event) -> _WhichOneofReturnType_event | None: ...
 
 Global___CompleteEvent: _TypeAlias = CompleteEvent  # noqa: Y015
+
+@_typing.final
+class EmbedRequest(_message.Message):
+    """Request for Embed."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ROUTE_FIELD_NUMBER: _builtins.int
+    INPUTS_FIELD_NUMBER: _builtins.int
+    DIMENSIONS_FIELD_NUMBER: _builtins.int
+    TIMEOUT_FIELD_NUMBER: _builtins.int
+    MAX_ATTEMPTS_FIELD_NUMBER: _builtins.int
+    METADATA_FIELD_NUMBER: _builtins.int
+    dimensions: _builtins.int
+    """Optional. How many numbers a vector has, 1 to 65,536, for models that leave the choice; unset leaves it to
+    the model.
+    """
+    max_attempts: _builtins.int
+    """Optional. Most calls of the provider, 1 to 100; unset means one."""
+    @_builtins.property
+    def route(self) -> Global___RouteRequest:
+        """Optional. What to choose a model for; `model_type` is EMBEDDING, and `task_type` is `embedding` where it is
+        not said.
+        """
+
+    @_builtins.property
+    def inputs(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """Required. The texts, 1 to 2,048 of at most 1,000,000 characters each."""
+
+    @_builtins.property
+    def timeout(self) -> _duration_pb2.Duration:
+        """Optional. Time for all attempts together, 0.001 to 3,600 seconds; unset takes the deadline of the call."""
+
+    @_builtins.property
+    def metadata(self) -> _struct_pb2.Struct:
+        """Optional. Goes into Message.metadata, at most 64 KiB, nested at most 16 deep."""
+
+    def __init__(
+        self,
+        *,
+        route: Global___RouteRequest | None = ...,
+        inputs: _abc.Iterable[_builtins.str] | None = ...,
+        dimensions: _builtins.int = ...,
+        timeout: _duration_pb2.Duration | None = ...,
+        max_attempts: _builtins.int = ...,
+        metadata: _struct_pb2.Struct | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["metadata", b"metadata", "route", b"route", "timeout", b"timeout"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["dimensions", b"dimensions", "inputs", b"inputs", "max_attempts", b"max_attempts", "metadata", b"metadata", "route", b"route", "timeout", b"timeout"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___EmbedRequest: _TypeAlias = EmbedRequest  # noqa: Y015
+
+@_typing.final
+class EmbedResponse(_message.Message):
+    """Response of Embed."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    @_typing.final
+    class Vector(_message.Message):
+        """The vector of one text."""
+
+        DESCRIPTOR: _descriptor.Descriptor
+
+        VALUES_FIELD_NUMBER: _builtins.int
+        @_builtins.property
+        def values(self) -> _containers.RepeatedScalarFieldContainer[_builtins.float]:
+            """Output only. Its numbers."""
+
+        def __init__(
+            self,
+            *,
+            values: _abc.Iterable[_builtins.float] | None = ...,
+        ) -> None: ...
+        _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+        def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+        _ClearFieldArgType: _TypeAlias = _typing.Literal["values", b"values"]  # noqa: Y015
+        def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+        def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+    DECISION_FIELD_NUMBER: _builtins.int
+    VECTORS_FIELD_NUMBER: _builtins.int
+    MESSAGE_ID_FIELD_NUMBER: _builtins.int
+    MODEL_ID_FIELD_NUMBER: _builtins.int
+    USAGE_FIELD_NUMBER: _builtins.int
+    COST_USD_FIELD_NUMBER: _builtins.int
+    LATENCY_MS_FIELD_NUMBER: _builtins.int
+    FAILED_ATTEMPTS_FIELD_NUMBER: _builtins.int
+    DROPPED_FIELD_NUMBER: _builtins.int
+    message_id: _builtins.str
+    """Output only. The message; feedback refers to it."""
+    model_id: _builtins.str
+    """Output only. The model that served."""
+    cost_usd: _builtins.str
+    """Output only. Cost in USD; empty when the price is unknown."""
+    latency_ms: _builtins.int
+    """Output only. Time of the whole call in milliseconds, all attempts included."""
+    @_builtins.property
+    def decision(self) -> _decision_pb2.Decision:
+        """Output only. What was chosen."""
+
+    @_builtins.property
+    def vectors(self) -> _containers.RepeatedCompositeFieldContainer[Global___EmbedResponse.Vector]:
+        """Output only. A vector for each of `inputs`, in their order."""
+
+    @_builtins.property
+    def usage(self) -> _message_pb2.TokenUsage:
+        """Output only. Tokens."""
+
+    @_builtins.property
+    def failed_attempts(self) -> _containers.RepeatedCompositeFieldContainer[Global___CompleteEvent.AttemptFailed]:
+        """Output only. Attempts that failed before, in their order."""
+
+    @_builtins.property
+    def dropped(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """Output only. What of the request the provider of this model has no word for: `dimensions`."""
+
+    def __init__(
+        self,
+        *,
+        decision: _decision_pb2.Decision | None = ...,
+        vectors: _abc.Iterable[Global___EmbedResponse.Vector] | None = ...,
+        message_id: _builtins.str = ...,
+        model_id: _builtins.str = ...,
+        usage: _message_pb2.TokenUsage | None = ...,
+        cost_usd: _builtins.str = ...,
+        latency_ms: _builtins.int = ...,
+        failed_attempts: _abc.Iterable[Global___CompleteEvent.AttemptFailed] | None = ...,
+        dropped: _abc.Iterable[_builtins.str] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["decision", b"decision", "usage", b"usage"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["cost_usd", b"cost_usd", "decision", b"decision", "dropped", b"dropped", "failed_attempts", b"failed_attempts", "latency_ms", b"latency_ms", "message_id", b"message_id", "model_id", b"model_id", "usage", b"usage", "vectors", b"vectors"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___EmbedResponse: _TypeAlias = EmbedResponse  # noqa: Y015

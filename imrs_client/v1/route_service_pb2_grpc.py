@@ -99,6 +99,11 @@ class RouteServiceStub(object):
                 request_serializer=imrs_dot_v1_dot_route__service__pb2.CompleteRequest.SerializeToString,
                 response_deserializer=imrs_dot_v1_dot_route__service__pb2.CompleteEvent.FromString,
                 _registered_method=True)
+        self.Embed = channel.unary_unary(
+                '/imrs.v1.RouteService/Embed',
+                request_serializer=imrs_dot_v1_dot_route__service__pb2.EmbedRequest.SerializeToString,
+                response_deserializer=imrs_dot_v1_dot_route__service__pb2.EmbedResponse.FromString,
+                _registered_method=True)
 
 
 class RouteServiceServicer(object):
@@ -309,6 +314,37 @@ class RouteServiceServicer(object):
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def Embed(self, request, context):
+        """Turns texts into vectors by a model of the type EMBEDDING, with the key from Vault, and records the message.
+        Vectors of different models cannot be compared, so no other model stands in where one fails: let the agent
+        have one, or name one in `route.allowed_models`. A repeat calls the provider again.
+
+        Callers: agent, tenant_admin, platform_admin.
+
+        Errors:
+        - INVALID_ARGUMENT INVALID_REQUEST: a field is missing, malformed or out of bounds.
+        - INVALID_ARGUMENT ADDRESS_FORBIDDEN: an address is one the server must not call.
+        - PERMISSION_DENIED ROLE_REQUIRED: the token has none of the roles above.
+        - PERMISSION_DENIED TENANT_MISMATCH: the request names another tenant than the token.
+        - PERMISSION_DENIED AGENT_MISMATCH: the request names another agent than the token.
+        - NOT_FOUND AGENT_NOT_FOUND: the tenant has no such agent.
+        - FAILED_PRECONDITION NO_ELIGIBLE_MODEL: filters left no model; metadata says which removed how many.
+        - FAILED_PRECONDITION CREDENTIAL_MISSING: Vault has no key for the provider.
+        - FAILED_PRECONDITION VAULT_SEALED: Vault is sealed.
+        - FAILED_PRECONDITION VAULT_FORBIDDEN: Vault refuses the server's own credentials.
+        - UNAVAILABLE VAULT_UNREACHABLE: Vault does not answer; see RetryInfo.
+        - FAILED_PRECONDITION PROVIDER_INVALID_RESPONSE: the provider answered what its dialect does not allow.
+        - RESOURCE_EXHAUSTED PROVIDER_RATE_LIMITED: the provider's limit is reached; see RetryInfo.
+        - UNAVAILABLE PROVIDER_UNAVAILABLE: the provider does not answer or says it cannot; see RetryInfo.
+        - RESOURCE_EXHAUSTED BUDGET_EXCEEDED: a budget of the agent or tenant is spent; see RetryInfo.
+        - RESOURCE_EXHAUSTED RATE_LIMITED: the caller's limit is reached; see RetryInfo.
+        - UNAVAILABLE REVISION_NOT_REACHED: the server has not seen `min_revision` yet; see RetryInfo.
+        - UNAVAILABLE DATABASE_UNAVAILABLE: the database does not answer; see RetryInfo.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_RouteServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -366,6 +402,11 @@ def add_RouteServiceServicer_to_server(servicer, server):
                     servicer.Complete,
                     request_deserializer=imrs_dot_v1_dot_route__service__pb2.CompleteRequest.FromString,
                     response_serializer=imrs_dot_v1_dot_route__service__pb2.CompleteEvent.SerializeToString,
+            ),
+            'Embed': grpc.unary_unary_rpc_method_handler(
+                    servicer.Embed,
+                    request_deserializer=imrs_dot_v1_dot_route__service__pb2.EmbedRequest.FromString,
+                    response_serializer=imrs_dot_v1_dot_route__service__pb2.EmbedResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -673,6 +714,33 @@ class RouteService(object):
             '/imrs.v1.RouteService/Complete',
             imrs_dot_v1_dot_route__service__pb2.CompleteRequest.SerializeToString,
             imrs_dot_v1_dot_route__service__pb2.CompleteEvent.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def Embed(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/imrs.v1.RouteService/Embed',
+            imrs_dot_v1_dot_route__service__pb2.EmbedRequest.SerializeToString,
+            imrs_dot_v1_dot_route__service__pb2.EmbedResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -196,6 +196,33 @@ class RouteServiceStub:
     - UNAVAILABLE REVISION_NOT_REACHED: the server has not seen `min_revision` yet; see RetryInfo.
     - UNAVAILABLE DATABASE_UNAVAILABLE: the database does not answer; see RetryInfo.
     """
+    Embed: _grpc.UnaryUnaryMultiCallable[_route_service_pb2.EmbedRequest, _route_service_pb2.EmbedResponse]
+    """Turns texts into vectors by a model of the type EMBEDDING, with the key from Vault, and records the message.
+    Vectors of different models cannot be compared, so no other model stands in where one fails: let the agent
+    have one, or name one in `route.allowed_models`. A repeat calls the provider again.
+
+    Callers: agent, tenant_admin, platform_admin.
+
+    Errors:
+    - INVALID_ARGUMENT INVALID_REQUEST: a field is missing, malformed or out of bounds.
+    - INVALID_ARGUMENT ADDRESS_FORBIDDEN: an address is one the server must not call.
+    - PERMISSION_DENIED ROLE_REQUIRED: the token has none of the roles above.
+    - PERMISSION_DENIED TENANT_MISMATCH: the request names another tenant than the token.
+    - PERMISSION_DENIED AGENT_MISMATCH: the request names another agent than the token.
+    - NOT_FOUND AGENT_NOT_FOUND: the tenant has no such agent.
+    - FAILED_PRECONDITION NO_ELIGIBLE_MODEL: filters left no model; metadata says which removed how many.
+    - FAILED_PRECONDITION CREDENTIAL_MISSING: Vault has no key for the provider.
+    - FAILED_PRECONDITION VAULT_SEALED: Vault is sealed.
+    - FAILED_PRECONDITION VAULT_FORBIDDEN: Vault refuses the server's own credentials.
+    - UNAVAILABLE VAULT_UNREACHABLE: Vault does not answer; see RetryInfo.
+    - FAILED_PRECONDITION PROVIDER_INVALID_RESPONSE: the provider answered what its dialect does not allow.
+    - RESOURCE_EXHAUSTED PROVIDER_RATE_LIMITED: the provider's limit is reached; see RetryInfo.
+    - UNAVAILABLE PROVIDER_UNAVAILABLE: the provider does not answer or says it cannot; see RetryInfo.
+    - RESOURCE_EXHAUSTED BUDGET_EXCEEDED: a budget of the agent or tenant is spent; see RetryInfo.
+    - RESOURCE_EXHAUSTED RATE_LIMITED: the caller's limit is reached; see RetryInfo.
+    - UNAVAILABLE REVISION_NOT_REACHED: the server has not seen `min_revision` yet; see RetryInfo.
+    - UNAVAILABLE DATABASE_UNAVAILABLE: the database does not answer; see RetryInfo.
+    """
 
 @_typing.type_check_only
 class RouteServiceAsyncStub(RouteServiceStub):
@@ -340,6 +367,33 @@ class RouteServiceAsyncStub(RouteServiceStub):
     Complete: _aio.UnaryStreamMultiCallable[_route_service_pb2.CompleteRequest, _route_service_pb2.CompleteEvent]  # type: ignore[assignment]
     """Chooses a model, calls its provider with the key from Vault, falls back where a call fails, and records
     the message. A repeat calls the provider again.
+
+    Callers: agent, tenant_admin, platform_admin.
+
+    Errors:
+    - INVALID_ARGUMENT INVALID_REQUEST: a field is missing, malformed or out of bounds.
+    - INVALID_ARGUMENT ADDRESS_FORBIDDEN: an address is one the server must not call.
+    - PERMISSION_DENIED ROLE_REQUIRED: the token has none of the roles above.
+    - PERMISSION_DENIED TENANT_MISMATCH: the request names another tenant than the token.
+    - PERMISSION_DENIED AGENT_MISMATCH: the request names another agent than the token.
+    - NOT_FOUND AGENT_NOT_FOUND: the tenant has no such agent.
+    - FAILED_PRECONDITION NO_ELIGIBLE_MODEL: filters left no model; metadata says which removed how many.
+    - FAILED_PRECONDITION CREDENTIAL_MISSING: Vault has no key for the provider.
+    - FAILED_PRECONDITION VAULT_SEALED: Vault is sealed.
+    - FAILED_PRECONDITION VAULT_FORBIDDEN: Vault refuses the server's own credentials.
+    - UNAVAILABLE VAULT_UNREACHABLE: Vault does not answer; see RetryInfo.
+    - FAILED_PRECONDITION PROVIDER_INVALID_RESPONSE: the provider answered what its dialect does not allow.
+    - RESOURCE_EXHAUSTED PROVIDER_RATE_LIMITED: the provider's limit is reached; see RetryInfo.
+    - UNAVAILABLE PROVIDER_UNAVAILABLE: the provider does not answer or says it cannot; see RetryInfo.
+    - RESOURCE_EXHAUSTED BUDGET_EXCEEDED: a budget of the agent or tenant is spent; see RetryInfo.
+    - RESOURCE_EXHAUSTED RATE_LIMITED: the caller's limit is reached; see RetryInfo.
+    - UNAVAILABLE REVISION_NOT_REACHED: the server has not seen `min_revision` yet; see RetryInfo.
+    - UNAVAILABLE DATABASE_UNAVAILABLE: the database does not answer; see RetryInfo.
+    """
+    Embed: _aio.UnaryUnaryMultiCallable[_route_service_pb2.EmbedRequest, _route_service_pb2.EmbedResponse]  # type: ignore[assignment]
+    """Turns texts into vectors by a model of the type EMBEDDING, with the key from Vault, and records the message.
+    Vectors of different models cannot be compared, so no other model stands in where one fails: let the agent
+    have one, or name one in `route.allowed_models`. A repeat calls the provider again.
 
     Callers: agent, tenant_admin, platform_admin.
 
@@ -559,6 +613,38 @@ class RouteServiceServicer:
     ) -> _typing.Union[_abc.Iterator[_route_service_pb2.CompleteEvent], _abc.AsyncIterator[_route_service_pb2.CompleteEvent]]:
         """Chooses a model, calls its provider with the key from Vault, falls back where a call fails, and records
         the message. A repeat calls the provider again.
+
+        Callers: agent, tenant_admin, platform_admin.
+
+        Errors:
+        - INVALID_ARGUMENT INVALID_REQUEST: a field is missing, malformed or out of bounds.
+        - INVALID_ARGUMENT ADDRESS_FORBIDDEN: an address is one the server must not call.
+        - PERMISSION_DENIED ROLE_REQUIRED: the token has none of the roles above.
+        - PERMISSION_DENIED TENANT_MISMATCH: the request names another tenant than the token.
+        - PERMISSION_DENIED AGENT_MISMATCH: the request names another agent than the token.
+        - NOT_FOUND AGENT_NOT_FOUND: the tenant has no such agent.
+        - FAILED_PRECONDITION NO_ELIGIBLE_MODEL: filters left no model; metadata says which removed how many.
+        - FAILED_PRECONDITION CREDENTIAL_MISSING: Vault has no key for the provider.
+        - FAILED_PRECONDITION VAULT_SEALED: Vault is sealed.
+        - FAILED_PRECONDITION VAULT_FORBIDDEN: Vault refuses the server's own credentials.
+        - UNAVAILABLE VAULT_UNREACHABLE: Vault does not answer; see RetryInfo.
+        - FAILED_PRECONDITION PROVIDER_INVALID_RESPONSE: the provider answered what its dialect does not allow.
+        - RESOURCE_EXHAUSTED PROVIDER_RATE_LIMITED: the provider's limit is reached; see RetryInfo.
+        - UNAVAILABLE PROVIDER_UNAVAILABLE: the provider does not answer or says it cannot; see RetryInfo.
+        - RESOURCE_EXHAUSTED BUDGET_EXCEEDED: a budget of the agent or tenant is spent; see RetryInfo.
+        - RESOURCE_EXHAUSTED RATE_LIMITED: the caller's limit is reached; see RetryInfo.
+        - UNAVAILABLE REVISION_NOT_REACHED: the server has not seen `min_revision` yet; see RetryInfo.
+        - UNAVAILABLE DATABASE_UNAVAILABLE: the database does not answer; see RetryInfo.
+        """
+
+    def Embed(
+        self,
+        request: _route_service_pb2.EmbedRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_route_service_pb2.EmbedResponse, _abc.Awaitable[_route_service_pb2.EmbedResponse]]:
+        """Turns texts into vectors by a model of the type EMBEDDING, with the key from Vault, and records the message.
+        Vectors of different models cannot be compared, so no other model stands in where one fails: let the agent
+        have one, or name one in `route.allowed_models`. A repeat calls the provider again.
 
         Callers: agent, tenant_admin, platform_admin.
 

@@ -96,18 +96,21 @@ class TokenUsage:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Delta:
-    """A piece of the answer, never empty."""
+    """A piece of the answer, never empty. ``vectors`` are those of embeddings, all in one piece."""
 
     content: str = ""
     tool_calls: tuple[ToolCall, ...] = ()
+    vectors: tuple[tuple[float, ...], ...] = field(default=(), repr=False)
 
 
 def joined(pieces: Iterable[Delta]) -> Delta:
     """All pieces of an answer as one: fragments of a tool call are joined by their ``index``."""
     content: list[str] = []
     calls: dict[int, list[ToolCall]] = {}
+    vectors: list[tuple[float, ...]] = []
     for piece in pieces:
         content.append(piece.content)
+        vectors.extend(piece.vectors)
         for call in piece.tool_calls:
             calls.setdefault(call.index, []).append(call)
     whole = (
@@ -120,7 +123,7 @@ def joined(pieces: Iterable[Delta]) -> Delta:
         )
         for index, fragments in calls.items()
     )
-    return Delta(content="".join(content), tool_calls=tuple(whole))
+    return Delta(content="".join(content), tool_calls=tuple(whole), vectors=tuple(vectors))
 
 
 class FinishReason(StrEnum):

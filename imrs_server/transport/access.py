@@ -93,6 +93,7 @@ ROLES: dict[str, dict[str, frozenset[Role]]] = {
         "WatchAgent": _A,
         "RecordDecisions": _ONLY_AGENT,
         "Complete": _A,
+        "Embed": _A,
     },
     "FeedbackService": {
         "RecordMessage": _A,

@@ -129,6 +129,7 @@ class Pools:
         return {
             "StreamRoutes": self._streams,
             "Complete": self._completions,
+            "Embed": self._completions,
             "WatchAgent": self._watch,
         }.get(name, self._admin)
 

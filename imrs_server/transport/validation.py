@@ -292,6 +292,8 @@ TABLE: dict[str, Rule] = {
     "response_format": STRUCT,
     "timeout": duration(0.001, 3600),
     "max_attempts": between(1, 100),
+    "EmbedRequest.inputs": each(size(10**6), 2048),
+    "dimensions": between(1, 1 << 16),
     # The rest of administration.
     "IssueTokenRequest.ttl": duration(1, 366 * DAY_SECONDS),
     "Endpoint.ttl": duration(0, 366 * DAY_SECONDS),
@@ -411,6 +413,7 @@ REQUIRED: dict[str, tuple[str, ...]] = {
     "ReplayDecisionsRequest": ("agent_id",),
     "Price": ("model_id",),
     "CompleteRequest": ("messages",),
+    "EmbedRequest": ("inputs",),
     "ChatMessage": ("role",),
     "Part": ("content",),
     "ToolCall": ("id", "name"),

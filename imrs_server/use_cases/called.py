@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from imrs_server.domain.chat import ChatFailure, Delta, Ended
     from imrs_server.domain.completion import CompletionQuery
     from imrs_server.domain.decision import Decision, SelectedModel
+    from imrs_server.domain.embedding import EmbeddingQuery
     from imrs_server.domain.message import Message
     from imrs_server.domain.principal import Principal
     from imrs_server.use_cases.late_messages import LateMessages
@@ -88,7 +89,7 @@ class CallUnderWay:
     def whole(self) -> Delta | None:
         """All that was said, in one; None for nothing."""
         found = joined(self._pieces)
-        return found if found.content or found.tool_calls else None
+        return found if found.content or found.tool_calls or found.vectors else None
 
     def ended(self, end: Ended) -> None:
         self._end = end
@@ -126,7 +127,7 @@ class Calls:
         late: LateMessages,
         spending: Spending,
         who: Principal,
-        query: CompletionQuery,
+        query: CompletionQuery | EmbeddingQuery,
         decision: Decision,
     ) -> None:
         self._messages = messages

@@ -17,6 +17,7 @@ from imrs_server.domain.budget import most_output_tokens
 from imrs_server.domain.chat import ChatFailure, ChatRequest, Ended, FailureKind
 from imrs_server.domain.completion import AttemptFailed, Completed
 from imrs_server.domain.credential import CredentialPath
+from imrs_server.domain.embedding import EmbeddingQuery, EmbeddingRequest
 from imrs_server.domain.errors import (
     BudgetExceeded,
     CredentialMissing,
@@ -58,6 +59,8 @@ if TYPE_CHECKING:
     from imrs_server.use_cases.route import Router
     from imrs_server.use_cases.spending import Spending
 
+    Query = CompletionQuery | EmbeddingQuery
+
 log = structlog.get_logger()
 
 # A model that others could stand in for gets this share of the time that is left to begin its answer.
@@ -96,9 +99,7 @@ class Completions:
         self._late = late
         self.pool = pool
 
-    def complete(
-        self, who: Principal, query: CompletionQuery, deadline: Deadline
-    ) -> Generator[CompletionEvent]:
+    def complete(self, who: Principal, query: Query, deadline: Deadline) -> Generator[CompletionEvent]:
         """The decision, then what the model says and which models failed, and Completed last.
 
         The message of every call is stored: under the decision's id that of the last one, so of the one that
@@ -121,7 +122,7 @@ class Completions:
             for model_id in conversation.unknown:
                 self._lose(model_id)
 
-    def _route(self, who: Principal, query: CompletionQuery) -> Decision:
+    def _route(self, who: Principal, query: Query) -> Decision:
         try:
             return self._router.route(who, query.route)
         except NoEligibleModel as error:
@@ -130,12 +131,16 @@ class Completions:
             tenant_id, agent_id = who.tenant(query.route.tenant_id), who.agent(query.route.agent_id)
             raise self._spending.used_up(tenant_id, agent_id) or error from None
 
-    def free_models(self, who: Principal, query: CompletionQuery) -> tuple[SelectedModel, ...]:
-        """Who may stand in where the money is short."""
+    def free_models(self, who: Principal, query: Query) -> tuple[SelectedModel, ...]:
+        """Who may stand in where the money is short; nobody for vectors, which only compare to their like."""
+        if isinstance(query, EmbeddingQuery):
+            return ()
         return self._router.free_models(who, query.route)
 
-    def output_tokens(self, model: SelectedModel) -> int:
+    def output_tokens(self, model: SelectedModel, query: Query) -> int:
         """The longest answer that the model may give to this call."""
+        if isinstance(query, EmbeddingQuery):
+            return 0
         state = self._index.current
         known = state.models.get(model.model_id) if state else None
         return most_output_tokens(
@@ -166,8 +171,15 @@ class Completions:
         """The provider does not take the key."""
         self._keys.forget(_path(model, decision))
 
-    def request(self, model: SelectedModel, query: CompletionQuery) -> ChatRequest:
+    def request(self, model: SelectedModel, query: Query) -> ChatRequest | EmbeddingRequest:
         """What this model is asked."""
+        if isinstance(query, EmbeddingQuery):
+            return EmbeddingRequest(
+                external_id=model.external_id,
+                inputs=query.inputs,
+                dimensions=query.dimensions,
+                extra=model.parameters.extra,
+            )
         state = self._index.current
         known = state.models.get(model.model_id) if state else None
         return ChatRequest(
@@ -182,7 +194,7 @@ class Completions:
         )
 
     def stream(
-        self, access: Access, request: ChatRequest, deadline: Deadline
+        self, access: Access, request: ChatRequest | EmbeddingRequest, deadline: Deadline
     ) -> Generator[Delta | Ended, None, None]:
         return cast(
             "Generator[Delta | Ended, None, None]", chat.stream(self._client, access, request, deadline)
@@ -202,7 +214,7 @@ class _Conversation:
         self,
         desk: Completions,
         who: Principal,
-        query: CompletionQuery,
+        query: Query,
         decision: Decision,
         deadline: Deadline,
         calls: Calls,
@@ -256,7 +268,7 @@ class _Conversation:
 
     def _begin(self, model: SelectedModel) -> CallUnderWay:
         return self._calls.begin(
-            model, output_tokens=self._desk.output_tokens(model), seconds=self._left_seconds()
+            model, output_tokens=self._desk.output_tokens(model, self._query), seconds=self._left_seconds()
         )
 
     def _too_dear(self, attempts: Attempts, model: SelectedModel, error: BudgetExceeded) -> AttemptFailed:

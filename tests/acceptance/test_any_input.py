@@ -103,6 +103,7 @@ def good(world: World) -> dict[str, Message]:
         pb.CompleteRequest(
             route=pb.RouteRequest(agent_id="coder"), messages=[pb.ChatMessage(role="user", content="Hello")]
         ),
+        pb.EmbedRequest(route=pb.RouteRequest(agent_id="coder"), inputs=["Hello"]),
         report,
         pb.BatchRecordMessagesRequest(requests=[report]),
         vote,

@@ -93,6 +93,7 @@ OF_AN_AGENT = (
     "RouteService/WatchAgent",
     "RouteService/RecordDecisions",
     "RouteService/Complete",
+    "RouteService/Embed",
     "FeedbackService/RecordMessage",
     "FeedbackService/BatchRecordMessages",
     "FeedbackService/SubmitFeedback",

@@ -11,7 +11,7 @@ from imrs_client import v1 as pb
 from imrs_client.ids import new_id
 from imrs_server.domain.principal import Role
 from tests.support.calls import METHODS, Caller
-from tests.support.everything import CATALOGUE, MODELS, Names, bearer, furnish, request_of, settle
+from tests.support.everything import CATALOGUE, EMBEDS, MODELS, Names, bearer, furnish, request_of, settle
 from tests.support.provider import FakeProvider
 
 if TYPE_CHECKING:
@@ -206,4 +206,4 @@ def test_the_words_of_another_tenant_detect_nothing(world: World) -> None:
     asked = pb.DetectTaskRequest(message=f"please {MARK}", tools_used=[MARK])
     assert world.theirs.admin.route.DetectTask(asked).task_type == MARK.lower()
     assert world.here.admin.route.DetectTask(asked).task_type == "general"
-    assert len(MODELS) == world.here.admin.catalog.ListModels(pb.ListModelsRequest()).total_size
+    assert len((*MODELS, EMBEDS)) == world.here.admin.catalog.ListModels(pb.ListModelsRequest()).total_size

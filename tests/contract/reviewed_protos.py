@@ -84,6 +84,7 @@ METHODS = {
         "WatchAgent": ("stream AgentSnapshot", READ),
         "RecordDecisions": ("RecordDecisionsResponse", SAFE),
         "Complete": ("stream CompleteEvent", ONCE),
+        "Embed": ("EmbedResponse", ONCE),
     },
     "FeedbackService": {
         "RecordMessage": ("Message", SAFE),

@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 
 MODELS = ("p/m1", "p/m2", "p/m3")
 CATALOGUE = b'{"data": [{"id": "m1"}, {"id": "m2"}, {"id": "m3"}]}'
+VECTORS = b'{"data": [{"index": 0, "embedding": [0.5, -0.5]}], "usage": {"prompt_tokens": 1}}'
+EMBEDS = "p/embeds"
 ANSWER = b'{"choices": [{"message": {"role": "assistant", "content": "Hi"}, "finish_reason": "stop"}]}'
 
 
@@ -110,6 +112,7 @@ _numbers = count(1)
 def furnish(service: Service, provider: FakeProvider) -> None:
     """A provider ``p`` with three models that answer, and a preference."""
     provider.page("/chat/completions", ANSWER)
+    provider.page("/embeddings", VECTORS)
     platform = service.platform
     platform.admin.CreateProvider(
         pb.CreateProviderRequest(
@@ -124,12 +127,20 @@ def furnish(service: Service, provider: FakeProvider) -> None:
     )
     for model_id in MODELS:
         new_model(platform, model_id.removeprefix("p/"))
+    new_model(platform, EMBEDS.removeprefix("p/"), pb.Model.Type.EMBEDDING)
     preference = pb.Preference(agent_class="known", model_ids=MODELS[:1])
     platform.admin.SetPreference(pb.SetPreferenceRequest(preference=preference))
 
 
-def new_model(platform: ImrsClient, external_id: str) -> str:
-    model = pb.Model(provider_id="p", external_id=external_id, price_state=pb.Model.PriceState.PRICE_FREE)
+def new_model(
+    platform: ImrsClient, external_id: str, model_type: pb.Model.Type.ValueType = pb.Model.Type.CHAT
+) -> str:
+    model = pb.Model(
+        provider_id="p",
+        external_id=external_id,
+        model_type=model_type,
+        price_state=pb.Model.PriceState.PRICE_FREE,
+    )
     return platform.catalog.CreateModel(pb.CreateModelRequest(model=model)).model_id
 
 
@@ -147,7 +158,9 @@ def settle(service: Service, tenant_id: UUID, *, agent_id: str = "bot", mark: st
     )
     agent.metadata.update({"mark": mark})
     admin.admin.CreateAgent(pb.CreateAgentRequest(agent=agent))
-    admin.admin.EnableAgentModels(pb.EnableAgentModelsRequest(agent_id=agent_id, model_ids=MODELS[:2]))
+    admin.admin.EnableAgentModels(
+        pb.EnableAgentModelsRequest(agent_id=agent_id, model_ids=[*MODELS[:2], EMBEDS])
+    )
     standing = pb.EnableAgentModelsRequest(
         agent_id=agent_id, filter=pb.ModelFilter(search=mark or "nothing"), standing=True
     )
@@ -368,6 +381,9 @@ _REQUESTS: dict[str, Callable[[Names, ImrsClient], Any]] = {
     "RouteService/RecordDecisions": lambda h, _p: pb.RecordDecisionsRequest(decisions=[_decision(h)]),
     "RouteService/Complete": lambda h, _p: pb.CompleteRequest(
         route=pb.RouteRequest(agent_id=h.agent_id), messages=[pb.ChatMessage(role="user", content="hello")]
+    ),
+    "RouteService/Embed": lambda h, _p: pb.EmbedRequest(
+        route=pb.RouteRequest(agent_id=h.agent_id), inputs=["hello"]
     ),
     "FeedbackService/RecordMessage": lambda h, _p: pb.RecordMessageRequest(message=_message(h)),
     "FeedbackService/BatchRecordMessages": lambda h, _p: pb.BatchRecordMessagesRequest(

@@ -8,16 +8,18 @@ from typing import TYPE_CHECKING
 from imrs_server.adapters import json_stream
 from imrs_server.adapters.chat import failures, sse
 from imrs_server.adapters.chat.anthropic import AnthropicVoice
+from imrs_server.adapters.chat.embeddings import EmbeddingVoice
 from imrs_server.adapters.chat.openai import OpenAIVoice
 from imrs_server.adapters.chat.voice import Refused
 from imrs_server.adapters.failures import CallFailed, CutOff, Unusable
 from imrs_server.domain.chat import ChatFailure, Ended, FailureKind, FinishReason
+from imrs_server.domain.embedding import EmbeddingRequest
 from imrs_server.domain.errors import AddressForbidden, InvalidRequest
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from imrs_server.adapters.chat.voice import Answer, Voice
+    from imrs_server.adapters.chat.voice import Answer, Composed, Voice
     from imrs_server.adapters.http import Answer as HttpAnswer
     from imrs_server.adapters.http import GuardedClient
     from imrs_server.adapters.network import Deadline
@@ -31,20 +33,19 @@ DOCUMENT_BYTES = 16 << 20
 """The largest answer in one piece."""
 
 _ANTHROPIC = AnthropicVoice()
+_EMBEDDINGS = EmbeddingVoice()
 _OPENAI = OpenAIVoice()
 
 
 def stream(
-    client: GuardedClient, access: Access, request: ChatRequest, deadline: Deadline
+    client: GuardedClient, access: Access, request: ChatRequest | EmbeddingRequest, deadline: Deadline
 ) -> Iterator[Delta | Ended]:
     """Call the model once: its answer in pieces, and then Ended. Raises ChatFailure, and nothing else.
 
     ``client`` bounds the connect and the silence between two pieces (its Timing); it tries once. Closing the
     iterator closes the connection; one whose answer came to its end may serve the next call.
     """
-    voice: Voice = _ANTHROPIC if access.provider.dialect == "anthropic" else _OPENAI
-    composed = voice.compose(access, request)
-    answer = voice.answer()
+    composed, answer = _put(access, request)
     delivered = False
     try:
         with client.exchange(composed.call, deadline, STREAM_BYTES) as response:
@@ -63,6 +64,14 @@ def stream(
         raise ChatFailure(FailureKind.INVALID_RESPONSE, "the answer is empty", usage=answer.usage)
     finish_reason = answer.finish_reason or FinishReason.STOP
     yield Ended(finish_reason=finish_reason, usage=answer.usage, dropped=composed.dropped)
+
+
+def _put(access: Access, request: ChatRequest | EmbeddingRequest) -> tuple[Composed, Answer]:
+    """The call, and who reads its answer. Raises ChatFailure."""
+    if isinstance(request, EmbeddingRequest):
+        return _EMBEDDINGS.compose(access, request), _EMBEDDINGS.answer(request)
+    voice: Voice = _ANTHROPIC if access.provider.dialect == "anthropic" else _OPENAI
+    return voice.compose(access, request), voice.answer()
 
 
 def _read(answer: Answer, response: HttpAnswer, access: Access, *, wants_stream: bool) -> Iterator[Delta]:

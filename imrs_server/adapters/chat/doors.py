@@ -10,11 +10,12 @@ from imrs_server.adapters.providers import azure, ollama, openai
 if TYPE_CHECKING:
     from imrs_server.adapters.providers.dialect import Access
 
-_CHAT = "/chat/completions"
+CHAT = "/chat/completions"
+EMBEDDINGS = "/embeddings"
 
 
-def url_of(access: Access, external_id: str) -> str:
-    """The address of chat completions.
+def url_of(access: Access, external_id: str, path: str = CHAT) -> str:
+    """The address of chat completions, or of embeddings.
 
     Azure names the deployment in the path, but below ``/openai/v1``; Ollama's door is ``/v1``, Gemini's
     ``/openai`` and Cohere's ``/compatibility/v1``; the others have it beside their list of models.
@@ -23,19 +24,19 @@ def url_of(access: Access, external_id: str) -> str:
     match access.provider.dialect:
         case "azure":
             if base.endswith("/openai/v1"):
-                return azure.versioned(access, f"{base}{_CHAT}")
+                return azure.versioned(access, f"{base}{path}")
             deployment = quote(external_id, safe="")
             root = base.removesuffix("/openai")
-            return azure.versioned(access, f"{root}/openai/deployments/{deployment}{_CHAT}")
+            return azure.versioned(access, f"{root}/openai/deployments/{deployment}{path}")
         case "cohere":
             root = base.removesuffix("/compatibility/v1").removesuffix("/v1").removesuffix("/v2")
-            return f"{root}/compatibility/v1{_CHAT}"
+            return f"{root}/compatibility/v1{path}"
         case "gemini":
-            return f"{base.removesuffix('/openai')}/openai{_CHAT}"
+            return f"{base.removesuffix('/openai')}/openai{path}"
         case "ollama":
-            return f"{ollama.root(access)}/v1{_CHAT}"
+            return f"{ollama.root(access)}/v1{path}"
         case _:
-            return beside_models(access, _CHAT)
+            return beside_models(access, path)
 
 
 def beside_models(access: Access, path: str) -> str:

@@ -11,6 +11,7 @@ from starlette.routing import Route
 
 from imrs_server.console.door.answering import Endpoint
 from imrs_server.console.door.chats import Chats
+from imrs_server.console.door.embeddings import Embeddings
 from imrs_server.console.door.listing import Listing
 from imrs_server.console.door.service import Service
 
@@ -24,6 +25,7 @@ def routes(grpc_addr: str, *, connections: int) -> Sequence[Route]:
     listing = Listing(service)
     return (
         Route("/v1/chat/completions", Endpoint(Chats(service).answer), methods=["POST"]),
+        Route("/v1/embeddings", Endpoint(Embeddings(service).answer), methods=["POST"]),
         Route("/v1/models", Endpoint(listing.answer), methods=["GET"]),
         Route("/v1/models/{model:path}", Endpoint(listing.answer_one), methods=["GET"]),
     )

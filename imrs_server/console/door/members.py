@@ -106,7 +106,7 @@ def named_model(found: Mapping[str, Any]) -> str:
     return "" if model.startswith(_AGENT) else model
 
 
-def settings(found: Mapping[str, Any], asked: pb.CompleteRequest) -> None:
+def settings(found: Mapping[str, Any], asked: pb.CompleteRequest | pb.EmbedRequest) -> None:
     """What of `imrs` is not about the choice, and what is kept with the message. Raises Refused."""
     given = {name: value for name, value in table(found, "imrs").items() if name in _OWN}
     try:

@@ -10,7 +10,7 @@ from imrs_client import v1 as pb
 from imrs_server.adapters.network import Deadline
 from imrs_server.domain.errors import InvalidRequest, Violation
 from imrs_server.transport.call import patience_seconds, who
-from imrs_server.transport.convert import common, completions, replays, reports, route_queries
+from imrs_server.transport.convert import common, completions, embeddings, replays, reports, route_queries
 from imrs_server.transport.convert import routes as convert
 from imrs_server.transport.items import to_item_error
 
@@ -160,6 +160,11 @@ class RouteServicer(pb.RouteServiceServicer):
         for event in self.completions.complete(who(), completions.query(request), deadline):
             yield completions.to_event(event)
 
+    def Embed(self, request: pb.EmbedRequest, context: grpc.ServicerContext) -> pb.EmbedResponse:
+        deadline = Deadline(_seconds(request, context))
+        context.add_callback(deadline.cut)
+        return embeddings.to_response(self.completions.complete(who(), embeddings.query(request), deadline))
+
     def _answer(self, made: pb.Decision, caller: Principal, request: Any, method: str) -> pb.Decision:
         """Fill in an answer of its own for each item; a bad one fails alone."""
         try:
@@ -171,8 +176,8 @@ class RouteServicer(pb.RouteServiceServicer):
             return made
 
 
-def _seconds(request: pb.CompleteRequest, context: grpc.ServicerContext) -> float:
-    """How long Complete may take: as the request says, and so that the caller still hears how it ended."""
+def _seconds(request: pb.CompleteRequest | pb.EmbedRequest, context: grpc.ServicerContext) -> float:
+    """How long it may take: as the request says, and so that the caller still hears how it ended."""
     asked = common.duration(request, "timeout")
     wished_seconds = asked.total_seconds() if asked is not None else _COMPLETE_SECONDS
     remaining_seconds = context.time_remaining()

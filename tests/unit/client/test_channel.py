@@ -59,7 +59,7 @@ def test_given_credentials_are_used_and_do_not_mix_with_insecure() -> None:
 def test_the_service_config_repeats_exactly_what_is_safe_to_repeat() -> None:
     [config] = json.loads(service_config())["methodConfig"]
     names = {f"/{name['service']}/{name['method']}" for name in config["name"]}
-    once = {"CreateAgent", "CreateModel", "CloneAgent", "IssueToken", "Complete"}
+    once = {"CreateAgent", "CreateModel", "CloneAgent", "IssueToken", "Complete", "Embed", "UndoConfig"}
     assert {method.name for path, method in METHODS.items() if path not in names} == once
     assert config["retryPolicy"]["retryableStatusCodes"] == ["UNAVAILABLE"]
     assert ("grpc.service_config", service_config()) in options()

@@ -56,7 +56,7 @@ def test_what_may_wait_never_shares_threads_with_route() -> None:
     assert served["SubmitFeedback"] == "feedback"
     assert served["SyncProvider"] == served["LoadEndpoint"] == "sync"
     assert served["StreamRoutes"] == "stream"
-    assert served["Complete"] == "complete"
+    assert served["Complete"] == served["Embed"] == "complete"
     assert pools.of("/grpc.health.v1.Health/Check").name == "health"
     assert pools.of("/grpc.reflection.v1.ServerReflection/ServerReflectionInfo").name == "reflection"
     pools.close()
