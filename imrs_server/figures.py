@@ -44,6 +44,9 @@ class Figures(Metrics):
         self._synced = self.tally(
             "imrs_syncs", "Syncs of providers, by their result: ok, or the reason.", "provider", "result"
         )
+        self._reported = self.counter(
+            "imrs_reported_decisions", "Decisions that clients took by themselves, by their reason.", "reason"
+        )
         self._stale = self.counter(
             "imrs_stale_decisions", "Decisions of Route by an index that may have missed changes."
         )
@@ -53,6 +56,11 @@ class Figures(Metrics):
         for reason, count in Tallied(each.reason for each in decisions).items():
             self._decided[reason].inc(count)
         self._stale.inc(sum(each.stale for each in decisions))
+
+    def reported(self, decisions: Sequence[Decision]) -> None:
+        """Count decisions of clients."""
+        for reason, count in Tallied(each.reason for each in decisions).items():
+            self._reported.labels(reason).inc(count)
 
     def cooled(self, cause: Cause) -> None:
         """Count a report of a breaker."""

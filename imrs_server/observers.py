@@ -40,8 +40,11 @@ class Observers:
             *([self.figures.calls] if self.figures else []), *([self._tracing] if self._tracing else [])
         )
         self.decisions: list[Observe] = [self.figures.decided] if self.figures else []
-        if settings.decision_log != "off" and settings.decision_log_sample:
-            self.decisions.append(DecisionLines(settings.decision_log, settings.decision_log_sample))
+        self.reported: list[Observe] = [self.figures.reported] if self.figures else []
+        level, share = settings.decision_log, settings.decision_log_sample
+        if level != "off" and share:
+            self.decisions.append(DecisionLines(level, share))
+            self.reported.append(DecisionLines(level, share, taken="client"))
         self.cooled: Callable[[Cause], None] = self.figures.cooled if self.figures else uncounted
         self.synced: Callable[[str, str], None] = self.figures.synced if self.figures else unnoted
 

@@ -326,7 +326,7 @@ class App:
             self.pool,
             key_cache_seconds=settings.key_cache_seconds,
         )
-        self.reports = DecisionReports(self.database)
+        self.reports = DecisionReports(self.database, observers=self._observers.reported)
         self._parts += (self.feedback, self.reports, LateMessageDelivery(self.late_messages))
 
         self._ready = threading.Event()

@@ -108,6 +108,7 @@ OVERVIEW = Dashboard(
             unit="reqps",
             targets=(
                 (rate("imrs_decisions_total"), "decisions"),
+                (rate("imrs_reported_decisions_total"), "decisions of clients"),
                 (rate("imrs_feedback_committed_total"), "votes"),
             ),
         ),

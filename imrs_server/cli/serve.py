@@ -54,10 +54,9 @@ def _serve(settings: Settings, count: int) -> None:
         port = environment.on(settings.grpc_addr, "IMRS_GRPC_ADDR", lambda: Reservation(settings.grpc_addr))
         stack.enter_context(port)
         standing, folder = Standing(count), stack.enter_context(run_folder.make())
-        figures_at = environment.on(
-            settings.metrics_addr, "IMRS_METRICS_ADDR", lambda: Listener(settings.metrics_addr)
-        )
-        stack.enter_context(figures_at)
+        figures_at = _figures_at(settings)
+        if figures_at:
+            stack.enter_context(figures_at)
         console = environment.on(
             settings.http_addr,
             "IMRS_HTTP_ADDR",
@@ -73,7 +72,7 @@ def _serve(settings: Settings, count: int) -> None:
         # Probes are answered until the last call has ended.
         stack.enter_context(console)
         log.info("console.started", address=console.address)
-        log.info("metrics.started", address=figures_at.address)
+        log.info("metrics.started", address=figures_at.address if figures_at else console.address)
         given = worker.Given(
             settings=settings.model_copy(update={"grpc_addr": port.address}),
             workers=count,
@@ -84,3 +83,11 @@ def _serve(settings: Settings, count: int) -> None:
             worker.run, given, count, standing=standing, bury=lambda pid: exposition.bury(folder, pid)
         )
         stack.enter_context(workers).run(ending)
+
+
+def _figures_at(settings: Settings) -> Listener | None:
+    """None where they are served with all the rest. Raises AddressTaken."""
+    address = settings.metrics_addr
+    if address == settings.http_addr and not address.endswith(":0"):
+        return None
+    return environment.on(address, "IMRS_METRICS_ADDR", lambda: Listener(address))

@@ -20,16 +20,20 @@ _CHANCES = 1 << 32
 
 
 class DecisionLines:
-    """Writes lines of ``level`` for the ``share`` of decisions, 0 to 1; the same ones on every server."""
+    """Writes lines of ``level`` for the ``share`` of decisions, 0 to 1; the same ones on every server.
 
-    def __init__(self, level: Level, share: float) -> None:
+    ``taken`` says where: by the server, or by a client that reports it.
+    """
+
+    def __init__(self, level: Level, share: float, *, taken: Literal["server", "client"] = "server") -> None:
+        self._taken = taken
         self._write = log.debug if level == "debug" else log.info
         self._below = round(share * _CHANCES)
 
     def __call__(self, decisions: Sequence[Decision]) -> None:
         for each in decisions:
             if each.decision_id.int % _CHANCES < self._below:
-                self._write("decision", **_facts(each))
+                self._write("decision", taken=self._taken, **_facts(each))
 
 
 def _facts(decision: Decision) -> dict[str, object]:

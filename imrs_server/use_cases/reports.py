@@ -16,7 +16,7 @@ from imrs_server.storage import decisions
 from imrs_server.storage.group_commit import GroupCommit
 
 if TYPE_CHECKING:
-    from collections.abc import Hashable, Sequence
+    from collections.abc import Callable, Hashable, Sequence
 
     from imrs_server.domain.decision import Decision, DecisionRecord
     from imrs_server.domain.principal import Principal
@@ -30,9 +30,15 @@ _CAPACITY = 50_000
 
 
 class DecisionReports:
-    """What many clients report at once goes into one COPY, and each is answered after COMMIT."""
+    """What many clients report at once goes into one COPY, and each is answered after COMMIT.
 
-    def __init__(self, database: Database) -> None:
+    ``observers`` are told of what was stored; they must not wait.
+    """
+
+    def __init__(
+        self, database: Database, *, observers: Sequence[Callable[[Sequence[Decision]], None]] = ()
+    ) -> None:
+        self._observers = observers
         self._queue: GroupCommit[DecisionRecord, bool] = GroupCommit(
             database, _write, _nothing, name="decision reports", most=_MOST_AT_ONCE, capacity=_CAPACITY
         )
@@ -66,7 +72,16 @@ class DecisionReports:
                 raise error
         if refused:
             log.error("decisions.refused", count=len(refused), exc_info=refused[0])
-        return outcomes.count(True)
+        stored = [each for each, outcome in zip(timely, outcomes, strict=True) if outcome is True]
+        self._tell(stored)
+        return len(stored)
+
+    def _tell(self, stored: Sequence[Decision]) -> None:
+        for each in self._observers:
+            try:
+                each(stored)
+            except Exception:  # who looks on must not keep anything from being answered
+                log.exception("decisions.unobserved")
 
 
 def _write(tx: Tx, records: Sequence[DecisionRecord]) -> Sequence[bool]:

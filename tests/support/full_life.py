@@ -12,10 +12,13 @@ from google.protobuf.duration_pb2 import Duration
 
 from imrs_client import ImrsError
 from imrs_client import v1 as pb
+from imrs_client.ids import new_id
+from imrs_server.domain.principal import Role
+from imrs_server.transport import tokens
 from tests.support.chatting import refuses, says, streams
 from tests.support.provider import FakeProvider, fail
 from tests.support.somabrain import TOKEN, FakeSomaBrain
-from tests.support.workers import PLATFORM, TENANT, connect, serving
+from tests.support.workers import PLATFORM, TENANT, TENANT_ID, TRUST, connect, serving
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -28,6 +31,7 @@ if TYPE_CHECKING:
 SAID = "PROMPT5c81e0"
 KEY = "sk-SENTINEL7f3a91"
 MODELS = b'{"data": [{"id": "listed"}]}'
+AGENT = tokens.issue(TRUST, roles=[Role.AGENT], subject="bot", tenant_id=TENANT_ID, agent_id="bot")
 _CUSTOM = pb.Provider.Type.CUSTOM
 
 
@@ -41,6 +45,7 @@ class FullLife:
         self._stack = stack
         self.platform = stack.enter_context(connect(serve, PLATFORM))
         self.tenant = stack.enter_context(connect(serve, TENANT))
+        self.agent = stack.enter_context(connect(serve, AGENT))
         # The first fails, the second stands in; the third only has models.
         self.providers = {
             name: stack.enter_context(FakeProvider(MODELS)) for name in ("weak", "good", "list")
@@ -99,6 +104,7 @@ class FullLife:
         for unfit in (pb.RouteRequest(agent_id="nobody"), pb.RouteRequest(agent_id="bot", domains=["none"])):
             with suppress(ImrsError):
                 route.Route(unfit)
+        self._report()
         self.tenant.record(
             decision_id=decision.decision_id, prompt_tokens=100, completion_tokens=50, latency_ms=700
         )
@@ -113,6 +119,25 @@ class FullLife:
         vote = self.tenant.rate(decision.decision_id, 1.0, user_id="ann", comment=SAID)
         self._memory.spoilt[vote.feedback_id] = 422
         self.tenant.rate(decision.decision_id, 0.5, user_id="bob")
+
+    def _report(self) -> None:
+        """What a client decided by itself."""
+        decision_id = new_id()
+        told = pb.Decision(
+            decision_id=str(decision_id),
+            agent_id="bot",
+            task=pb.TaskDetection(
+                task_type="code",
+                confidence=pb.TaskDetection.Confidence.HIGH,
+                source=pb.TaskDetection.Source.REQUEST,
+            ),
+            selected=pb.SelectedModel(model_id="good/m"),
+            reason=pb.Decision.Reason.SCORE,
+            index_revision=1,
+        )
+        told.create_time.FromMilliseconds(decision_id.int >> 80)
+        request = pb.RecordDecisionsRequest(decisions=[told])
+        assert self.agent.route.RecordDecisions(request).accepted_count == 1
 
     def _complete(self) -> None:
         self.providers["weak"].script(refuses(429, "rate_limit_exceeded", retry_after="60"))

@@ -26,7 +26,8 @@ if TYPE_CHECKING:
 
 TRUST = trust(TokenSettings(jwt_secrets=(SecretStr(SECRET),)))
 PLATFORM = tokens.issue(TRUST, roles=[Role.PLATFORM_ADMIN], subject="ops")
-TENANT = tokens.issue(TRUST, roles=[Role.TENANT_ADMIN], subject="ann", tenant_id=new_id())
+TENANT_ID = new_id()
+TENANT = tokens.issue(TRUST, roles=[Role.TENANT_ADMIN], subject="ann", tenant_id=TENANT_ID)
 # Channels of one process share a connection unless they are told not to.
 ALONE = [("grpc.use_local_subchannel_pool", 1)]
 CONNECTIONS = 100

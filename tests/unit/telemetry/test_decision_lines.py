@@ -50,6 +50,7 @@ def test_a_line_says_what_was_decided_and_why(output: io.StringIO) -> None:
     wanted = {
         "event": "decision",
         "level": "info",
+        "taken": "server",
         "decision_id": str(made.decision_id),
         "tenant": str(TENANT),
         "agent_id": "coder",
