@@ -8,7 +8,7 @@ import click
 
 from imrs_client import v1 as pb
 from imrs_server.cli import arguments, remote
-from imrs_server.cli.output import forms, tables, text
+from imrs_server.cli.output import fields, forms, tables, text
 from imrs_server.cli.output.forms import Form, Kind
 from imrs_server.cli.output.tables import Column
 
@@ -40,7 +40,7 @@ _SHOWN: Final = {
     help="What to tell apart; may be given several times.",
 )
 @arguments.between
-@forms.table_or(Kind.JSON, Kind.CSV)
+@forms.table_or(Kind.JSON, Kind.JSONL, Kind.CSV)
 def command(
     client: ImrsClient, group_by: tuple[str, ...], *, between: Callable[[Any], None], form: Form
 ) -> None:
@@ -54,10 +54,13 @@ def command(
     request = pb.GetUsageRequest(group_by=group_by)
     between(request)
     found = client.feedback.GetUsage(request)
+    rows = found.usages if group_by else [found.totals]
     if form.kind is Kind.JSON:
         forms.echo_json(found)
+    elif form.kind is Kind.JSONL:
+        for each in rows:
+            click.echo(fields.compact(fields.as_dict(each)))
     elif form.kind is Kind.CSV:
-        rows = found.usages if group_by else [found.totals]
         forms.echo_csv([*group_by, *_SUMS], (_exact(each, group_by) for each in rows))
     else:
         keys = [Column(title=key) for key in group_by]

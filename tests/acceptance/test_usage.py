@@ -111,6 +111,8 @@ def test_json_and_csv_for_programs(usage: Callable[..., Result]) -> None:
     assert told["totals"]["calls"] == "4"
     dearest, *_ = csv.DictReader(StringIO(usage("--by", "model", "--by", "agent", "--csv").output))
     assert (dearest["model"], dearest["agent"], dearest["cost_usd"]) == ("p/known", "bot", "0.009")
+    lines = usage("--by", "model", "--jsonl").output.splitlines()
+    assert [json.loads(line)["group"]["model"] for line in lines] == ["p/known", "p/unknown", "q/free"]
     [total] = csv.DictReader(StringIO(usage("--csv").output))
     assert (total["calls"], total["total_tokens"]) == ("4", "4727")
 
