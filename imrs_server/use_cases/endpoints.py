@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 from uuid import uuid4
 
 from imrs_server.adapters.model_pool import keeper_of
 from imrs_server.domain.breaker import Subject, SubjectKind
-from imrs_server.domain.endpoint import EndpointState
+from imrs_server.domain.endpoint import Endpoint, EndpointState
 from imrs_server.domain.errors import EndpointNotFound, InvalidRequest, ModelNotFound, Violation
 from imrs_server.domain.principal import Role
 from imrs_server.domain.written import Written
@@ -18,7 +18,6 @@ from imrs_server.storage.changes import Change, Kind
 if TYPE_CHECKING:
     from imrs_server.adapters.addresses import AddressRules
     from imrs_server.adapters.network import Deadline
-    from imrs_server.domain.endpoint import Endpoint
     from imrs_server.domain.listing import Page, PageRequest
     from imrs_server.domain.principal import Principal
     from imrs_server.storage.database import Database, Tx
@@ -40,25 +39,11 @@ class Endpoints:
         InvalidRequest, AddressForbidden, ModelNotFound.
         """
         who.require(Role.PLATFORM_ADMIN)
-        self._check(endpoint)
+        check(endpoint, self._rules)
         with self._database.transaction() as tx:
-            endpoints.claim_model(tx, endpoint.model_id)
-            same = endpoints.at(tx, endpoint.model_id, endpoint.base_url)
-            if not endpoint.endpoint_id:
-                endpoint = replace(endpoint, endpoint_id=same.endpoint_id if same else str(uuid4()))
-            elif same is not None and same.endpoint_id != endpoint.endpoint_id:
-                raise InvalidRequest(
-                    Violation(
-                        "endpoint.base_url", f"endpoint {same.endpoint_id} serves this model there already"
-                    )
-                )
-            before = endpoints.lock(tx, endpoint.endpoint_id)
-            after = endpoints.put(tx, replace(endpoint, state=_first_state(tx, endpoint)))
-            forgiven = _forgive(tx, after)
-            audit.write(tx, who, "SetEndpoint", _target(after), before=before, after=after)
-            moved = {each.model_id for each in (before, after) if each is not None}
-            told = [*forgiven, *(Change(Kind.ENDPOINT, each) for each in sorted(moved))]
-            return Written(after, changes.announce(tx, *told))
+            change = put(tx, endpoint)
+            audit.write(tx, who, "SetEndpoint", change.target, before=change.before, after=change.after)
+            return Written(change.after, changes.announce(tx, *change.announced))
 
     def list(
         self, who: Principal, page: PageRequest, *, model_id: str, state: EndpointState | None
@@ -72,14 +57,9 @@ class Endpoints:
         """Take it out of the pool; what is loaded there stays. Raises EndpointNotFound."""
         who.require(Role.PLATFORM_ADMIN)
         with self._database.transaction() as tx:
-            before = endpoints.lock(tx, endpoint_id)
-            if before is None:
-                raise EndpointNotFound(endpoint_id=endpoint_id)
-            endpoints.delete(tx, endpoint_id)
-            forgiven = _forgive(tx, before)
-            audit.write(tx, who, "DeleteEndpoint", _target(before), before=before)
-            change = Change(Kind.ENDPOINT, before.model_id)
-            return Written(None, changes.announce(tx, *forgiven, change))
+            change = delete(tx, endpoint_id)
+            audit.write(tx, who, "DeleteEndpoint", change.target, before=change.before)
+            return Written(None, changes.announce(tx, *change.announced))
 
     def load(self, who: Principal, endpoint_id: str, deadline: Deadline) -> Written[Endpoint]:
         """Have its model loaded, whatever became of it before. Raises what ``Loading.hot`` may raise."""
@@ -92,11 +72,6 @@ class Endpoints:
         before = self._found(who, endpoint_id)
         self._loading.cold(endpoint_id)
         return self._noted(who, "UnloadEndpoint", before)
-
-    def _check(self, endpoint: Endpoint) -> None:
-        if "?" in endpoint.base_url:
-            raise InvalidRequest(Violation("endpoint.base_url", "must have no query"))
-        self._rules.check_url(endpoint.base_url, field="endpoint.base_url")
 
     def _found(self, who: Principal, endpoint_id: str) -> Endpoint:
         who.require(Role.PLATFORM_ADMIN)
@@ -112,10 +87,59 @@ class Endpoints:
             after = endpoints.get(tx, before.endpoint_id)
             if after is None:
                 raise EndpointNotFound(endpoint_id=before.endpoint_id)
-            forgiven = _forgive(tx, after)
-            audit.write(tx, who, method, _target(after), before=before, after=after)
-            change = Change(Kind.ENDPOINT, after.model_id)
-            return Written(after, changes.announce(tx, *forgiven, change))
+            _forgive(tx, after.endpoint_id)
+            audit.write(tx, who, method, ("endpoint", after.endpoint_id), before=before, after=after)
+            return Written(after, changes.announce(tx, *_announced(after)))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EndpointChange:
+    """What a transaction did to an endpoint, and what servers must be told."""
+
+    after: Endpoint
+    before: Endpoint | None = None
+
+    @property
+    def target(self) -> tuple[str, str]:
+        """What the audit log calls it."""
+        return "endpoint", self.after.endpoint_id
+
+    @property
+    def announced(self) -> tuple[Change, ...]:
+        return _announced(*(each for each in (self.before, self.after) if each is not None))
+
+
+def check(endpoint: Endpoint, rules: AddressRules) -> None:
+    """What can be told of its address without a look at anything. Raises InvalidRequest, AddressForbidden."""
+    if "?" in endpoint.base_url:
+        raise InvalidRequest(Violation("endpoint.base_url", "must have no query"))
+    rules.check_url(endpoint.base_url, field="endpoint.base_url")
+
+
+def put(tx: Tx, endpoint: Endpoint) -> EndpointChange:
+    """Store an endpoint whose address was checked. Raises InvalidRequest, ModelNotFound."""
+    endpoints.claim_model(tx, endpoint.model_id)
+    same = endpoints.at(tx, endpoint.model_id, endpoint.base_url)
+    if not endpoint.endpoint_id:
+        endpoint = replace(endpoint, endpoint_id=same.endpoint_id if same else str(uuid4()))
+    elif same is not None and same.endpoint_id != endpoint.endpoint_id:
+        raise InvalidRequest(
+            Violation("endpoint.base_url", f"endpoint {same.endpoint_id} serves this model there already")
+        )
+    before = endpoints.lock(tx, endpoint.endpoint_id)
+    after = endpoints.put(tx, replace(endpoint, state=_first_state(tx, endpoint)))
+    _forgive(tx, after.endpoint_id)
+    return EndpointChange(before=before, after=after)
+
+
+def delete(tx: Tx, endpoint_id: str) -> EndpointChange:
+    """Raises EndpointNotFound."""
+    before = endpoints.lock(tx, endpoint_id)
+    if before is None:
+        raise EndpointNotFound(endpoint_id=endpoint_id)
+    endpoints.delete(tx, endpoint_id)
+    _forgive(tx, endpoint_id)
+    return EndpointChange(before=before, after=before)
 
 
 def _first_state(tx: Tx, endpoint: Endpoint) -> EndpointState:
@@ -128,12 +152,12 @@ def _first_state(tx: Tx, endpoint: Endpoint) -> EndpointState:
     return EndpointState.COLD if is_kept else EndpointState.HOT
 
 
-def _forgive(tx: Tx, endpoint: Endpoint) -> list[Change]:
+def _forgive(tx: Tx, endpoint_id: str) -> None:
     """Whoever changes it has seen to what failed there."""
     breakers.hold(tx)
-    breakers.remove(tx, Subject(SubjectKind.ENDPOINT, endpoint.endpoint_id))
-    return [Change(Kind.COOLDOWN)]
+    breakers.remove(tx, Subject(SubjectKind.ENDPOINT, endpoint_id))
 
 
-def _target(endpoint: Endpoint) -> tuple[str, str]:
-    return "endpoint", endpoint.endpoint_id
+def _announced(*touched: Endpoint) -> tuple[Change, ...]:
+    models = sorted({each.model_id for each in touched})
+    return Change(Kind.COOLDOWN), *(Change(Kind.ENDPOINT, each) for each in models)

@@ -104,6 +104,8 @@ class Loading:
         """Have the memory back, after what is being loaded. Raises what ``hot`` does, and InvalidRequest."""
         deadline, busy_id = Deadline(self._load_seconds), uuid4()
         for known in self._known(endpoint_id, deadline):
+            if known.busy:
+                continue
             if known.state is EndpointState.COLD:
                 return known
             place, keeper = self.place(known)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 HOT, LOADING, COLD, DOWN = EndpointState
 NOBODY = "http://127.0.0.1:9/v1"
-OLLAMA = {"provider_type": pb.Provider.Type.OLLAMA, "dialect": "ollama"}
+OLLAMA: dict[str, Any] = {"provider_type": pb.Provider.Type.OLLAMA, "dialect": "ollama"}
 
 
 @pytest.fixture
@@ -353,6 +353,35 @@ def test_a_pool_manager_loads_and_its_port_is_followed(
         assert manager.orders == ["load m", "unload m"]
         assert world.state(endpoint_id) is COLD
         assert world.bot.complete("Hello").content == "two"
+
+
+def test_unloading_waits_for_what_is_being_loaded(cold: Pooled, ollama: FakeOllama) -> None:
+    endpoint_id = cold.add(ollama.base_url)
+    ollama.load_seconds = 1.0
+    first, second = (each.platform.admin for each in cold.servers)
+    with ThreadPoolExecutor(1) as pool:
+        load = pool.submit(first.LoadEndpoint, pb.LoadEndpointRequest(endpoint_id=endpoint_id))
+        eventually(lambda: cold.state(endpoint_id) is LOADING)
+        unloaded = second.UnloadEndpoint(pb.UnloadEndpointRequest(endpoint_id=endpoint_id))
+        load.result()
+    assert unloaded.state == pb.Endpoint.State.COLD
+    assert (len(ollama.loads), ollama.unloads, ollama.loaded) == (1, ["m:latest"], {})
+
+
+def test_a_server_that_stops_leaves_the_load_to_another(
+    database: str, vault: Vault, ollama: FakeOllama
+) -> None:
+    with pooled(database, vault, api_base=ollama.base_url, **OLLAMA) as world:
+        endpoint_id = world.add(ollama.base_url)
+        ollama.load_seconds = 30
+        bot = world.bot
+        with ThreadPoolExecutor(1) as pool:
+            call = pool.submit(bot.complete, "Hello", timeout=timedelta(seconds=20))
+            eventually(lambda: world.state(endpoint_id) is LOADING)
+            world.service.app.loading.stop()
+            with pytest.raises(Unavailable):
+                call.result()
+        assert world.state(endpoint_id) is DOWN
 
 
 def test_who_says_no_to_a_load_says_why(cold: Pooled, ollama: FakeOllama) -> None:
