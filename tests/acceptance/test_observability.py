@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.support.full_life import KEY, SAID, living
+from tests.support.full_life import KEY, SAID, TRACE_ID, TRAIL, living
 from tests.support.prometheus import scraping
 from tests.support.scraped import get
 from tests.support.waiting import eventually
@@ -132,6 +132,11 @@ def test_no_query_is_empty_and_nothing_that_was_said_is_shown(
         assert prometheus.query("imrs_workers_serving") == [2]
         assert prometheus.query('llm_tokens_total{agent="bot", type="prompt"}')[0] >= 100
     lines = life.serve.log.read_text()
+    calls = [each for each in life.serve.events if each["event"] == "call"]
+    from_the_door = [each for each in calls if each.get("request_id") == TRAIL["x-request-id"]]
+    assert {(each["method"], each["trace_id"]) for each in from_the_door} == {
+        ("/imrs.v1.RouteService/Complete", TRACE_ID)
+    }
     assert '"event": "decision"' in lines
     assert '"/imrs.v1.RouteService/Complete"' in lines
     assert not [each for each in (*shown, *lines.splitlines()) if SAID in each or KEY in each]

@@ -30,6 +30,8 @@ if TYPE_CHECKING:
 # Nobody but models should ever hear of this, and nobody but Vault and providers of these keys.
 SAID = "PROMPT5c81e0"
 KEY = "sk-SENTINEL7f3a91"
+TRACE_ID = "4bf92f3577b34da6a3ce929d0e0e4736"
+TRAIL = {"x-request-id": "from-the-door", "traceparent": f"00-{TRACE_ID}-00f067aa0ba902b7-01"}
 MODELS = b'{"data": [{"id": "listed"}]}'
 AGENT = tokens.issue(TRUST, roles=[Role.AGENT], subject="bot", tenant_id=TENANT_ID, agent_id="bot")
 _CUSTOM = pb.Provider.Type.CUSTOM
@@ -173,7 +175,7 @@ class FullLife:
 
     def _post(self, path: str, body: str) -> int:
         connection = http.client.HTTPConnection(self.serve.address("console.started"), timeout=20)
-        headers = {"authorization": f"Bearer {TENANT}", "content-type": "application/json"}
+        headers = {"authorization": f"Bearer {TENANT}", "content-type": "application/json"} | TRAIL
         try:
             connection.request("POST", path, body, headers)
             answer = connection.getresponse()

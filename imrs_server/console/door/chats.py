@@ -28,7 +28,8 @@ class Chats:
         """Raises Refused; what the service refuses is told."""
         token, body = reading.token(request), request.state.document
         asked = chat_request.read(body, reply.request_id)
-        call: Any = self._service.client(token).route.Complete(asked)
+        trail = reading.trail(request, reply.request_id)
+        call: Any = self._service.client(token).route.Complete(asked, metadata=trail)
         chunks = chat_answer.Chunks(with_usage=chat_request.wants_usage(body))
         try:
             if asked.stream:

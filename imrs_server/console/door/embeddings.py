@@ -34,7 +34,8 @@ class Embeddings:
         token, body = reading.token(request), request.state.document
         asked = _read(body, reply.request_id)
         try:
-            found = await self._service.client(token).route.Embed(asked)
+            trail = reading.trail(request, reply.request_id)
+            found = await self._service.client(token).route.Embed(asked, metadata=trail)
         except ImrsError as failure:
             await reply.refuse(refusals.of_failure(failure, model=members.named_model(body)))
             return

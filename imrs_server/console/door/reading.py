@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from uuid import uuid4
 
 from imrs_server.console.door.refusals import Refused
+from imrs_server.telemetry import traceparent
 
 if TYPE_CHECKING:
     from starlette.requests import Request
@@ -36,6 +37,13 @@ def request_id(request: Request) -> str:
     if 0 < len(given) <= _ID_CHARACTERS and given.isascii() and given.isprintable():
         return given
     return f"req_{uuid4().hex}"
+
+
+def trail(request: Request, request_id: str) -> tuple[tuple[str, str], ...]:
+    """Metadata by which the lines and spans of the call below are found: the id, and the caller's trace."""
+    trace = request.headers.get(traceparent.KEY, "")
+    found = (("x-request-id", request_id),)
+    return (*found, (traceparent.KEY, trace)) if traceparent.parse(trace) else found
 
 
 async def document(request: Request) -> dict[str, Any]:
