@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import deque
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Literal, Protocol
 from uuid import UUID
 
 from imrs_server.domain.chat import FailureKind, TokenUsage
@@ -27,8 +27,10 @@ _KINDS = frozenset(FailureKind)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class ChatCall:
-    """One call of a model by Complete. ``start_time`` is in seconds since 1970."""
+class ModelCall:
+    """One call of a model by Complete or Embed. ``start_time`` is in seconds since 1970."""
+
+    operation: Literal["chat", "embeddings"]
 
     model_id: str
     provider_id: str
@@ -55,8 +57,8 @@ class CallNotes(Protocol):
     def fell_back(self, provider_id: str) -> None:
         """A model was called because another one had failed; of this provider."""
 
-    def called(self, chat: ChatCall) -> None:
-        """Complete has called a model, in the call in hand."""
+    def called(self, model: ModelCall) -> None:
+        """Complete or Embed has called a model, in the call in hand."""
 
 
 class Everyone:
@@ -73,9 +75,9 @@ class Everyone:
         for each in self._each:
             each.fell_back(provider_id)
 
-    def called(self, chat: ChatCall) -> None:
+    def called(self, model: ModelCall) -> None:
         for each in self._each:
-            each.called(chat)
+            each.called(model)
 
 
 UNNOTED = Everyone()
@@ -116,7 +118,7 @@ class ModelCalls:
     def fell_back(self, provider_id: str) -> None:
         self._fell_back(provider_id)
 
-    def called(self, chat: ChatCall) -> None:
+    def called(self, model: ModelCall) -> None:
         """It is counted when it is recorded."""
 
     def fold(self) -> None:

@@ -43,7 +43,7 @@ if TYPE_CHECKING:
     from opentelemetry.sdk.trace.export import SpanExporter
 
     from imrs_server.domain.message import Message
-    from imrs_server.telemetry.model_calls import ChatCall
+    from imrs_server.telemetry.model_calls import ModelCall
 
 log = structlog.get_logger()
 
@@ -169,50 +169,50 @@ class Tracing:
     def fell_back(self, provider_id: str) -> None:
         """The spans of the models show it."""
 
-    def called(self, chat: ChatCall) -> None:
+    def called(self, model: ModelCall) -> None:
         """A model was called, for the call in hand."""
         call = logs.call.get()
         place = self._place(call) if call else None
         if place is None or place.own is None:
             return
         try:
-            self._called(chat, place.own)
+            self._called(model, place.own)
         except Exception:  # no span is worth a call
             log.exception("tracing.failed")
 
-    def _called(self, chat: ChatCall, parent: SpanContext) -> None:
+    def _called(self, model: ModelCall, parent: SpanContext) -> None:
         attributes: dict[str, Any] = {
-            "gen_ai.operation.name": "chat",
-            "gen_ai.provider.name": _PROVIDERS.get(chat.provider_type, chat.provider_id)
-            if chat.provider_type
-            else chat.provider_id,
-            "gen_ai.request.model": chat.external_id,
-            "gen_ai.request.stream": chat.stream,
-            "gen_ai.agent.id": chat.agent_id,
-            "gen_ai.usage.input_tokens": chat.usage.prompt_tokens,
-            "gen_ai.usage.output_tokens": chat.usage.completion_tokens,
-            "gen_ai.usage.cache_read.input_tokens": chat.usage.cached_tokens,
-            "imrs.model_id": chat.model_id,
-            "imrs.decision_id": str(chat.decision_id),
-            "imrs.tokens_estimated": chat.usage.estimated,
+            "gen_ai.operation.name": model.operation,
+            "gen_ai.provider.name": _PROVIDERS.get(model.provider_type, model.provider_id)
+            if model.provider_type
+            else model.provider_id,
+            "gen_ai.request.model": model.external_id,
+            "gen_ai.request.stream": model.stream,
+            "gen_ai.agent.id": model.agent_id,
+            "gen_ai.usage.input_tokens": model.usage.prompt_tokens,
+            "gen_ai.usage.output_tokens": model.usage.completion_tokens,
+            "gen_ai.usage.cache_read.input_tokens": model.usage.cached_tokens,
+            "imrs.model_id": model.model_id,
+            "imrs.decision_id": str(model.decision_id),
+            "imrs.tokens_estimated": model.usage.estimated,
         }
-        if chat.conversation_id:
-            attributes["gen_ai.conversation.id"] = chat.conversation_id
-        if chat.finish_reason:
-            attributes["gen_ai.response.finish_reasons"] = [chat.finish_reason]
-        failed = chat.outcome is not Outcome.OK
+        if model.conversation_id:
+            attributes["gen_ai.conversation.id"] = model.conversation_id
+        if model.finish_reason:
+            attributes["gen_ai.response.finish_reasons"] = [model.finish_reason]
+        failed = model.outcome is not Outcome.OK
         if failed:
-            attributes["error.type"] = chat.error_kind or chat.outcome.lower()
+            attributes["error.type"] = model.error_kind or model.outcome.lower()
         span = self._tracer.start_span(
-            f"chat {chat.external_id}",
+            f"{model.operation} {model.external_id}",
             set_span_in_context(NonRecordingSpan(parent), Context()),
             SpanKind.CLIENT,
             attributes,
-            start_time=_ns(chat.start_time),
+            start_time=_ns(model.start_time),
         )
-        if failed and chat.outcome is not Outcome.CANCELLED:
-            span.set_status(Status(StatusCode.ERROR, chat.error_kind))
-        span.end(_ns(chat.start_time + chat.latency_ms / 1000))
+        if failed and model.outcome is not Outcome.CANCELLED:
+            span.set_status(Status(StatusCode.ERROR, model.error_kind))
+        span.end(_ns(model.start_time + model.latency_ms / 1000))
 
     def _place(self, call: logs.Call) -> Traced:
         if call.traced is None:

@@ -12,9 +12,10 @@ import structlog
 from imrs_client.ids import new_id
 from imrs_server.domain import token_estimate
 from imrs_server.domain.chat import FailureKind, TokenUsage, joined
+from imrs_server.domain.embedding import EmbeddingQuery
 from imrs_server.domain.errors import DatabaseUnavailable, DomainError
 from imrs_server.domain.message import Outcome, Report
-from imrs_server.telemetry.model_calls import ChatCall
+from imrs_server.telemetry.model_calls import ModelCall
 from imrs_server.use_cases.late_messages import Late
 
 if TYPE_CHECKING:
@@ -23,7 +24,6 @@ if TYPE_CHECKING:
     from imrs_server.domain.chat import ChatFailure, Delta, Ended
     from imrs_server.domain.completion import CompletionQuery
     from imrs_server.domain.decision import Decision, SelectedModel
-    from imrs_server.domain.embedding import EmbeddingQuery
     from imrs_server.domain.message import Message
     from imrs_server.domain.principal import Principal
     from imrs_server.use_cases.late_messages import LateMessages
@@ -200,8 +200,8 @@ class Calls:
             self._who, self._decision.tenant_id, report, reservation_id=call.reservation_id
         ).value
 
-    def _noted(self, call: CallUnderWay) -> ChatCall:
-        return ChatCall(
+    def _noted(self, call: CallUnderWay) -> ModelCall:
+        return ModelCall(
             model_id=call.model.model_id,
             provider_id=call.model.provider_id,
             provider_type=call.model.provider_type,
@@ -215,6 +215,7 @@ class Calls:
             outcome=call.outcome,
             error_kind=call.error_kind,
             finish_reason=call.finish_reason,
+            operation="embeddings" if isinstance(self._query, EmbeddingQuery) else "chat",
             stream=self._query.stream,
         )
 
