@@ -66,7 +66,8 @@ def blame(
     else:
         subject = Subject(SubjectKind.MODEL, model_id)
     wait_seconds = failure.retry_after_seconds if cause in (Cause.RATE_LIMITED, Cause.OVERLOADED) else None
-    return Blame(subject, Trouble(cause, wait_seconds), of_key or wait_seconds is not None)
+    call_seconds = waited_seconds if cause is Cause.TIMEOUT else 0.0
+    return Blame(subject, Trouble(cause, wait_seconds, call_seconds), of_key or wait_seconds is not None)
 
 
 def _is_of_all(cause: Cause, failure: ChatFailure) -> bool:

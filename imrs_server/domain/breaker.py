@@ -15,7 +15,8 @@ from typing import NamedTuple
 
 STEP_SECONDS = 5.0
 STEPS = (0.10, 0.25, 0.50)
-"""The shares of the calls that come back, one after the other, for STEP_SECONDS each."""
+"""The shares of the calls that come back, one after the other, for STEP_SECONDS each or longer."""
+LONGEST_STEP_SECONDS = 60.0
 WATCHED_SECONDS = 300.0
 """Trouble within this time is taken for the same as before."""
 LONGEST_SECONDS = 300.0
@@ -100,10 +101,18 @@ _WORDS = {
 
 @dataclass(frozen=True, slots=True)
 class Trouble:
-    """What opens a breaker. ``wait_seconds`` is how long to stay away, where that was said."""
+    """What opens a breaker. ``wait_seconds`` is how long to stay away, where that was said, ``call_seconds``
+    how long a call takes to fail.
+    """
 
     cause: Cause
     wait_seconds: float | None = None
+    call_seconds: float = 0.0
+
+    @property
+    def step_seconds(self) -> float:
+        """How long a share must last for its calls to fail again within it."""
+        return min(max(self.call_seconds, STEP_SECONDS), LONGEST_STEP_SECONDS)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -123,6 +132,7 @@ class Breaker:
     generation: int
     since_time: datetime
     due_time: datetime
+    step_seconds: float = STEP_SECONDS
 
     @property
     def subject(self) -> Subject:
@@ -176,6 +186,7 @@ def opened(
         generation=generation,
         since_time=now,
         due_time=now + timedelta(seconds=cooling_seconds(trouble, openings)),
+        step_seconds=trouble.step_seconds,
     )
 
 
@@ -183,7 +194,7 @@ def recovered(before: Breaker, *, seen: int, now: datetime) -> Breaker | None:
     """The breaker after a call that was made in spite of it, and went well; None where it stays as it is."""
     if before.phase is not Phase.COOLING or before.generation != seen or before.cause.is_limit:
         return None
-    return _moved(before, Phase.RETURNING, STEPS[0], STEP_SECONDS, now)
+    return _moved(before, Phase.RETURNING, STEPS[0], before.step_seconds, now)
 
 
 def advanced(before: Breaker, *, now: datetime) -> Breaker | None:
@@ -196,7 +207,7 @@ def advanced(before: Breaker, *, now: datetime) -> Breaker | None:
         return None
     following = [each for each in STEPS if each > before.share]
     if following:
-        return _moved(before, Phase.RETURNING, following[0], STEP_SECONDS, now)
+        return _moved(before, Phase.RETURNING, following[0], before.step_seconds, now)
     return _moved(before, Phase.WATCHED, 1.0, WATCHED_SECONDS, now)
 
 
@@ -220,22 +231,26 @@ def _moved(before: Breaker, phase: Phase, share: float, seconds: float, now: dat
 
 
 WINDOW_SECONDS = 30.0
-FEWEST_FAILURES = 3
 LEAST_SHARE = 0.5
+# Without a single success between them, and with some: fewer would leave a model alone that fails a tenth of
+# its calls, several times an hour (tests/unit/domain/test_breaker_life.py).
+_FEWEST_ALONE = 3
+_FEWEST = 5
+_FEWEST_RETURNING = 2
 
 
 class Tally:
     """How the calls of one subject went at one server since the first that counts. Not thread-safe.
 
-    It opens the breaker when at least half of the calls of WINDOW_SECONDS failed, and at least three did; of
-    one that is RETURNING one failure is enough, unless most calls before it went well.
+    It opens the breaker when at least half of the calls of WINDOW_SECONDS failed, and at least five did, or
+    three and no call went well. Of one that is RETURNING two are enough.
     """
 
-    __slots__ = ("_end", "_failures", "_fewest", "_of", "_successes")
+    __slots__ = ("_end", "_failures", "_of", "_returning", "_successes")
 
     def __init__(self, generation: int, phase: Phase | None, now_seconds: float) -> None:
         self._of = generation, phase
-        self._fewest = 1 if phase is Phase.RETURNING else FEWEST_FAILURES
+        self._returning = phase is Phase.RETURNING
         self._failures = self._successes = 0
         self._end = now_seconds + WINDOW_SECONDS
 
@@ -249,5 +264,8 @@ class Tally:
     def failed(self) -> bool:
         """One more failed; whether that is enough."""
         self._failures += 1
+        fewest = _FEWEST if self._successes else _FEWEST_ALONE
+        if self._returning:
+            fewest = _FEWEST_RETURNING
         calls = self._failures + self._successes
-        return self._failures >= self._fewest and self._failures >= LEAST_SHARE * calls
+        return self._failures >= fewest and self._failures >= LEAST_SHARE * calls

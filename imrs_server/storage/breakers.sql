@@ -8,15 +8,16 @@ select pg_try_advisory_xact_lock(hashtextextended('imrs.breakers', 11))
 select clock_timestamp() as time
 
 -- name: open_ones
-select kind, subject_id, phase, cause, share, openings, generation, since_time, due_time from breakers
+select kind, subject_id, phase, cause, share, openings, generation, since_time, due_time, step_seconds
+from breakers
 
 -- name: get
-select kind, subject_id, phase, cause, share, openings, generation, since_time, due_time
+select kind, subject_id, phase, cause, share, openings, generation, since_time, due_time, step_seconds
 from breakers
 where kind = %(kind)s and subject_id = %(subject_id)s
 
 -- name: due
-select kind, subject_id, phase, cause, share, openings, generation, since_time, due_time
+select kind, subject_id, phase, cause, share, openings, generation, since_time, due_time, step_seconds
 from breakers
 where due_time <= clock_timestamp()
 order by due_time
@@ -29,14 +30,17 @@ select extract(epoch from min(due_time) - clock_timestamp())::double precision a
 select nextval('breaker_generations')
 
 -- name: put
-insert into breakers (kind, subject_id, phase, cause, share, openings, generation, since_time, due_time)
+insert into breakers (
+    kind, subject_id, phase, cause, share, openings, generation, since_time, due_time, step_seconds
+)
 values (
     %(kind)s, %(subject_id)s, %(phase)s, %(cause)s, %(share)s, %(openings)s, %(generation)s, %(since_time)s,
-    %(due_time)s
+    %(due_time)s, %(step_seconds)s
 )
 on conflict (kind, subject_id) do update set
     phase = excluded.phase, cause = excluded.cause, share = excluded.share, openings = excluded.openings,
-    generation = excluded.generation, since_time = excluded.since_time, due_time = excluded.due_time
+    generation = excluded.generation, since_time = excluded.since_time, due_time = excluded.due_time,
+    step_seconds = excluded.step_seconds
 
 -- name: remove
 delete from breakers where kind = %(kind)s and subject_id = %(subject_id)s

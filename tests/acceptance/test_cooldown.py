@@ -79,15 +79,14 @@ def test_its_share_comes_back_in_steps_and_alike_on_every_server(pair: Pair) -> 
 def test_trouble_on_the_way_back_opens_it_again_for_longer(pair: Pair) -> None:
     """A provider that flaps: well whenever it is hardly asked."""
     lengths = []
-    pair.fails(refuses(503), times=2)
+    pair.fails(refuses(503))
     for _ in range(4):
-        known = len(pair.execute("select * from breakers where phase = 'COOLING'"))
-        assert known == 0
-        pair.first.script(refuses(503))
-        # The seed is one of those that are sent to it.
-        seed = next(n for n in range(1000) if pair.selected(pair.bots[0], seed=n) == "first/m")
-        done = pair.ask(pair.bots[0], seed=seed)
-        assert done.model_id == "second/m"
+        assert pair.execute("select * from breakers where phase = 'COOLING'") == []
+        # Seeds of requests that are sent to it.
+        seeds = (n for n in range(1000) if pair.selected(pair.bots[0], seed=n) == "first/m")
+        for _ in range(2):
+            pair.first.script(refuses(503))
+            assert pair.ask(pair.bots[0], seed=next(seeds)).model_id == "second/m"
         eventually(lambda: bool(pair.execute("select * from breakers where phase = 'COOLING'")))
         lengths += pair.execute("select extract(epoch from due_time - since_time)::int from breakers")
         eventually(lambda: all("first/m" in pair.removed(bot) for bot in pair.bots))

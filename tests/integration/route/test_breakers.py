@@ -206,7 +206,7 @@ def test_a_call_that_began_before_it_opened_is_no_news_on_the_way_back(servers: 
     for trial in slow:
         one.breakers.failed(trial, FAILING)
     assert one.breakers.write() == 0
-    one.fails(FAILING)
+    one.fails(FAILING, times=2)
     assert one.breakers.write() == 1
     eventually(lambda: other.cause() is Cause.OVERLOADED)
 

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from imrs_server.domain.blame import PATIENCE_SECONDS, blame
-from imrs_server.domain.breaker import Cause, Subject, SubjectKind, Trouble
+from imrs_server.domain.breaker import STEP_SECONDS, Cause, Subject, SubjectKind, Trouble
 from imrs_server.domain.chat import ChatFailure, FailureKind
 
 MODEL = Subject(SubjectKind.MODEL, "p/m")
@@ -47,7 +47,10 @@ def test_what_is_wrong_with_the_request_says_nothing(kind: FailureKind) -> None:
     ],
 )
 def test_a_model_that_fails_now_and_then_is_not_left_alone_at_once(kind: FailureKind, cause: Cause) -> None:
-    assert of(kind) == (MODEL, Trouble(cause), False)
+    found = of(kind, waited=42.0)
+    assert (found.subject, found.trouble.cause, found.at_once) == (MODEL, cause, False)
+    # What hangs is given the time to hang again, before more is sent to it.
+    assert found.trouble.step_seconds == (42.0 if cause is Cause.TIMEOUT else STEP_SECONDS)
 
 
 def test_a_limit_of_calls_is_the_models_and_counts_at_once() -> None:

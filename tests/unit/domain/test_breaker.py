@@ -202,20 +202,22 @@ def tallied(outcomes: str, phase: Phase | None = None) -> bool:
     return found
 
 
-@pytest.mark.parametrize("outcomes", ["xxx", "xoxox", "xooxx"])
-def test_half_of_the_calls_and_three_at_least_open_it(outcomes: str) -> None:
-    assert tallied(outcomes) == (outcomes.count("x") * 2 >= len(outcomes))
+@pytest.mark.parametrize("outcomes", ["xxx", "xxoxoxx", "xoxoxoxox"])
+def test_half_of_the_calls_and_five_of_them_or_three_in_a_row_open_it(outcomes: str) -> None:
+    assert not tallied(outcomes[:-1])
+    assert tallied(outcomes)
 
 
-@pytest.mark.parametrize("outcomes", ["x", "xx", "xooooxx", "x" + "o" * 100 + "xxx"])
+@pytest.mark.parametrize("outcomes", ["x", "xx", "xoxxx", "xooooooxxxx", "x" + "o" * 100 + "xxxxx"])
 def test_less_does_not(outcomes: str) -> None:
     assert not tallied(outcomes)
 
 
-def test_one_failure_is_enough_on_the_way_back_unless_most_went_well() -> None:
-    assert tallied("x", Phase.RETURNING)
-    assert tallied("ox", Phase.RETURNING)
-    assert not tallied("oox", Phase.RETURNING)
+def test_two_failures_are_enough_on_the_way_back_unless_most_calls_went_well() -> None:
+    assert not tallied("x", Phase.RETURNING)
+    assert tallied("xx", Phase.RETURNING)
+    assert tallied("oxox", Phase.RETURNING)
+    assert not tallied("oooxx", Phase.RETURNING)
 
 
 def test_what_is_long_ago_or_of_another_phase_does_not_count() -> None:
