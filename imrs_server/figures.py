@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
     from pathlib import Path
 
+    from imrs_server.config_jobs import ConfigJobs
     from imrs_server.domain.breaker import Cause
     from imrs_server.domain.decision import Decision
     from imrs_server.index.warm import Index
@@ -47,6 +48,9 @@ class Figures(Metrics):
         self._reported = self.counter(
             "imrs_reported_decisions", "Decisions that clients took by themselves, by their reason.", "reason"
         )
+        self._reloaded = self.tally(
+            "imrs_config_reloads", "Changes of the configuration file, by what became of them.", "result"
+        )
         self._stale = self.counter(
             "imrs_stale_decisions", "Decisions of Route by an index that may have missed changes."
         )
@@ -70,6 +74,10 @@ class Figures(Metrics):
         """Count a sync."""
         self._synced(provider_id, result)
 
+    def config_reloaded(self, result: str) -> None:
+        """Count a change of the configuration file."""
+        self._reloaded(result)
+
     def declare(self, app: App) -> None:
         """All that is read from the parts of a server now and then."""
         self._index(app.index)
@@ -77,6 +85,8 @@ class Figures(Metrics):
         self._queues(app)
         if app.stocktaking:
             self._stock(app.stocktaking)
+        if app.config:
+            self._config(app.config)
 
     def _index(self, index: Index) -> None:
         self.gauge(
@@ -126,6 +136,21 @@ class Figures(Metrics):
         )
         self.gauges(
             "imrs_budgets", "Budgets that are nearly spent, and that are.", "funds", budgets, of="livemax"
+        )
+
+    def _config(self, config: ConfigJobs) -> None:
+        drift = config.drift
+        self.gauge(
+            "imrs_config_drift",
+            "Things that are not as the configuration file gave them.",
+            lambda: nan if drift.things is None else drift.things,
+            of="livemax",
+        )
+        self.gauge(
+            "imrs_config_refused",
+            "1 while the configuration file is not good, and the last good one holds.",
+            lambda: config.refused,
+            of="livemax",
         )
 
     def _queues(self, app: App) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Protocol
 
+from imrs_server.jobs import config_watch
 from imrs_server.telemetry.access_log import AccessLog
 from imrs_server.telemetry.decision_lines import DecisionLines
 from imrs_server.telemetry.model_calls import Everyone
@@ -46,6 +47,9 @@ class Observers:
             self.decisions.append(DecisionLines(level, share))
             self.reported.append(DecisionLines(level, share, taken="client"))
         self.cooled: Callable[[Cause], None] = self.figures.cooled if self.figures else uncounted
+        self.config_reloaded: Callable[[str], None] = (
+            self.figures.config_reloaded if self.figures else config_watch.uncounted
+        )
         self.synced: Callable[[str, str], None] = self.figures.synced if self.figures else unnoted
 
     @property

@@ -10,6 +10,7 @@ from ipaddress import IPv4Network, IPv6Network, ip_network
 from pathlib import Path
 from typing import Annotated, Literal, Self
 from urllib.parse import urlsplit
+from uuid import UUID
 
 from pydantic import Field, FilePath, SecretStr, StringConstraints, field_validator, model_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
@@ -88,6 +89,13 @@ class Settings(TokenSettings):
         ge=0,
         le=3600,
         description="how long Complete keeps a provider's key in memory; 0 asks Vault for each call",
+    )
+    config_file: Path | None = Field(
+        default=None, description="configuration file to apply, and again whenever it changes"
+    )
+    config_tenant: UUID | None = Field(default=None, description="tenant whose agents are in it")
+    config_environment: str = Field(
+        default="", max_length=255, description="whose overrides count in it; `production` where not set"
     )
     metrics: bool = Field(
         default=True, description="serve figures for Prometheus at /metrics on metrics_addr"

@@ -16,6 +16,7 @@ from imrs_server.adapters.http import GuardedClient, Timing
 from imrs_server.adapters.jwks import Jwks
 from imrs_server.adapters.somabrain import SomaBrain
 from imrs_server.adapters.vault import Vault, VaultAuth
+from imrs_server.config_jobs import ConfigJobs
 from imrs_server.domain import scoring
 from imrs_server.index.refresher import Refresher
 from imrs_server.index.warm import Index
@@ -333,6 +334,15 @@ class App:
         self._stopping = threading.Event()
         self._patience_seconds = place.patience_seconds if place else 0.0
         self._server = self._serve(settings, shared_port=place is not None)
+        self.config = (
+            ConfigJobs(self.configuration, self.index, note=self._observers.config_reloaded)
+            if leads
+            else None
+        )
+        if self.config:
+            self._parts += (self.config,)
+            if settings.config_file:
+                self.config.watch(settings.config_file, settings.config_tenant, settings.config_environment)
         if self._observers.figures:
             self._observers.figures.declare(self)
         host = settings.grpc_addr.rpartition(":")[0]

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 
 import click
 
-from imrs_server.cli import run_folder
-from imrs_server.cli.dev_environment import Environment
+from imrs_server.cli import config_option, run_folder
+from imrs_server.cli.dev_environment import TENANT_ID, Environment
 from imrs_server.cli.ending import Ending
 from imrs_server.cli.environment import AddressTaken, on
 from imrs_server.console.process import Console, Figures
@@ -23,7 +23,8 @@ from imrs_server.telemetry import logs
 from imrs_server.wiring import App
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
+    from uuid import UUID
 
 READY_SECONDS = 60.0
 
@@ -38,13 +39,32 @@ READY_SECONDS = 60.0
 )
 @click.option("--port", type=click.IntRange(0, 65535), default=50051, show_default=True, help="gRPC; 0: any.")
 @click.option("--http-port", type=click.IntRange(0, 65535), default=8080, show_default=True, help="0: any.")
+@config_option.FILE
+@config_option.TENANT
+@config_option.ENVIRONMENT
 @click.option("--no-seed", is_flag=True, help="Start without the demo tenant, providers and agents.")
-def command(data_dir: Path, port: int, http_port: int, *, no_seed: bool) -> None:
+def command(
+    data_dir: Path,
+    port: int,
+    http_port: int,
+    config: Path | None,
+    config_tenant: UUID | None,
+    environment_name: str,
+    *,
+    no_seed: bool,
+) -> None:
     """Start PostgreSQL, OpenBao and the server with demo data; Ctrl-C stops everything."""
+
+    def watch(app: App) -> None:
+        if config:
+            assert app.config is not None
+            app.config.watch(config.absolute(), config_tenant or TENANT_ID, environment_name)
+
     _logs()
     try:
         with Ending() as ending, ExitStack() as stack:
-            for _ in _steps(stack, Environment(data_dir.absolute()), port, http_port, seed=not no_seed):
+            environment = Environment(data_dir.absolute())
+            for _ in _steps(stack, environment, port, http_port, seed=not no_seed, watch=watch):
                 if ending.wished:
                     break
             else:
@@ -57,7 +77,13 @@ def command(data_dir: Path, port: int, http_port: int, *, no_seed: bool) -> None
 
 
 def _steps(
-    stack: ExitStack, environment: Environment, port: int, http_port: int, *, seed: bool
+    stack: ExitStack,
+    environment: Environment,
+    port: int,
+    http_port: int,
+    *,
+    seed: bool,
+    watch: Callable[[App], None],
 ) -> Iterator[None]:
     """Start part after part. Between two steps the start can be given up; what runs is on the stack."""
     click.echo(f"Starting PostgreSQL and OpenBao in {environment.folder} ...", err=True)
@@ -85,6 +111,7 @@ def _steps(
 
         plant(app, stack.enter_context(Echo()))
         yield
+    watch(app)
     stack.callback(environment.forget)
     environment.announce(app.address, console.address, settings)
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import click
 import structlog
 
-from imrs_server.cli import cores, environment, run_folder, worker
+from imrs_server.cli import config_option, cores, environment, run_folder, worker
 from imrs_server.cli.ending import Ending
 from imrs_server.cli.ports import Reservation
 from imrs_server.cli.workers import Workers, WorkersFailed
@@ -20,20 +20,28 @@ from imrs_server.storage import migrate
 from imrs_server.telemetry import exposition, logs
 
 if TYPE_CHECKING:
+    from pathlib import Path
+    from uuid import UUID
+
     from imrs_server.settings import Settings
 
 log = structlog.get_logger()
 
 
 @click.command()
+@config_option.FILE
+@config_option.TENANT
+@config_option.ENVIRONMENT
 @click.option(
     "--workers",
     type=click.IntRange(1, 256),
     help="Processes that serve gRPC on the one port; else IMRS_WORKERS, else one a core.",
 )
-def command(workers: int | None) -> None:
+def command(
+    workers: int | None, config: Path | None, config_tenant: UUID | None, environment_name: str
+) -> None:
     """Serve gRPC on IMRS_GRPC_ADDR, health and metrics on IMRS_METRICS_ADDR until SIGTERM or Ctrl-C."""
-    settings = environment.server()
+    settings = config_option.chosen(environment.server(), config, config_tenant, environment_name)
     logs.configure(json=settings.log_format == "json", level=settings.log_level)
     try:
         migrate.require_current(settings.database_url.get_secret_value())

@@ -13,7 +13,7 @@ from imrs_server.domain.errors import DomainError, InvalidRequest, ModelNotFound
 from imrs_server.domain.principal import Role
 from imrs_server.domain.written import Written
 from imrs_server.storage import changes, configuration
-from imrs_server.use_cases.configuration import planning
+from imrs_server.use_cases.configuration import drift, planning
 from imrs_server.use_cases.configuration.agency import AgentKind, AgentModelKind, RuleKind
 from imrs_server.use_cases.configuration.catalogue import ModelKind, PreferenceKind, ProviderKind
 from imrs_server.use_cases.configuration.export import sections
@@ -143,6 +143,11 @@ class Configuration:
         scope = who.scope(tenant_id)
         with self._database.transaction(scope) as tx:
             return render(sections(tx, scope, platform=who.is_platform_admin))
+
+    def drift(self) -> int:
+        """How many things are not as configuration files gave them, of all tenants."""
+        with self._database.system() as tx:
+            return drift.count(tx, self._kinds)
 
     def _transact(
         self,

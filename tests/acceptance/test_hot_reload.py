@@ -1,0 +1,157 @@
+"""`imrs serve` with a configuration file: an edit is live within a second, a bad one changes nothing."""
+
+from __future__ import annotations
+
+import shutil
+import time
+import urllib.request
+from functools import partial
+from typing import TYPE_CHECKING
+
+import pytest
+
+from imrs_client import ImrsClient, ImrsError
+from imrs_client import v1 as pb
+from imrs_client.ids import new_id
+from imrs_server.domain.principal import Role
+from imrs_server.transport import tokens
+from imrs_server.transport.tokens import Trust
+from tests.conftest import Vault
+from tests.support.config_files import DOCUMENT_003
+from tests.support.serve import Serve, started, variables
+from tests.support.service import SECRET
+from tests.support.waiting import eventually
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from pathlib import Path
+    from uuid import UUID
+
+    from imrs_server.embedded.openbao import OpenBao
+    from tests.support.cluster import Cluster
+
+OLD, NEW = "gradient/llama3-8b-instruct", "gradient/mistral-nemo-instruct-2407"
+
+
+class World:
+    """A server of two workers, its file, and clients of it."""
+
+    def __init__(self, serve: Serve, path: Path, tenant_id: UUID) -> None:
+        self.serve = serve
+        self.path = path
+        self.tenant_id = tenant_id
+
+    def client(self, *roles: Role) -> ImrsClient:
+        trust = Trust(secrets=(SECRET.encode(),), issuer="imrs", audience="imrs")
+        token = tokens.issue(trust, roles=roles, subject="test", tenant_id=self.tenant_id)
+        return self.serve.client(token)
+
+    def write(self, text: str) -> None:
+        """As editors and deployments do it."""
+        new = self.path.with_suffix(".new")
+        new.write_text(text)
+        new.replace(self.path)
+
+    def figures(self) -> dict[str, float]:
+        with urllib.request.urlopen(f"http://{self.serve.address('metrics.started')}/metrics") as answer:
+            lines = answer.read().decode().splitlines()
+        return {
+            name: float(value)
+            for name, _, value in (line.rpartition(" ") for line in lines if line[0] != "#")
+        }
+
+
+@pytest.fixture(scope="module")
+def world(
+    request: pytest.FixtureRequest,
+    postgres_clusters: Callable[[int], Cluster],
+    openbao: OpenBao,
+    tmp_path_factory: pytest.TempPathFactory,
+) -> Iterator[World]:
+    vault = Vault(
+        address=openbao.address, role_id=openbao.role_id, secret_id=openbao.secret_id, server=openbao
+    )
+    folder, tenant_id = tmp_path_factory.mktemp("reload"), new_id()
+    path = folder / "models.yaml"
+    path.write_text(DOCUMENT_003)
+    with postgres_clusters(request.config.getoption("--postgres")).database() as database:
+        environment = variables(
+            database,
+            vault,
+            workers="2",
+            metrics_addr="127.0.0.1:0",
+            config_file=str(path),
+            config_tenant=str(tenant_id),
+        )
+        with started(environment, folder) as serve:
+            yield World(serve, path, tenant_id)
+    shutil.rmtree(folder)
+
+
+def chosen(client: ImrsClient) -> str:
+    try:
+        return client.route.Route(pb.RouteRequest(agent_id="cicd")).selected.model_id
+    except ImrsError as error:
+        return error.reason
+
+
+def test_an_edit_is_live_on_every_worker_within_a_second(world: World) -> None:
+    # Connections of their own spread over the workers of the port.
+    clients = [world.client(Role.TENANT_ADMIN) for _ in range(6)]
+    eventually(lambda: {chosen(each) for each in clients} == {OLD}, 30)
+    took = []
+    for wanted in (NEW, OLD, NEW):
+        text = exchanged(DOCUMENT_003, wanted)
+        start = time.perf_counter()
+        world.write(text)
+        eventually(partial(answered, clients, wanted), 10)
+        took.append(time.perf_counter() - start)
+    print(  # noqa: T201  (a measurement)
+        "from an edit to the answer of every worker:", *(f"{each:.2f} s" for each in took)
+    )
+    assert min(took) < 1.0
+    events = [each for each in world.serve.events if each["event"] == "config.applied"]
+    assert [each["changes"] > 0 for each in events] == [True] * 4
+    with world.client(Role.TENANT_ADMIN) as client:
+        lines = client.admin.ListAuditEvents(pb.ListAuditEventsRequest(target_type="agent")).audit_events
+        assert {each.actor for each in lines} == {f"config:{world.path}"}
+        assert {each.method for each in lines} == {"AdminService/ApplyConfig"}
+    for each in clients:
+        each.close()
+
+
+def answered(clients: list[ImrsClient], model_id: str) -> bool:
+    """Whether this is what all are told."""
+    return {chosen(each) for each in clients} == {model_id}
+
+
+def exchanged(text: str, wanted: str) -> str:
+    """The file with another model for the agent cicd."""
+    before, agent, after = text.partition("  cicd:\n")
+    _, _, rest = after.partition("\n")
+    return f"{before}{agent}    model: {wanted.partition('/')[2]}\n{rest}"
+
+
+def test_a_bad_edit_changes_nothing_and_is_told(world: World) -> None:
+    before = world.figures()
+    with world.client(Role.TENANT_ADMIN) as client:
+        world.write(DOCUMENT_003)
+        eventually(lambda: chosen(client) == OLD)
+        world.write(exchanged(DOCUMENT_003, NEW).replace("temperature: 0.3", "temperature: 3", 1))
+        eventually(lambda: world.figures().get("imrs_config_refused") == 1)
+        refused = next(each for each in world.serve.events if each["event"] == "config.refused")
+        assert refused["problems"] == [
+            f"{world.path}:9:18: agents.orchestrator.temperature: must be at most 2.0, not 3"
+        ]
+        assert chosen(client) == OLD
+        world.write(exchanged(DOCUMENT_003, NEW))
+        eventually(lambda: chosen(client) == NEW)
+        eventually(lambda: world.figures()["imrs_config_refused"] == 0)
+        # An edit past the file shows, and stands.
+        agent = pb.Agent(agent_id="cicd", use_case="by hand")
+        client.admin.UpdateAgent(pb.UpdateAgentRequest(agent=agent))
+        eventually(lambda: world.figures().get("imrs_config_drift") == 1, 30)
+        assert client.admin.GetAgent(pb.GetAgentRequest(agent_id="cicd")).use_case == "by hand"
+    good, bad = (f'imrs_config_reloads_total{{result="{each}"}}' for each in ("ok", "refused"))
+    assert world.figures()[good] >= before[good] + 2
+    assert world.figures()[bad] == 1
