@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from tests.conftest import Vault
 
 WORD = "PROMPT5c81e0"
+VECTOR = b'{"data": [{"index": 0, "embedding": [0.5]}], "usage": {"prompt_tokens": 7, "total_tokens": 7}}'
 TRACE_ID, SPAN_ID = "4bf92f3577b34da6a3ce929d0e0e4736", "00f067aa0ba902b7"
 
 
@@ -44,6 +45,9 @@ def furnish(service: Service, first: FakeProvider, second: FakeProvider) -> None
         service.platform.admin.CreateProvider(pb.CreateProviderRequest(provider=provider))
         model = pb.Model(provider_id=name, external_id="m", priority=priority)
         service.platform.catalog.CreateModel(pb.CreateModelRequest(model=model))
+    embeds = pb.Model(provider_id="second", external_id="e", model_type=pb.Model.Type.EMBEDDING)
+    service.platform.catalog.CreateModel(pb.CreateModelRequest(model=embeds))
+    second.page("/embeddings", VECTOR)
     tenant = service.tenant
     routing = pb.RoutingPolicy(exploration=pb.RoutingPolicy.Exploration.OFF)
     tenant.admin.CreateAgent(pb.CreateAgentRequest(agent=pb.Agent(agent_id="bot", routing=routing)))
@@ -72,6 +76,8 @@ def test_a_trace_shows_the_call_and_each_model_below_it_and_nothing_that_was_sai
         first.script(refuses(500, message=WORD))
         second.script(says(WORD))
         complete(service, parent(sampled=True))
+        embed = pb.EmbedRequest(inputs=[WORD])
+        service.agent("bot").route.Embed(embed, metadata=parent(sampled=True))
         with pytest.raises(ImrsError):
             service.agent("bot").route.Route(pb.RouteRequest(domains=["none"]), metadata=parent(sampled=True))
         # Neither of these is to be traced.
@@ -79,7 +85,11 @@ def test_a_trace_shows_the_call_and_each_model_below_it_and_nothing_that_was_sai
         service.agent("bot").route.Route(pb.RouteRequest())
     # Whoever stops sends what waits.
     found = {each.name: each for each in collector.spans}
-    assert found.keys() == {"imrs.v1.RouteService/Complete", "imrs.v1.RouteService/Route", "chat m"}
+    calls = {f"imrs.v1.RouteService/{name}" for name in ("Complete", "Embed", "Route")}
+    assert found.keys() == {*calls, "chat m", "embeddings e"}
+    embedding = found["embeddings e"]
+    assert embedding.parent_id == found["imrs.v1.RouteService/Embed"].span_id
+    assert embedding.attributes["gen_ai.usage.input_tokens"] == 7
     call = found["imrs.v1.RouteService/Complete"]
     chats = sorted((each for each in collector.spans if each.name == "chat m"), key=lambda each: each.start)
     assert {each.trace_id for each in collector.spans} == {TRACE_ID}
