@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from bisect import bisect_left
 from collections import defaultdict
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 from imrs_client.explore import uniform
 from imrs_client.globs import Globs, is_literal
@@ -16,12 +16,50 @@ from imrs_client.limits import UNLIMITED, Limits
 from imrs_client.query import COST_TIERS
 
 if TYPE_CHECKING:
-    from collections.abc import Hashable, Iterable, Iterator, Mapping, Sequence
-
-    from imrs_client.ranked import Candidate
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 # The same few lists come with most requests; more are a sign of random ones.
 _MEMO_SIZE = 64
+
+
+class Kind(NamedTuple):
+    """What most filters ask of a model. Models come in few kinds, so that most work is done once for many.
+
+    ``passes`` says that no state keeps it from serving, ``restricted`` that roles may.
+    """
+
+    passes: bool
+    credentialed: bool
+    restricted: bool
+    model_type: str
+    cost_tier: str
+    capabilities: frozenset[str]
+    domains: frozenset[str]
+
+
+class Described(Protocol):
+    """What is known of a model whatever the task: a Candidate, or less."""
+
+    @property
+    def model_id(self) -> str: ...
+    @property
+    def external_id(self) -> str: ...
+    @property
+    def kind(self) -> Kind: ...
+    @property
+    def priority(self) -> int: ...
+    @property
+    def context_length(self) -> int | None: ...
+    @property
+    def capsule_roles(self) -> frozenset[str] | None: ...
+    @property
+    def allowed_roles(self) -> frozenset[str]: ...
+    @property
+    def regions(self) -> frozenset[str]: ...
+    @property
+    def trains_on_data(self) -> bool | None: ...
+    @property
+    def retains_data(self) -> bool | None: ...
 
 
 class Columns:
@@ -31,42 +69,63 @@ class Columns:
     one of the two stays.
     """
 
-    def __init__(self, candidates: Sequence[Candidate]) -> None:
-        self.size = len(candidates)
-        self._candidates = candidates
-        self.passing = self.where(each.state_removal is None for each in candidates)
-        self.credentialed = self.where(each.credentials_ok for each in candidates)
-        self.rated = self.where(each.rating_count != 0 for each in candidates)
-        self.types = self._groups((each.model_type,) for each in candidates)
-        self.tiers = self._groups(_tiers_from(each.cost_tier) for each in candidates)
-        self.capabilities = self._groups(each.capabilities for each in candidates)
-        self.domains = self._groups(each.domains for each in candidates)
-        self.priorities = self._groups((each.priority,) for each in candidates)
-        self._unrestricted = self.where(
-            each.capsule_roles is None and not each.allowed_roles for each in candidates
-        )
-        self._roles = frozenset().union(*map(_named_roles, candidates))
-        self._lengths = sorted(
-            {each.context_length for each in candidates if each.context_length is not None}
-        )
-        self._latencies = [_or_none_yet(each.latency_ms) for each in candidates]
-        self._error_rates = [_or_none_yet(each.error_rate) for each in candidates]
+    def __init__(
+        self,
+        models: Sequence[Described],
+        *,
+        rated: Iterable[bool],
+        latencies_ms: Sequence[float],
+        error_rates: Sequence[float],
+    ) -> None:
+        """One entry a candidate, the best first; latencies and error rates below 0 are not known."""
+        self.models = models
+        self.size = len(models)
+        self.rated = self.where(rated)
+        self.passing = self.credentialed = self._restricted = 0
+        self.types: dict[str, int] = {}
+        self.tiers: dict[str, int] = {}
+        self.capabilities: dict[str, int] = {}
+        self.domains: dict[str, int] = {}
+        for kind, bits in self._kinds():
+            self._add(kind, bits)
+        self._roles = frozenset().union(*(_named_roles(models[i]) for i in positions(self._restricted)))
+        self._lengths = sorted({each.context_length for each in models if each.context_length is not None})
+        self._latencies_ms = latencies_ms
+        self._error_rates = error_rates
+        self._position: Mapping[str, int] | None = None
         self._named: Mapping[str, Sequence[int]] | None = None
+        self._by_priority: dict[int, int] = {}
         self._by_roles: dict[frozenset[str], int] = {}
         self._by_length: dict[tuple[int, bool], int] = {}
         self._by_globs: dict[tuple[str, ...], int] = {}
         self._limited: tuple[Limits, int, Sequence[tuple[int, str, float]]] = (UNLIMITED, 0, ())
 
+    @property
+    def position(self) -> Mapping[str, int]:
+        """Where a model_id stands."""
+        found = self._position
+        if found is None:
+            found = self._position = {each.model_id: i for i, each in enumerate(self.models)}
+        return found
+
+    def of_priority(self, priority: int) -> int:
+        """Those with just this priority."""
+        found = self._by_priority.get(priority)
+        if found is None:
+            equal = (each.priority == priority for each in self.models)
+            found = self._by_priority[priority] = self.where(equal)
+        return found
+
     def open_to(self, roles: frozenset[str]) -> int:
         """Those that neither the capsule nor their settings keep from all of the roles."""
         roles &= self._roles
         if not roles:
-            return self._unrestricted
+            return self._open
         found = self._by_roles.get(roles)
         if found is None:
             if len(self._by_roles) >= _MEMO_SIZE:
                 self._by_roles.clear()
-            found = self._by_roles[roles] = self.where(_is_open(each, roles) for each in self._candidates)
+            found = self._by_roles[roles] = self.where(_is_open(each, roles) for each in self.models)
         return found
 
     def holding(self, tokens: int, *, told: bool) -> int:
@@ -74,7 +133,7 @@ class Columns:
         key = (bisect_left(self._lengths, tokens), told)
         found = self._by_length.get(key)
         if found is None:
-            found = self._by_length[key] = self.where(_holds(each, tokens, told) for each in self._candidates)
+            found = self._by_length[key] = self.where(_holds(each, tokens, told) for each in self.models)
         return found
 
     def named(self, globs: tuple[str, ...]) -> int:
@@ -88,13 +147,13 @@ class Columns:
             if len(self._by_globs) >= _MEMO_SIZE:
                 self._by_globs.clear()
             found = self._by_globs[globs] = self.where(
-                known.match(each.model_id, each.external_id) for each in self._candidates
+                known.match(each.model_id, each.external_id) for each in self.models
             )
         return found
 
     def within_latency(self, limit_ms: float) -> int:
         """Those not known to be slower."""
-        return self.where([known <= limit_ms for known in self._latencies])
+        return self.where([known <= limit_ms for known in self._latencies_ms])
 
     def within_error_rate(self, limit: float) -> int:
         """Those not known to fail more often."""
@@ -119,18 +178,31 @@ class Columns:
     def _cooled(self, limits: Limits) -> tuple[Limits, int, Sequence[tuple[int, str, float]]]:
         found = [
             (1 << i, each.model_id, limits.cooling[each.model_id].share)
-            for i, each in enumerate(self._candidates)
+            for i, each in enumerate(self.models)
             if each.model_id in limits.cooling
         ]
         cold = sum(bit for bit, _, share in found if share <= 0)
         return limits, cold, tuple(each for each in found if each[2] > 0)
 
-    def _groups(self, names: Iterable[Iterable[Hashable]]) -> Mapping[Hashable, int]:
-        positions: dict[Hashable, list[int]] = defaultdict(list)
-        for i, each in enumerate(names):
-            for name in each:
-                positions[name].append(i)
-        return {name: self._bits(found) for name, found in positions.items()}
+    @property
+    def _open(self) -> int:
+        """Those that no role is needed for."""
+        return ~self._restricted & ((1 << self.size) - 1)
+
+    def _kinds(self) -> Iterable[tuple[Kind, int]]:
+        positions: dict[Kind, list[int]] = defaultdict(list)
+        for i, each in enumerate(self.models):
+            positions[each.kind].append(i)
+        return [(kind, self._bits(found)) for kind, found in positions.items()]
+
+    def _add(self, kind: Kind, bits: int) -> None:
+        self.passing |= bits * kind.passes
+        self.credentialed |= bits * kind.credentialed
+        self._restricted |= bits * kind.restricted
+        _add(self.types, (kind.model_type,), bits)
+        _add(self.tiers, _TIERS_FROM[kind.cost_tier], bits)
+        _add(self.capabilities, kind.capabilities, bits)
+        _add(self.domains, kind.domains, bits)
 
     def _bits(self, positions: Iterable[int]) -> int:
         found = bytearray((self.size + 7) // 8)
@@ -141,7 +213,7 @@ class Columns:
     def _names(self) -> Mapping[str, Sequence[int]]:
         if self._named is None:
             names: dict[str, list[int]] = defaultdict(list)
-            for i, each in enumerate(self._candidates):
+            for i, each in enumerate(self.models):
                 names[each.model_id].append(i)
                 names[each.external_id].append(i)
             self._named = dict(names)
@@ -161,27 +233,26 @@ def first(bits: int) -> int:
     return (bits & -bits).bit_length() - 1
 
 
-def _tiers_from(tier: str) -> tuple[str, ...]:
-    """The limits that a tier keeps."""
-    return COST_TIERS[COST_TIERS.index(tier) :]
+# The limits that each tier keeps.
+_TIERS_FROM = {tier: COST_TIERS[i:] for i, tier in enumerate(COST_TIERS)}
 
 
-def _or_none_yet(value: float | None) -> float:
-    # What is not known passes every limit.
-    return -1.0 if value is None else value
+def _add(groups: dict[str, int], names: Iterable[str], bits: int) -> None:
+    for name in names:
+        groups[name] = groups.get(name, 0) | bits
 
 
-def _named_roles(candidate: Candidate) -> frozenset[str]:
+def _named_roles(candidate: Described) -> frozenset[str]:
     return candidate.allowed_roles | (candidate.capsule_roles or frozenset())
 
 
-def _is_open(candidate: Candidate, roles: frozenset[str]) -> bool:
+def _is_open(candidate: Described, roles: frozenset[str]) -> bool:
     capsule, allowed = candidate.capsule_roles, candidate.allowed_roles
     return (capsule is None or not capsule.isdisjoint(roles)) and (
         not allowed or not allowed.isdisjoint(roles)
     )
 
 
-def _holds(candidate: Candidate, tokens: int, told: bool) -> bool:
+def _holds(candidate: Described, tokens: int, told: bool) -> bool:
     known = candidate.context_length
     return not told if known is None else known >= tokens

@@ -125,8 +125,9 @@ def _select(table: RankedTable, query: Query, eligible: int, spares: bool) -> tu
 
 def _flat(table: RankedTable, eligible: int) -> bool:
     """Whether nothing, no rating and no other priority, tells the candidates apart."""
-    priority = table.candidates[first(eligible)].priority
-    return not eligible & (table.columns.rated | ~table.columns.priorities[priority])
+    columns = table.columns
+    priority = columns.models[first(eligible)].priority
+    return not eligible & (columns.rated | ~columns.of_priority(priority))
 
 
 def _position(table: RankedTable, model_id: str, eligible: int) -> int | None:

@@ -7,12 +7,15 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from typing import TypeAlias
+from typing import TYPE_CHECKING, TypeAlias
 
 from imrs_client.globs import Globs
 from imrs_client.limits import UNLIMITED, Limits
 from imrs_client.query import COST_TIERS, Query
 from imrs_client.ranked import Candidate, RankedTable, RemovedBy
+
+if TYPE_CHECKING:
+    from imrs_client.columns import Described
 
 Test: TypeAlias = Callable[[Candidate], str]
 Make: TypeAlias = Callable[[RankedTable, Query, Limits], Test | None]
@@ -86,7 +89,7 @@ def _narrowed(found: int, table: RankedTable, query: Query) -> int:
         found &= columns.within_error_rate(policy.max_error_rate)
     handles = _by_data(table, query, UNLIMITED)
     if handles is not None:
-        found &= columns.where(not handles(each) for each in table.candidates)
+        found &= columns.where(not handles(each) for each in columns.models)
     return found
 
 
@@ -175,12 +178,12 @@ def _by_excluded(_table: RankedTable, query: Query, _limits: Limits) -> Test | N
     return lambda each: "excluded" if excluded.match(each.model_id, each.external_id) else ""
 
 
-def _by_data(_table: RankedTable, query: Query, _limits: Limits) -> Test | None:
+def _by_data(_table: RankedTable, query: Query, _limits: Limits) -> Callable[[Described], str] | None:
     demand = query.data
     if demand is None:
         return None
 
-    def test(candidate: Candidate) -> str:
+    def test(candidate: Described) -> str:
         if demand.regions and (not candidate.regions or not candidate.regions <= demand.regions):
             return f"regions: {', '.join(sorted(candidate.regions)) or 'unknown'}"
         if demand.no_training and candidate.trains_on_data is not False:

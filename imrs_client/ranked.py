@@ -6,12 +6,12 @@ hand them to :func:`imrs_client.decide.decide`, so they cannot disagree.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Mapping, Sequence
+from dataclasses import InitVar, dataclass, field
 from enum import StrEnum
 from typing import Any
 
-from imrs_client.columns import Columns
+from imrs_client.columns import Columns, Kind
 
 MODEL_TYPES = ("CHAT", "EMBEDDING", "IMAGE", "AUDIO", "RERANK")
 
@@ -102,6 +102,19 @@ class Candidate:
     deviation: float = 0.5
 
     @property
+    def kind(self) -> Kind:
+        """What it has in common with others, as far as filters ask."""
+        return Kind(
+            passes=self.state_removal is None,
+            credentialed=self.credentials_ok,
+            restricted=self.capsule_roles is not None or bool(self.allowed_roles),
+            model_type=self.model_type,
+            cost_tier=self.cost_tier,
+            capabilities=self.capabilities,
+            domains=self.domains,
+        )
+
+    @property
     def score(self) -> float:
         return self.priority_term + self.experience_term + self.exploration_term
 
@@ -139,18 +152,36 @@ class RankedTable:
     revision: int
     agent_id: str
     task_type: str
-    candidates: tuple[Candidate, ...]
+    candidates: Sequence[Candidate]
     policy: Policy = field(default_factory=Policy)
     default_model_id: str = ""
     override_model_id: str = ""
     preferred_model_ids: tuple[str, ...] = ()
     fallback_model_ids: tuple[str, ...] | None = None
     degraded: bool = False
-    position: Mapping[str, int] = field(init=False)
+    made_columns: InitVar[Columns | None] = None
+    """What filters read, where it is there before the candidates are."""
     columns: Columns = field(init=False, compare=False, repr=False)
     choices: dict[tuple[int, int], Any] = field(init=False, default_factory=dict, compare=False, repr=False)
     """Where ``decide`` remembers what it chose."""
 
-    def __post_init__(self) -> None:
-        object.__setattr__(self, "position", {each.model_id: i for i, each in enumerate(self.candidates)})
-        object.__setattr__(self, "columns", Columns(self.candidates))
+    def __post_init__(self, made_columns: Columns | None) -> None:
+        object.__setattr__(self, "columns", made_columns or _columns(self.candidates))
+
+    @property
+    def position(self) -> Mapping[str, int]:
+        """Where a model stands, by its model_id."""
+        return self.columns.position
+
+
+def _columns(candidates: Sequence[Candidate]) -> Columns:
+    return Columns(
+        candidates,
+        rated=(each.rating_count != 0 for each in candidates),
+        latencies_ms=[_or_below(each.latency_ms) for each in candidates],
+        error_rates=[_or_below(each.error_rate) for each in candidates],
+    )
+
+
+def _or_below(value: float | None) -> float:
+    return -1.0 if value is None else value

@@ -11,6 +11,7 @@ from imrs_server.index import pool, rows
 from imrs_server.index.limits import NO_LIMITS
 from imrs_server.index.rows import EnrolledRow, Numbered
 from imrs_server.index.state import Made, State
+from imrs_server.index.tables import Shared
 from imrs_server.storage import breakers, changes, index
 from imrs_server.storage.changes import Kind
 from imrs_server.storage.index import NO_SETTINGS, Key, Place
@@ -292,6 +293,8 @@ def _taken_over(before: State, state: State, dirt: _Dirt) -> State:
             for key, each in list(made.learned.items())
         },
         rules=dict(made.rules),
+        providers=dict(made.providers),
+        shared=Shared() if dirt.models or dirt.endpoints else made.shared,
     )
     found.effort.seconds = thread_time() - start
     return replace(state, made=found)

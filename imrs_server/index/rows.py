@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from imrs_server.domain.agent import Agent, AgentModel
@@ -80,7 +81,10 @@ class Numbered:
 
 @dataclass(frozen=True, slots=True)
 class Enrolled:
-    """An agent with its settings for models, and the providers for which it has a key of its own."""
+    """An agent with its settings for models, and the providers for which it has a key of its own.
+
+    Settings that say nothing but a priority are shared by agents, and name none.
+    """
 
     agent: Agent
     models: tuple[AgentModel, ...] = ()
@@ -123,15 +127,17 @@ def learn(numbered: Numbered, rows: Iterable[ModelRow]) -> dict[str, str]:
 
 
 def _enrolled(row: EnrolledRow, numbered: Numbered) -> Enrolled:
-    agent = shape(Agent).parse(row.agent)
-    plain = (
-        AgentModel(
-            agent_id=agent.agent_id,
-            model_id=numbered.by_number[number],
-            enabled=enabled,
-            priority_override=None if priority < 0 else priority,
-        )
+    names = numbered.by_number
+    plain = [
+        _plain(names[number], priority, enabled)
         for number, priority, enabled in PLAIN.iter_unpack(row.models.plain)
-    )
+    ]
     others = (shape(AgentModel)(each) for each in json.loads(row.models.settings))
-    return Enrolled(agent, (*plain, *others), row.keys)
+    return Enrolled(shape(Agent).parse(row.agent), (*plain, *others), row.keys)
+
+
+# Of models without settings of an agent's own there are few kinds: agents share them.
+@lru_cache(maxsize=1 << 17)
+def _plain(model_id: str, priority: int, enabled: bool) -> AgentModel:
+    override = None if priority < 0 else priority
+    return AgentModel(agent_id="", model_id=model_id, enabled=enabled, priority_override=override)

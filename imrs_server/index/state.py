@@ -17,10 +17,10 @@ from imrs_server.domain.decision import Decided, RouteQuery
 from imrs_server.domain.defaults import Defaults
 from imrs_server.domain.endpoint import Endpoint
 from imrs_server.domain.model import Model
+from imrs_server.domain.offer import Offer
 from imrs_server.domain.preference import Preference
 from imrs_server.domain.principal import Principal
 from imrs_server.domain.provider import Provider
-from imrs_server.domain.ranking import Offer
 from imrs_server.domain.routing import DEFAULT_POLICY
 from imrs_server.domain.scoring import Scorer
 from imrs_server.domain.vault_view import NEVER_LOOKED, VaultView
@@ -28,13 +28,14 @@ from imrs_server.index import learned, rows
 from imrs_server.index.learned import Learned
 from imrs_server.index.limits import NO_LIMITS, AllLimits
 from imrs_server.index.rows import Enrolled, Numbered, Shaped
-from imrs_server.index.tables import AgentTables, Effort, Sources
+from imrs_server.index.tables import AgentTables, Effort, Shared, Sources
 from imrs_server.storage.index import Key
 
 if TYPE_CHECKING:
+    from imrs_server.domain.agent import AgentModel
     from imrs_server.domain.credential import CredentialPath
 
-# Beyond this all tables start afresh: a candidate takes about half a kilobyte.
+# Beyond this the oldest tables are made again when they are asked for.
 MAX_CANDIDATES = 400_000
 # An answer with its message takes a few kilobytes.
 MAX_DECIDED = 8192
@@ -54,6 +55,7 @@ class Made:
     rules: dict[UUID, Rules] = field(default_factory=dict)
     decided: dict[tuple[int, int], tuple[Principal, Decided]] = field(default_factory=dict)
     effort: Effort = field(default_factory=Effort)
+    shared: Shared = field(default_factory=Shared)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -140,9 +142,10 @@ class State:
 
     def _keep(self, key: Key, tables: AgentTables) -> AgentTables:
         agents = self.made.agents
-        if len(agents) % 64 == 63 and sum(each.size for each in list(agents.values())) > MAX_CANDIDATES:
-            agents.clear()
         agents[key] = tables
+        if len(agents) % 64 == 0 and sum(each.size for each in list(agents.values())) > MAX_CANDIDATES:
+            for oldest in list(agents)[: len(agents) // 4]:
+                agents.pop(oldest, None)
         return tables
 
     def _tables(self, key: Key, enrolled: Enrolled) -> AgentTables:
@@ -160,6 +163,7 @@ class State:
             levels=self._levels(key.tenant_id),
             preferences=self.preferences,
             scorer=self.scorer,
+            shared=self.made.shared,
             **evidence,
         )
         return AgentTables(sources, limits=self.limits.of(key, sources.offers))
@@ -173,12 +177,24 @@ class State:
             each.provider_id: (each.path, self.vault.usable(each.path, each.key_version))
             for each in enrolled.keys
         }
-        found = []
-        for own, model in pairs:
-            own_key, usable = keys.get(model.provider_id, (None, True))
+        return [
+            self._offer(own, model, providers[model.provider_id], *keys.get(model.provider_id, (None, True)))
+            for own, model in pairs
+        ]
+
+    def _offer(
+        self, own: AgentModel, model: Model, provider: Provider, own_key: CredentialPath | None, usable: bool
+    ) -> Offer:
+        shared = self.made.shared.offers
+        is_shared = own_key is None and not own.agent_id
+        found = shared.get(id(own)) if is_shared else None
+        # Nothing else has its id while it is kept here.
+        if found is None or found.agent_model is not own:
             number = self.numbered.by_id.get(model.model_id, 0)
             places = self.endpoints.get(model.model_id, ())
-            found.append(Offer(own, model, providers[model.provider_id], own_key, usable, number, places))
+            found = Offer(own, model, provider, own_key, usable, number, places)
+            if is_shared:
+                shared[id(own)] = found
         return found
 
     def _provider(self, provider_id: str) -> Provider:

@@ -11,14 +11,14 @@ from imrs_server.domain.endpoint import preferred
 from imrs_server.domain.parameters import UNSET
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Callable
 
     from imrs_client.decide import Choice
     from imrs_client.ranked import Candidate, RankedTable
     from imrs_client.tasks import Detection
     from imrs_server.domain.agent import Agent
+    from imrs_server.domain.offer import Offer
     from imrs_server.domain.parameters import Parameters
-    from imrs_server.domain.ranking import Offer
 
 # Most requests of a task ask for the same few things.
 MAX_REPLIES = 16
@@ -30,23 +30,25 @@ class Table:
     ``shadow`` is the table by the policy that is decided beside, where there is one.
     """
 
-    __slots__ = ("_agent", "_around", "_below", "_models", "_offers", "_replies", "ranked", "shadow")
+    __slots__ = ("_agent", "_around", "_below", "_models", "_offer_at", "_replies", "ranked", "shadow")
 
     def __init__(
         self,
         agent: Agent,
         ranked: RankedTable,
-        offers: Iterable[Offer],
+        offer_at: Callable[[int], Offer],
         *,
         below: Parameters,
         around: Parameters,
         shadow: RankedTable | None = None,
     ) -> None:
-        """``below`` are the parameters of the levels under the model's, ``around`` of those over it."""
+        """``offer_at`` gives the offer of the candidate at a position. ``below`` are the parameters of the
+        levels under the model's, ``around`` of those over it.
+        """
         self.ranked = ranked
         self.shadow = shadow
         self._agent = agent
-        self._offers = {each.model.model_id: each for each in offers}
+        self._offer_at = offer_at
         self._below = below
         self._around = around
         self._models: dict[int, SelectedModel] = {}
@@ -85,7 +87,7 @@ class Table:
         found = self._models.get(position)
         if found is None:
             candidate = self.ranked.candidates[position]
-            found = self._models[position] = self._make(candidate, self._offers[candidate.model_id])
+            found = self._models[position] = self._make(candidate, self._offer_at(position))
         if own is UNSET:
             return found
         return replace(found, parameters=parameters.resolve(found.parameters, own))

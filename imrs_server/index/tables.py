@@ -14,21 +14,26 @@ import structlog
 
 from imrs_client.ids import new_id
 from imrs_client.limits import UNLIMITED, Limits
-from imrs_server.domain import parameters, ranking, routing, scoring
+from imrs_server.domain import offer, parameters, ranking, routing, scoring
 from imrs_server.domain.agent import Agent
 from imrs_server.domain.cells import NO_CELLS, Cells
 from imrs_server.domain.defaults import Defaults
 from imrs_server.domain.evidence import MAX_TASK_TYPES, OTHER_TASKS, weights
+from imrs_server.domain.offer import Offer, Traits
 from imrs_server.domain.parameters import Parameters
 from imrs_server.domain.preference import OTHER_CLASSES, Preference
-from imrs_server.domain.ranking import Lineup, Offer, Standing, Subject
+from imrs_server.domain.provider import State
+from imrs_server.domain.ranking import Lineup, Subject
 from imrs_server.domain.routing import DEFAULT_POLICY, RoutingPolicy
 from imrs_server.domain.scoring import Knowledge, Scorer
 from imrs_server.index.learned import NOTHING_LEARNED, Learned
 from imrs_server.index.table import Table
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from imrs_client.ranked import Policy
+    from imrs_server.domain.candidates import Candidates, Standing
 
 log = structlog.get_logger()
 
@@ -43,6 +48,14 @@ class Effort:
     """
 
     seconds: float = 0.0
+
+
+@dataclass(slots=True)
+class Shared:
+    """What agents without settings of their own for a model have in common. Only ever added to."""
+
+    offers: dict[int, Offer] = field(default_factory=dict)
+    traits: dict[int, tuple[Offer, Traits]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -62,6 +75,7 @@ class Sources:
     learned: Learned = NOTHING_LEARNED
     scorer: Scorer = scoring.score
     effort: Effort = field(default_factory=Effort, compare=False, repr=False)
+    shared: Shared = field(default_factory=Shared, compare=False, repr=False)
 
     def configured_like(self, other: Sources) -> bool:
         """Whether nothing but evidence tells the two apart."""
@@ -87,8 +101,24 @@ def _basis(sources: Sources) -> Basis:
     return Basis(
         common=parameters.merge(*(each.parameters for each in sources.levels)),
         policy=routing.merge(DEFAULT_POLICY, *policies, sources.agent.routing),
-        lineup=ranking.lineup(sources.offers),
+        lineup=ranking.lineup(sources.offers, tuple(_traits(sources))),
     )
+
+
+def _traits(sources: Sources) -> Iterator[Traits]:
+    """What each of the offers is; what nothing of the agent's own changes, many agents have."""
+    agent, known = sources.agent, sources.shared.traits
+    if agent.capsule is not None or agent.state is not State.ACTIVE:
+        yield from ranking.traits(agent, sources.offers)
+        return
+    for each in sources.offers:
+        # Nothing else has its id while it is kept here.
+        found = known.get(id(each))
+        if found is None or found[0] is not each:
+            found = (each, offer.traits(agent, each, None))
+            if each.is_shared:
+                known[id(each)] = found
+        yield found[1]
 
 
 class AgentTables:
@@ -123,8 +153,8 @@ class AgentTables:
 
     @property
     def size(self) -> int:
-        """How many candidates it holds in all."""
-        return len(self._tables) * len(self._sources.offers)
+        """How many models and candidates it holds in all."""
+        return (1 + len(self._tables)) * len(self._sources.offers)
 
     @property
     def offers(self) -> tuple[Offer, ...]:
@@ -154,6 +184,11 @@ class AgentTables:
             self._sources.effort.seconds += thread_time() - start
         return found
 
+    @property
+    def lineup(self) -> Lineup:
+        """The models, whatever the task."""
+        return self._basis.lineup
+
     def standing(self, task_type: str) -> Standing:
         """How the models stand in the table for a task, without that table."""
         return self._standing(self._basis.policy, self._known_task(task_type))
@@ -169,7 +204,6 @@ class AgentTables:
         preference = self._sources.preferences.get(agent_class)
         return Subject(
             agent=self.agent,
-            offers=self._sources.offers,
             policy=self._basis.policy,
             default_model_id=self.default_model_id,
             preferred_model_ids=preference.model_ids if preference else (),
@@ -181,13 +215,20 @@ class AgentTables:
         preference = sources.preferences.get(agent_class)
         own = self.agent.parameters
         around = parameters.merge(preference.parameters, own) if preference else own
-        ranked = ranking.table(subject, self._standing(self._basis.policy, task_type, degraded=degraded))
+        basis = self._basis
+        found = self._candidates(basis.policy, task_type, degraded=degraded)
+        ranked = ranking.table(subject, found)
         shadow = None
-        if self._basis.policy.shadow is not None and not ranked.degraded:
-            policy = replace(routing.merge(self._basis.policy, self._basis.policy.shadow), shadow=None)
-            shadow = ranking.table(replace(subject, policy=policy), self._standing(policy, task_type))
+        if basis.policy.shadow is not None and not ranked.degraded:
+            policy = replace(routing.merge(basis.policy, basis.policy.shadow), shadow=None)
+            shadow = ranking.table(replace(subject, policy=policy), self._candidates(policy, task_type))
         return Table(
-            self.agent, ranked, sources.offers, below=self._basis.common, around=around, shadow=shadow
+            self.agent,
+            ranked,
+            lambda i: sources.offers[found.origin(i)],
+            below=basis.common,
+            around=around,
+            shadow=shadow,
         )
 
     @property
@@ -200,6 +241,10 @@ class AgentTables:
         """The agent's, else the one of the closest level that names one."""
         named = (each.default_model_id for each in reversed(self._sources.levels) if each.default_model_id)
         return self.agent.default_model_id or next(named, "")
+
+    def _candidates(self, policy: RoutingPolicy, task_type: str, *, degraded: bool = False) -> Candidates:
+        standing = self._standing(policy, task_type, degraded=degraded)
+        return ranking.candidates(self._basis.lineup, standing)
 
     def _standing(self, policy: RoutingPolicy, task_type: str, *, degraded: bool = False) -> Standing:
         sources = self._sources

@@ -23,7 +23,7 @@ from imrs_server.domain.preference import OTHER_CLASSES, Preference
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from imrs_server.domain.ranking import Standing
+    from imrs_server.domain.candidates import Standing
     from imrs_server.index.tables import AgentTables, Sources
 
 OTHERS = "*"
@@ -142,7 +142,7 @@ def ranked(tables: AgentTables) -> dict[str, Columns]:
     names = [each.model.model_id for each in offers]
     numbers = np.empty(len(offers), np.int64)
     numbers[sorted(range(len(offers)), key=names.__getitem__)] = np.arange(len(offers))
-    ties, chance = ranking.tie_ranks(offers), tables.policy.exploration_rate > 0
+    ties, chance = tables.lineup.ties, tables.policy.exploration_rate > 0
     sent, _ = task_types(tables.sources)
     found = {OTHERS: tables.standing("")} | {name: tables.standing(name) for name in sent}
     return {name: _columns(each, ranking.order(each, ties), numbers, chance) for name, each in found.items()}

@@ -13,17 +13,19 @@ from imrs_client.ranked import RemovedBy
 from imrs_server.domain import ranking
 from imrs_server.domain.agent import Agent, AgentModel
 from imrs_server.domain.model import CostTier, Lifecycle, PriceState
+from imrs_server.domain.offer import Offer
 from imrs_server.domain.provider import DataPolicy, State
-from imrs_server.domain.ranking import Offer, Subject
+from imrs_server.domain.ranking import Subject
 from imrs_server.domain.routing import CostPreference, RoutingPolicy, Scoring
 from tests.support.evidence import knowledge, number, rated
 from tests.support.schema import HERE
 from tests.support.state import PROVIDER, model
 
 if TYPE_CHECKING:
-    from imrs_client.ranked import Candidate
+    from imrs_client.ranked import Candidate, RankedTable
     from imrs_server.domain.model import Model
 
+UNSET_POLICY = RoutingPolicy()
 AGENT = Agent(agent_id="a", tenant_id=HERE)
 OFF = {"state": State.DISABLED}
 KNOWN = {"price_state": PriceState.PRICE_KNOWN}
@@ -34,8 +36,23 @@ def offer(found: Model, **own: Any) -> Offer:
     return Offer(settings, found, PROVIDER, number=number(found.model_id))
 
 
+def built(
+    *offers: Offer,
+    agent: Agent = AGENT,
+    policy: RoutingPolicy = UNSET_POLICY,
+    degraded: bool = False,
+    **known: Any,
+) -> RankedTable:
+    models = ranking.lineup(offers, tuple(ranking.traits(agent, offers)))
+    if degraded:
+        found = ranking.standing_by_priority(models, knowledge(**known))
+    else:
+        found = ranking.standing(policy, models, knowledge(**known))
+    return ranking.table(Subject(agent=agent, policy=policy), ranking.candidates(models, found))
+
+
 def only(each: Offer, agent: Agent = AGENT, **known: Any) -> Candidate:
-    (found,) = ranking.build(Subject(agent=agent, offers=(each,)), knowledge(**known)).candidates
+    (found,) = built(each, agent=agent, **known).candidates
     return found
 
 
@@ -47,7 +64,7 @@ def test_best_first_then_cheapest_then_by_id() -> None:
         offer(model("cheap", **KNOWN, input_price_usd=Decimal("0.1"), output_price_usd=Decimal("0.2"))),
         offer(model("best", priority=51)),
     )
-    found = ranking.build(Subject(agent=AGENT, offers=offers), knowledge())
+    found = built(*offers)
     assert [each.external_id for each in found.candidates] == ["best", "cheap", "a", "b", "unpriced"]
 
 
@@ -146,7 +163,7 @@ def test_the_policy_that_decides_beyond_scores() -> None:
         max_cost_tier=CostTier.LOW,
         require_credentials=True,
     )
-    found = ranking.build(Subject(agent=AGENT, offers=(), policy=policy), knowledge()).policy
+    found = built(policy=policy).policy
     assert (found.cheaper_when_similar, found.similarity_margin) == (False, 0.1)
     assert (found.max_cost_tier, found.require_credentials) == ("LOW", True)
 
@@ -154,6 +171,6 @@ def test_the_policy_that_decides_beyond_scores() -> None:
 def test_a_degraded_table_is_in_order_of_priority() -> None:
     offers = tuple(offer(model(name, priority=each)) for name, each in zip("abc", (10, 90, 50), strict=True))
     cells = {"p/a": rated(9, 9)}
-    found = ranking.degraded(Subject(agent=AGENT, offers=offers), knowledge(task=cells))
+    found = built(*offers, degraded=True, task=cells)
     assert [each.external_id for each in found.candidates] == ["b", "c", "a"]
     assert found.degraded

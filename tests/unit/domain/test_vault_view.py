@@ -9,7 +9,7 @@ import pytest
 from imrs_server.domain.agent import AgentModel
 from imrs_server.domain.agent_key import AgentKey
 from imrs_server.domain.credential import CredentialPath
-from imrs_server.domain.ranking import Offer
+from imrs_server.domain.offer import Offer
 from imrs_server.domain.vault_view import NEVER_LOOKED, Sighting, VaultView
 from imrs_server.index import rows
 from imrs_server.index.warm import Index
