@@ -74,8 +74,8 @@ class Columns:
         models: Sequence[Described],
         *,
         rated: Iterable[bool],
-        latencies_ms: Sequence[float],
-        error_rates: Sequence[float],
+        latencies_ms: Iterable[float],
+        error_rates: Iterable[float],
     ) -> None:
         """One entry a candidate, the best first; latencies and error rates below 0 are not known."""
         self.models = models

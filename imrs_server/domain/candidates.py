@@ -21,7 +21,7 @@ from imrs_server.domain.scoring import LEVELS, Scores
 if TYPE_CHECKING:
     from imrs_server.domain.cells import Numbers
 
-_TRAITS = tuple(each.name for each in fields(Traits) if each.name != "kind")
+_TRAITS = tuple(each.name for each in fields(Traits) if each.name not in {"kind", "tie"})
 _traits = attrgetter(*_TRAITS)
 
 
@@ -53,7 +53,7 @@ class Candidates(Sequence[Candidate]):
         standing, order = self.standing, self._order
         return Columns(
             self._models,
-            rated=(standing.scores.rating_counts[order] != 0).tolist(),
+            rated=standing.scores.rating_counts[order] != 0,
             latencies_ms=_or_below(standing.latencies_ms[order]),
             error_rates=_or_below(standing.error_rates[order]),
         )
@@ -105,7 +105,7 @@ def _told(value: float) -> float | None:
     return None if np.isnan(value) else float(value)
 
 
-def _or_below(values: Floats) -> list[float]:
+def _or_below(values: Floats) -> Floats:
     """Below 0 where nothing is known."""
-    found: list[float] = np.where(np.isnan(values), -1.0, values).tolist()
+    found: Floats = np.where(np.isnan(values), -1.0, values)
     return found

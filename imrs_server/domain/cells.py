@@ -7,6 +7,7 @@ decay are held as four-byte floats, good for seven digits; those of the plain av
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
@@ -97,7 +98,8 @@ class Cells:
 
     def figures(self, models: Numbers, weigh: Weights, decay: Decay) -> Figures:
         """What is known of some models, in their order; zeros where nothing is."""
-        numbers, known = self.read(weigh, decay)
+        read = _read_once if len(self.common) > MANY_BYTES else Cells.read
+        numbers, known = read(self, weigh, decay)
         columns = (getattr(known, name) for name in FIGURES)
         return Figures(**dict(zip(FIGURES, look_up(models, numbers, columns), strict=True)))
 
@@ -138,6 +140,15 @@ class Cells:
             latency_n=served["latency_n"] * left,
             latency_ms_sum=served["latency_ms_sum"] * left,
         )
+
+
+# A tenant's evidence is read for the tables of all its agents.
+MANY_BYTES = 20_000
+
+
+@lru_cache(maxsize=32)
+def _read_once(cells: Cells, weigh: Weights, decay: Decay) -> tuple[Numbers, Figures]:
+    return cells.read(weigh, decay)
 
 
 def look_up(wanted: Numbers, rising: Numbers, columns: Iterable[Floats]) -> Iterator[Floats]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import lru_cache
+from math import inf
 from typing import TYPE_CHECKING
 
 from imrs_client.columns import Kind
@@ -95,7 +96,10 @@ def _blended(input_usd: Decimal, output_usd: Decimal) -> float:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Traits:
-    """What a candidate is whatever the task: the fields that a Candidate has of it."""
+    """What a candidate is whatever the task: the fields that a Candidate has of it.
+
+    ``tie`` says which of two with equal scores goes first: the cheaper, then by model_id.
+    """
 
     model_id: str
     external_id: str
@@ -115,13 +119,14 @@ class Traits:
     credentials_ok: bool
     fallback_model_ids: tuple[str, ...] | None
     kind: Kind
+    tie: tuple[float, str]
 
 
 def traits(agent: Agent, offer: Offer, roles: Roles) -> Traits:
     """What an agent's offer is; ``roles`` are those to which the agent's capsule allows the model."""
     model, own = offer.model, offer.agent_model
     data = offer.provider.data_policy or DataPolicy()
-    removal = _removal(agent, offer)
+    removal, cost_usd = _removal(agent, offer), offer.blended_usd
     allowed_roles, credentials_ok = _set(own.allowed_roles), offer.credentials_ok
     kind = Kind(
         passes=removal is None,
@@ -141,7 +146,7 @@ def traits(agent: Agent, offer: Offer, roles: Roles) -> Traits:
         context_length=offer.context_length,
         priority=offer.priority,
         cost_tier=model.cost_tier,
-        cost_usd=offer.blended_usd,
+        cost_usd=cost_usd,
         state_removal=removal,
         capsule_roles=roles,
         allowed_roles=allowed_roles,
@@ -151,6 +156,7 @@ def traits(agent: Agent, offer: Offer, roles: Roles) -> Traits:
         credentials_ok=credentials_ok,
         fallback_model_ids=own.fallback_model_ids,
         kind=_one(kind),
+        tie=(inf if cost_usd is None else cost_usd, model.model_id),
     )
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from math import inf
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -98,10 +97,9 @@ def order(found: Standing, ties: Numbers) -> Numbers:
 
 
 def _tie_ranks(models: Sequence[Traits]) -> Numbers:
-    costs = [inf if each.cost_usd is None else each.cost_usd for each in models]
-    names = [each.model_id for each in models]
-    ranks = np.empty(len(models), np.int64)
-    ranks[sorted(range(len(models)), key=lambda i: (costs[i], names[i]))] = np.arange(len(models))
+    ties = [each.tie for each in models]
+    ranks = np.empty(len(ties), np.int64)
+    ranks[sorted(range(len(ties)), key=ties.__getitem__)] = np.arange(len(ties))
     return ranks
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from functools import partial
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
@@ -32,11 +33,14 @@ from imrs_server.index.tables import AgentTables, Effort, Shared, Sources
 from imrs_server.storage.index import Key
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from imrs_server.domain.agent import AgentModel
     from imrs_server.domain.credential import CredentialPath
 
-# Beyond this the oldest tables are made again when they are asked for.
-MAX_CANDIDATES = 400_000
+# Beyond this the oldest tables are made again when they are asked for. One takes a quarter of a kilobyte.
+MAX_CANDIDATES = 1_000_000
+NO_KEYS: Mapping[str, Any] = MappingProxyType({})
 # An answer with its message takes a few kilobytes.
 MAX_DECIDED = 8192
 
@@ -168,34 +172,32 @@ class State:
         )
         return AgentTables(sources, limits=self.limits.of(key, sources.offers))
 
-    def _offers(self, enrolled: Enrolled) -> list[Offer]:
-        known = ((each, self.models.get(each.model_id)) for each in enrolled.models)
-        pairs = [(own, model) for own, model in known if model]
-        names = {model.provider_id for _, model in pairs}
-        providers = {name: self._provider(name) for name in names}
-        keys = {
-            each.provider_id: (each.path, self.vault.usable(each.path, each.key_version))
-            for each in enrolled.keys
-        }
-        return [
-            self._offer(own, model, providers[model.provider_id], *keys.get(model.provider_id, (None, True)))
-            for own, model in pairs
-        ]
-
-    def _offer(
-        self, own: AgentModel, model: Model, provider: Provider, own_key: CredentialPath | None, usable: bool
-    ) -> Offer:
+    def _offers(self, enrolled: Enrolled) -> Iterator[Offer]:
+        if enrolled.keys:
+            usable = {
+                each.provider_id: self.vault.usable(each.path, each.key_version) for each in enrolled.keys
+            }
+            keys = {each.provider_id: (each.path, usable[each.provider_id]) for each in enrolled.keys}
+            yield from (self._offer(own, keys) for own in enrolled.models if own.model_id in self.models)
+            return
         shared = self.made.shared.offers
-        is_shared = own_key is None and not own.agent_id
-        found = shared.get(id(own)) if is_shared else None
-        # Nothing else has its id while it is kept here.
-        if found is None or found.agent_model is not own:
-            number = self.numbered.by_id.get(model.model_id, 0)
-            places = self.endpoints.get(model.model_id, ())
-            found = Offer(own, model, provider, own_key, usable, number, places)
-            if is_shared:
-                shared[id(own)] = found
-        return found
+        for own in enrolled.models:
+            # Nothing else has its id while it is kept here.
+            found = shared.get(id(own))
+            if found is None or found.agent_model is not own:
+                if own.model_id not in self.models:
+                    continue
+                found = self._offer(own)
+                if found.is_shared:
+                    shared[id(own)] = found
+            yield found
+
+    def _offer(self, own: AgentModel, keys: Mapping[str, tuple[CredentialPath, bool]] = NO_KEYS) -> Offer:
+        model = self.models[own.model_id]
+        own_key, usable = keys.get(model.provider_id, (None, True))
+        number = self.numbered.by_id.get(model.model_id, 0)
+        places = self.endpoints.get(model.model_id, ())
+        return Offer(own, model, self._provider(model.provider_id), own_key, usable, number, places)
 
     def _provider(self, provider_id: str) -> Provider:
         found = self.made.providers.get(provider_id)

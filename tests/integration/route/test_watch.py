@@ -39,7 +39,7 @@ from tests.support.schema import HERE, NOW, insert
 from tests.support.waiting import eventually
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, Sequence
 
     from imrs_client.ranked import Candidate
     from imrs_server.index.warm import Index
@@ -78,7 +78,7 @@ class Stream:
         return found
 
     @property
-    def ranked(self) -> tuple[Candidate, ...]:
+    def ranked(self) -> Sequence[Candidate]:
         """The candidates for code, the best first."""
         assert self.snapshot is not None
         return self.snapshot.table("code").ranked.candidates
