@@ -41,7 +41,7 @@ class Offer:
     @property
     def is_shared(self) -> bool:
         """Whether other agents have the same one."""
-        return not self.agent_model.agent_id
+        return self.own_key is None and not self.agent_model.agent_id
 
     @property
     def credentials_ok(self) -> bool:

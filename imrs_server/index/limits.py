@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from uuid import UUID
 
     from imrs_server.domain.breaker import Breaker
-    from imrs_server.domain.ranking import Offer
+    from imrs_server.domain.offer import Offer
     from imrs_server.storage.index import BudgetRow
 
 

@@ -40,9 +40,10 @@ if TYPE_CHECKING:
 
 # Beyond this the oldest tables are made again when they are asked for. One takes a quarter of a kilobyte.
 MAX_CANDIDATES = 1_000_000
-NO_KEYS: Mapping[str, Any] = MappingProxyType({})
 # An answer with its message takes a few kilobytes.
 MAX_DECIDED = 8192
+
+_NO_KEYS: Mapping[str, Any] = MappingProxyType({})
 
 
 @dataclass(slots=True)
@@ -174,10 +175,10 @@ class State:
 
     def _offers(self, enrolled: Enrolled) -> Iterator[Offer]:
         if enrolled.keys:
-            usable = {
-                each.provider_id: self.vault.usable(each.path, each.key_version) for each in enrolled.keys
+            usable = self.vault.usable
+            keys = {
+                each.provider_id: (each.path, usable(each.path, each.key_version)) for each in enrolled.keys
             }
-            keys = {each.provider_id: (each.path, usable[each.provider_id]) for each in enrolled.keys}
             yield from (self._offer(own, keys) for own in enrolled.models if own.model_id in self.models)
             return
         shared = self.made.shared.offers
@@ -192,7 +193,7 @@ class State:
                     shared[id(own)] = found
             yield found
 
-    def _offer(self, own: AgentModel, keys: Mapping[str, tuple[CredentialPath, bool]] = NO_KEYS) -> Offer:
+    def _offer(self, own: AgentModel, keys: Mapping[str, tuple[CredentialPath, bool]] = _NO_KEYS) -> Offer:
         model = self.models[own.model_id]
         own_key, usable = keys.get(model.provider_id, (None, True))
         number = self.numbered.by_id.get(model.model_id, 0)
