@@ -214,6 +214,7 @@ class _ProviderChange:
         audit.write(self.tx, self._who, self._method, target, before=self.before, after=after)
         changed = [Change(Kind.PROVIDER, wanted.provider_id)]
         # What failed may work with what is new.
+        breakers.hold(self.tx)
         if breakers.close_provider(self.tx, wanted.provider_id):
             changed.append(Change(Kind.COOLDOWN))
         return Written(after, changes.announce(self.tx, *changed))
