@@ -94,9 +94,9 @@ def charge(
     spend: Spend,
     *,
     reservation_id: UUID | None = None,
-    create_time: datetime,
+    create_time: datetime | None = None,
 ) -> list[Moved]:
-    """Count what a call of ``create_time`` came to, in place of what was set aside for it."""
+    """Count what a call of ``create_time``, None for now, came to, in place of what was set aside for it."""
     return Q.charge.all(
         tx,
         _moved,
@@ -141,8 +141,13 @@ def lock(tx: Tx, tenant_id: UUID, budget_id: str) -> Budget | None:
     return Q.lock.one(tx, shape(Budget), tenant_id=tenant_id, budget_id=budget_id)
 
 
+def same(tx: Tx, tenant_id: UUID, agent_id: str, window: timedelta) -> Budget | None:
+    """The one budget of an agent, or of the tenant, with this window."""
+    return Q.same.one(tx, shape(Budget), tenant_id=tenant_id, agent_id=agent_id, window=window)
+
+
 def lock_same(tx: Tx, tenant_id: UUID, agent_id: str, window: timedelta) -> Budget | None:
-    """The one budget of an agent, or of the tenant, with this window; held until the transaction ends."""
+    """The same, held until the transaction ends."""
     return Q.lock_same.one(tx, shape(Budget), tenant_id=tenant_id, agent_id=agent_id, window=window)
 
 

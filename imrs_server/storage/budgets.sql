@@ -66,7 +66,7 @@ with held as materialized (
       -- What was called before the window began, as history that is imported, is not its affair and waits for nobody.
       and (
           %(reservation_id)s::uuid is not null
-          or %(create_time)s::timestamptz >= window_end(reset_time, budget_window) - budget_window
+          or coalesce(%(create_time)s::timestamptz >= window_end(reset_time, budget_window) - budget_window, true)
       )
     order by budget_id
     for update
@@ -78,7 +78,7 @@ with held as materialized (
 ), due as (
     select
         held.tenant_id, held.budget_id, held.agent_id, held.ended, held.next_reset_time, held.level as old_level,
-        %(create_time)s >= held.next_reset_time - held.budget_window as counts,
+        coalesce(%(create_time)s >= held.next_reset_time - held.budget_window, true) as counts,
         released.budget_id is not null as was_reserved,
         coalesce(released.usd, 0) as released_usd,
         coalesce(released.tokens, 0) as released_tokens
@@ -150,6 +150,10 @@ select pg_advisory_xact_lock(hashtextextended('imrs.budgets.' || %(tenant_id)s, 
 select *, budget_window as "window" from budgets
 where tenant_id = %(tenant_id)s and budget_id = %(budget_id)s
 for update
+
+-- name: same
+select *, budget_window as "window" from budgets
+where tenant_id = %(tenant_id)s and agent_id = %(agent_id)s and budget_window = %(window)s
 
 -- name: lock_same
 select *, budget_window as "window" from budgets

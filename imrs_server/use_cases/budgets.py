@@ -102,7 +102,8 @@ def _found(tx: Tx, tenant_id: UUID, wanted: Wanted) -> Budget | None:
     if wanted.agent_id not in ("", found.agent_id):
         owner = f"agent {found.agent_id}" if found.agent_id else "the tenant"
         raise InvalidRequest(Violation("budget.agent_id", f"must be unset: the budget is of {owner}"))
-    if found.window != wanted.window and budgets.lock_same(tx, tenant_id, found.agent_id, wanted.window):
+    # Not locked: who locks several does it in the order of their ids.
+    if found.window != wanted.window and budgets.same(tx, tenant_id, found.agent_id, wanted.window):
         raise InvalidRequest(Violation("budget.window", "must differ: another budget has this window"))
     return found
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
 from imrs_client.ids import new_id
@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 
 # What a call that was cut off needs at most to end, and to be stored.
 _MARGIN_SECONDS = 60.0
+# Windows go by the database's clock and calls by a server's: what is this new is of the window that is now.
+_NEW = timedelta(minutes=1)
 
 
 class Spending:
@@ -84,13 +86,14 @@ class Spending:
         spend = budget.spend(message, before)
         if reservation_id is None and spend.is_nothing:
             return
+        is_new = datetime.now(UTC) - message.create_time < _NEW
         moved = budgets.charge(
             tx,
             message.tenant_id,
             message.agent_id,
             spend,
             reservation_id=reservation_id,
-            create_time=message.create_time,
+            create_time=None if is_new else message.create_time,
         )
         _announce(tx, moved)
 

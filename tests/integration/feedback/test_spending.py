@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
@@ -82,3 +83,17 @@ def test_a_change_of_level_is_announced_in_the_transaction_of_the_call(world: Wo
     [short] = state.limits.budgets.values()
     assert "the budget of the tenant, 10 tokens until" in short.detail
     assert not short.keeps_free
+
+
+def test_servers_whose_clock_is_behind_count_what_was_called_just_now(world: World) -> None:
+    """What the budget's window began before; not what was called a day ago."""
+    world.insert("budgets", limit_tokens=1000, reset_time=datetime.now(UTC) + timedelta(days=30, seconds=20))
+    spending = Spending(world.database, index_of(world))
+    messages = Messages(
+        world.database, flush_decisions=world.flush, wake_rollup=world.wake, spending=spending
+    )
+    for age in (timedelta(seconds=5), timedelta(days=1)):
+        report = Report(agent_id="a", model_id="p/m", prompt_tokens=5, create_time=datetime.now(UTC) - age)
+        messages.record(ADMIN, HERE, report)
+    [row] = world.query("select spent_tokens from budgets")
+    assert row["spent_tokens"] == 5

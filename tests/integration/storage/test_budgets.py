@@ -63,7 +63,7 @@ def charge(
     *,
     tenant_id: UUID = HERE,
     reservation_id: UUID | None = None,
-    ago: timedelta = timedelta(0),
+    ago: timedelta | None = None,
 ) -> list[budgets.Moved]:
     with db.transaction(tenant_id) as tx:
         return budgets.charge(
@@ -72,7 +72,7 @@ def charge(
             "a",
             Spend(usd=Decimal(usd), tokens=tokens),
             reservation_id=reservation_id,
-            create_time=datetime.now(UTC) - ago,
+            create_time=None if ago is None else datetime.now(UTC) - ago,
         )
 
 
