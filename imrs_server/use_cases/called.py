@@ -12,6 +12,7 @@ import structlog
 from imrs_client.ids import new_id
 from imrs_server.domain import token_estimate
 from imrs_server.domain.chat import FailureKind, TokenUsage, joined
+from imrs_server.domain.decision import record
 from imrs_server.domain.embedding import EmbeddingQuery
 from imrs_server.domain.errors import DatabaseUnavailable, DomainError
 from imrs_server.domain.message import Outcome, Report
@@ -197,7 +198,11 @@ class Calls:
     def _record(self, call: CallUnderWay, report: Report) -> Message:
         self._messages.notes.called(self._noted(call))
         return self._messages.record(
-            self._who, self._decision.tenant_id, report, reservation_id=call.reservation_id
+            self._who,
+            self._decision.tenant_id,
+            report,
+            reservation_id=call.reservation_id,
+            decided=record(self._decision),
         ).value
 
     def _noted(self, call: CallUnderWay) -> ModelCall:

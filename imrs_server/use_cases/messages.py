@@ -68,6 +68,7 @@ class Messages:
         *,
         key: Key | None = None,
         reservation_id: UUID | None = None,
+        decided: DecisionRecord | None = None,
     ) -> Written[Message]:
         """Store a model call; what the report leaves out comes from its decision.
 
@@ -75,6 +76,7 @@ class Messages:
         recorded before under the same id is revised: the last report wins on how the call went, and one
         that says the same changes nothing. A message takes no revision; the answer has the newest. What it
         cost counts on the budgets of its agent and tenant, in place of what ``reservation_id`` set aside.
+        ``decided`` is its decision where the caller has it, which then need not have been written yet.
 
         Raises InvalidRequest, AgentMismatch, AgentNotFound, ModelNotFound, DecisionNotFound.
         """
@@ -90,7 +92,9 @@ class Messages:
                 first = idempotency.first_answer(tx, tenant, key, Message)
                 if first is not None:
                     return first, None
-                recording = _Recording(tx, who, tenant, landed=landed, with_memory=self._with_memory)
+                recording = _Recording(
+                    tx, who, tenant, landed=landed, with_memory=self._with_memory, decided=decided
+                )
                 message = recording.record(report)
                 if self._spending is not None:
                     self._spending.charge(tx, message, recording.before, reservation_id=reservation_id)
@@ -108,9 +112,19 @@ class Messages:
 class _Recording:
     """One report in its transaction."""
 
-    def __init__(self, tx: Tx, who: Principal, tenant_id: UUID, *, landed: bool, with_memory: bool) -> None:
+    def __init__(
+        self,
+        tx: Tx,
+        who: Principal,
+        tenant_id: UUID,
+        *,
+        landed: bool,
+        with_memory: bool,
+        decided: DecisionRecord | None,
+    ) -> None:
         self._tx, self._who, self._tenant_id, self._landed = tx, who, tenant_id, landed
         self._with_memory = with_memory
+        self._decided = decided
         self.before: Message | None = None
         """What was stored under the id."""
 
@@ -153,6 +167,8 @@ class _Recording:
         """The decision behind a call: the one it names, else the one whose id it has."""
         decision_id = report.decision_id or report.message_id
         assert decision_id is not None
+        if self._decided is not None and self._decided.decision_id == decision_id:
+            return self._decided
         found = decisions.get(self._tx, self._tenant_id, decision_id)
         if found is None and report.decision_id is not None and not self._landed:
             raise NotLanded
