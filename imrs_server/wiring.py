@@ -30,14 +30,13 @@ from imrs_server.jobs.lifecycle import Lifecycle
 from imrs_server.jobs.orphans import OrphanSweep
 from imrs_server.jobs.outbox import OutboxDelivery
 from imrs_server.jobs.partitions import PartitionLoop
-from imrs_server.jobs.pool_calls import PoolCalls
-from imrs_server.jobs.pool_watch import PoolWatch
 from imrs_server.jobs.rollup import Rollup
 from imrs_server.jobs.shared_view import SharedView
 from imrs_server.jobs.stocktaking import Stocktaking
 from imrs_server.jobs.sync_schedule import SyncSchedule
 from imrs_server.jobs.usage import UsageRollup
 from imrs_server.observers import Observers
+from imrs_server.pooling import ModelPool
 from imrs_server.storage.database import Database
 from imrs_server.storage.group_commit import MOST
 from imrs_server.transport.paging import Pager
@@ -62,14 +61,12 @@ from imrs_server.use_cases.configuration.apply import Configuration
 from imrs_server.use_cases.decisions import Decisions
 from imrs_server.use_cases.defaults import DefaultSettings
 from imrs_server.use_cases.effects import Effects
-from imrs_server.use_cases.endpoints import Endpoints
 from imrs_server.use_cases.feedback import FeedbackDesk
 from imrs_server.use_cases.late_messages import LateMessages
-from imrs_server.use_cases.loading import LOAD_SECONDS, Loading
+from imrs_server.use_cases.loading import LOAD_SECONDS
 from imrs_server.use_cases.messages import Messages
 from imrs_server.use_cases.pacing import Pacing
 from imrs_server.use_cases.performance import PerformanceReport
-from imrs_server.use_cases.pool import Pool
 from imrs_server.use_cases.preferences import Preferences
 from imrs_server.use_cases.provider_checks import ProviderChecks
 from imrs_server.use_cases.providers import Providers
@@ -278,15 +275,16 @@ class App:
                 BudgetWindows(self.database),
             )
         self.catalog = Catalog(self.database)
-        self.loading = Loading(
-            self.database, self.vault, provider_client(settings, rules, tries=1, read_seconds=LOAD_SECONDS)
+        self.model_pool = ModelPool(
+            self.database,
+            self.vault,
+            self.index,
+            self.breakers,
+            rules,
+            provider_client(settings, rules, tries=1, read_seconds=LOAD_SECONDS),
+            leads=leads,
         )
-        self.endpoints = Endpoints(self.database, self.loading, rules)
-        self.pool = Pool(self.index, self.loading, self.breakers)
-        self._parts += (self.loading, PoolCalls(self.database, self.pool))
-        if leads:
-            self.pool_watch = PoolWatch(self.database, self.loading)
-            self._parts += (self.pool_watch,)
+        self._parts += self.model_pool.parts
         self.agents = Agents(self.database)
         self.configuration = Configuration(self.database, rules)
         self.router = Router(self.index, self.decisions.offer)
@@ -324,7 +322,7 @@ class App:
             pacing,
             spending,
             self.late_messages,
-            self.pool,
+            self.model_pool.pool,
             key_cache_seconds=settings.key_cache_seconds,
         )
         self.reports = DecisionReports(self.database, observers=self._observers.reported)
@@ -371,7 +369,7 @@ class App:
             agent_models=self.agent_models,
             agent_keys=AgentKeys(self.database, self.vault),
             preferences=Preferences(self.database),
-            endpoints=self.endpoints,
+            endpoints=self.model_pool.endpoints,
             defaults=DefaultSettings(self.database),
             configuration=self.configuration,
             budgets=Budgets(self.database),

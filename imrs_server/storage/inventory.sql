@@ -28,4 +28,7 @@ from providers
 where state <> 'DELETED' and (last_synced_time is not null or last_sync_error <> '')
 
 -- name: endpoints
-select state, count(*) as endpoints from endpoints group by state
+select case when breakers.phase = 'COOLING' then 'DOWN' else endpoints.state end as state, count(*) as endpoints
+from endpoints
+left join breakers on kind = 'ENDPOINT' and subject_id = endpoint_id
+group by 1

@@ -248,7 +248,7 @@ def test_a_model_that_cannot_be_loaded_is_not_waited_for_by_each(
 def test_a_load_is_not_waited_for_longer_than_its_limit(
     cold: Pooled, ollama: FakeOllama, other: Service
 ) -> None:
-    cold.service.app.loading._load_seconds = 0.5
+    cold.service.app.model_pool.loading._load_seconds = 0.5
     endpoint_id = cold.add(ollama.base_url)
     ollama.load_seconds = 30
     assert cold.bot.complete("Hello").content == other.says
@@ -378,7 +378,7 @@ def test_a_server_that_stops_leaves_the_load_to_another(
         with ThreadPoolExecutor(1) as pool:
             call = pool.submit(bot.complete, "Hello", timeout=timedelta(seconds=20))
             eventually(lambda: world.state(endpoint_id) is LOADING)
-            world.service.app.loading.stop()
+            world.service.app.model_pool.loading.stop()
             with pytest.raises(Unavailable):
                 call.result()
         assert world.state(endpoint_id) is DOWN

@@ -105,7 +105,7 @@ class Pooled:
 
     def watch(self) -> None:
         """A turn of the job, in which everything is looked at."""
-        self.service.app.pool_watch.turn()
+        self.service.app.model_pool.watch.turn()
 
 
 def _known(app: Any, endpoint_id: str) -> EndpointState | None:
