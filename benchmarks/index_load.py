@@ -23,8 +23,7 @@ def main() -> None:
     before = _resident_mib()
     start = time.perf_counter()
     listener = Listener(sys.argv[1])
-    with listener.snapshot() as tx:
-        state = loader.whole(tx, scoring.score)
+    state = loader.read(listener, scoring.score)
     seconds = time.perf_counter() - start
     grown = _resident_mib() - before
     listener.close()

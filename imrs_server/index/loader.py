@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import defaultdict
 from dataclasses import dataclass, field, replace
 from time import thread_time
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 from imrs_server.index import pool, rows
 from imrs_server.index.limits import NO_LIMITS
@@ -17,7 +17,7 @@ from imrs_server.storage.changes import Kind
 from imrs_server.storage.index import NO_SETTINGS, Key, Place
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Callable, Iterable, Mapping
     from uuid import UUID
 
     from imrs_server.domain.cells import Cells
@@ -27,14 +27,30 @@ if TYPE_CHECKING:
     from imrs_server.index.rows import Enrolled, Shaped
     from imrs_server.storage.changes import Change
     from imrs_server.storage.database import Tx
+    from imrs_server.storage.listener import Listener
+
+# Millions of rows, on a machine that has other things to do.
+WHOLE_SECONDS = 600.0
 
 # More changed rows of a kind than this are read with all the others.
 MAX_KEYS = 1000
 MAX_PLACES = 20_000
 
+Evidence: TypeAlias = "Mapping[Key, Mapping[str, Cells]]"
+
+
+def read(listener: Listener, scorer: Scorer) -> State:
+    """Everything. Most of it is evidence, which is read while the rest is."""
+    with listener.snapshot(WHOLE_SECONDS) as tx, listener.meanwhile(_all_evidence) as evidence:
+        return _whole(tx, scorer, evidence)
+
 
 def whole(tx: Tx, scorer: Scorer) -> State:
     """Everything, as one transaction sees it."""
+    return _whole(tx, scorer, lambda: _all_evidence(tx))
+
+
+def _whole(tx: Tx, scorer: Scorer, evidence: Callable[[], Evidence]) -> State:
     now = changes.current(tx)
     numbered = Numbered()
     places = index.endpoints(tx)
@@ -48,7 +64,7 @@ def whole(tx: Tx, scorer: Scorer) -> State:
         preferences={each.agent_class: each for each in index.preferences(tx)},
         defaults={each.tenant_id: each for each in index.defaults(tx)},
         endpoints=places,
-        evidence=_by_task({}, index.evidence(tx)),
+        evidence=evidence(),
         revoked=index.revoked_tokens(tx),
         **_cooling(tx, limits),
         numbered=numbered,
@@ -235,10 +251,14 @@ def _enrolled(tx: Tx, keys: set[Key] | None) -> dict[Key, EnrolledRow]:
     }
 
 
+def _all_evidence(tx: Tx) -> Evidence:
+    return _by_task({}, index.evidence(tx))
+
+
 def _evidence(tx: Tx, state: State, places: set[Place] | None) -> Mapping[Key, Mapping[str, Cells]]:
     """What was asked for and is not there is gone."""
     if places is None:
-        return _by_task({}, index.evidence(tx))
+        return _all_evidence(tx)
     wanted = places | {each._replace(agent_id="") for each in places}
     read = dict(index.evidence(tx, wanted))
     return _by_task(state.evidence, ((place, read.get(place)) for place in wanted))

@@ -23,9 +23,6 @@ log = structlog.get_logger()
 _SHORTEST_PAUSE_SECONDS = 0.05
 _LONGEST_PAUSE_SECONDS = 2.0
 
-# Millions of rows, on a machine that has other things to do.
-WHOLE_SECONDS = 600.0
-
 # Ratings stream in, and each batch of them means new tables: a thirtieth of the time is theirs. Configuration
 # does not wait.
 EVIDENCE_PAUSE_SECONDS = 0.2
@@ -91,13 +88,12 @@ class Refresher:
     def _read(self, listener: Listener, *, learn: bool) -> None:
         before = self._index.current
         # What fails twice on a difference may work on the whole.
-        whole = before is None or self._failures > 1
-        with listener.snapshot(WHOLE_SECONDS if whole else None) as tx:
-            if before is None or whole:
-                state = loader.whole(tx, self._scorer)
-                # It stays: to look through it again and again for garbage would stop everything each time.
-                gc.freeze()
-            else:
+        if before is None or self._failures > 1:
+            state = loader.read(listener, self._scorer)
+            # It stays: to look through it again and again for garbage would stop everything each time.
+            gc.freeze()
+        else:
+            with listener.snapshot() as tx:
                 state = loader.next_state(tx, before, learn=learn)
         self._index.confirm(state)
         if before is None or state.evidence is not before.evidence:

@@ -5,8 +5,9 @@ from __future__ import annotations
 import os
 import socket
 import threading
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, TypeVar
 
 import psycopg
 from psycopg import sql
@@ -17,38 +18,32 @@ from imrs_server.storage import changes
 from imrs_server.storage.database import conninfo
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
     from imrs_server.storage.database import Tx
 
+T = TypeVar("T")
+
 
 class Listener:
-    """One connection that LISTENs before anything is read, so that nothing falls between reading and hearing.
+    """A connection that LISTENs before anything is read, so that nothing falls between reading and hearing.
 
     ``read_seconds`` is the time a transaction may take: a peer that swallows what it is sent is not noticed
     by TCP. Every method raises DatabaseUnavailable, after which the listener is of no more use.
     """
 
     def __init__(self, dsn: str, *, read_seconds: float = 60) -> None:
+        self._dsn = dsn
         self._read_seconds = read_seconds
-        with _translated():
-            self._connection: psycopg.Connection[dict[str, Any]] = psycopg.connect(
-                conninfo(dsn, role="imrs_system", application="imrs-index"),
-                autocommit=True,
-                row_factory=dict_row,
-            )
         self._closing = threading.Lock()
+        self._open: list[Tx] = []
+        self._connection = self._connect()
         try:
             with _translated(), self._deadline(read_seconds):
-                # A large index takes longer than any statement of a call; the deadline here is the limit.
-                self._connection.execute("set statement_timeout = 0")
-                self._connection.execute("set idle_in_transaction_session_timeout = 0")
                 self._connection.execute(sql.SQL("listen {}").format(sql.Identifier(changes.CHANNEL)))
         except BaseException:
             self.close()
             raise
-        self._connection.isolation_level = psycopg.IsolationLevel.REPEATABLE_READ
-        self._connection.read_only = True
 
     @contextmanager
     def snapshot(self, read_seconds: float | None = None) -> Iterator[Tx]:
@@ -57,25 +52,69 @@ class Listener:
         with _translated(), self._deadline(limit_seconds), self._connection.transaction():
             yield self._connection
 
+    @contextmanager
+    def meanwhile(self, read: Callable[[Tx], T]) -> Iterator[Callable[[], T]]:
+        """Read in another thread, at the moment of the transaction in hand; gives how to get what was read.
+
+        What either of the two cannot read ends both.
+        """
+        (found,) = self._connection.execute("select pg_export_snapshot() as name")
+        other = self._connect()
+        with ThreadPoolExecutor(1, "index-beside") as pool:
+            try:
+                yield pool.submit(self._read_at, other, found["name"], read).result
+            except BaseException:
+                self.interrupt()
+                raise
+        self._finish(other)
+
+    def _read_at(self, connection: Tx, snapshot: str, read: Callable[[Tx], T]) -> T:
+        with _translated(), connection.transaction():
+            connection.execute(sql.SQL("set transaction snapshot {}").format(sql.Literal(snapshot)))
+            return read(connection)
+
     def wait(self, timeout_seconds: float) -> bool:
         """Wait for news, and say whether there was some."""
         with _translated():
             return any(True for _ in self._connection.notifies(timeout=timeout_seconds, stop_after=1))
 
     def interrupt(self) -> None:
-        """End the connection under whoever is waiting on it; for another thread to call."""
-        with (
-            self._closing,
-            suppress(OSError, psycopg.Error),
-            socket.socket(fileno=os.dup(self._connection.fileno())) as peer,
-        ):
-            peer.shutdown(socket.SHUT_RDWR)
+        """End the connections under whoever is waiting on them; for another thread to call."""
+        with self._closing:
+            for each in self._open:
+                with (
+                    suppress(OSError, psycopg.Error),
+                    socket.socket(fileno=os.dup(each.fileno())) as peer,
+                ):
+                    peer.shutdown(socket.SHUT_RDWR)
 
     def close(self) -> None:
+        for each in list(self._open):
+            self._finish(each)
+
+    def _connect(self) -> Tx:
+        with _translated():
+            made: Tx = psycopg.connect(
+                conninfo(self._dsn, role="imrs_system", application="imrs-index"),
+                autocommit=True,
+                row_factory=dict_row,
+            )
+        with self._closing:
+            self._open.append(made)
+        with _translated(), self._deadline(self._read_seconds):
+            # A large index takes longer than any statement of a call; the deadline here is the limit.
+            made.execute("set statement_timeout = 0")
+            made.execute("set idle_in_transaction_session_timeout = 0")
+        made.isolation_level = psycopg.IsolationLevel.REPEATABLE_READ
+        made.read_only = True
+        return made
+
+    def _finish(self, connection: Tx) -> None:
         # Under the lock, or a file that gets the same number might be shut down instead. Connection.close()
         # would say goodbye to a peer that may hang.
         with self._closing:
-            self._connection.pgconn.finish()
+            self._open.remove(connection)
+            connection.pgconn.finish()
 
     @contextmanager
     def _deadline(self, seconds: float) -> Iterator[None]:

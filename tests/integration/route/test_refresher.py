@@ -20,7 +20,7 @@ from imrs_server.index import loader, rows
 from imrs_server.index.refresher import Refresher
 from imrs_server.index.state import Made
 from imrs_server.index.warm import Index
-from imrs_server.storage import migrate
+from imrs_server.storage import changes, migrate
 from imrs_server.storage.changes import Change, Kind
 from imrs_server.storage.index import Key
 from imrs_server.storage.listener import Listener
@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from imrs_server.index.state import State
+    from imrs_server.storage.database import Tx
 
 
 TASKS = ("code", "law")
@@ -138,6 +139,34 @@ def test_a_database_that_says_nothing_any_more_is_given_up(world: World) -> None
         connection.execute("lock table index_revision")
         with pytest.raises(DatabaseUnavailable), listener.snapshot() as tx:
             tx.execute("select rev from index_revision")
+    with pytest.raises(DatabaseUnavailable):
+        listener.wait(0)
+    listener.close()
+
+
+def test_what_is_read_meanwhile_is_of_the_same_moment(world: World) -> None:
+    listener = Listener(world.database.dsn)
+
+    def revision(tx: Tx) -> int:
+        return changes.current(tx).rev
+
+    with listener.snapshot() as tx:
+        known = revision(tx)
+        assert world.update_model("low", priority=1) > known
+        with listener.meanwhile(revision) as beside:
+            assert beside() == revision(tx) == known
+    assert loader.read(listener, scoring.score).revision > known
+    listener.close()
+
+
+def test_what_cannot_be_read_meanwhile_ends_both(world: World) -> None:
+    listener = Listener(world.database.dsn)
+
+    def wait_for_ever(tx: Tx) -> None:
+        tx.execute("select pg_sleep(3600)")
+
+    with pytest.raises(LookupError), listener.snapshot(), listener.meanwhile(wait_for_ever):
+        raise LookupError
     with pytest.raises(DatabaseUnavailable):
         listener.wait(0)
     listener.close()
