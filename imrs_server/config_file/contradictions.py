@@ -22,6 +22,7 @@ SHORTHANDS = {"temperature": "temperature", "max_tokens": "max_output_tokens"}
 def contradictions(config: ConfigFile) -> Found:
     """Paths, and what would be right there."""
     yield from _providers(config)
+    yield from _budgets(config)
     for agent_id, agent in config.agents.items():
         for path, said in _agent(agent):
             yield ("agents", agent_id, *path), said
@@ -45,6 +46,16 @@ def _providers(config: ConfigFile) -> Found:
         if provider.api_base is None and provider_id not in PRESETS:
             known = ", ".join(PRESETS)
             yield ("providers", provider_id), f"api_base must be set; only of {known} it is known"
+
+
+def _budgets(config: ConfigFile) -> Found:
+    known = set()
+    for i, budget in enumerate(config.budgets):
+        same = (budget.agent_id, budget.window)
+        if same in known:
+            whose = f"agent {budget.agent_id}" if budget.agent_id else "the tenant"
+            yield ("budgets", i), f"{whose} has a budget of this window already"
+        known.add(same)
 
 
 def _agent(agent: Agent) -> Found:

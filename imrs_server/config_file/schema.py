@@ -41,6 +41,8 @@ FeedbackKind: TypeAlias = Literal[
     "ABANDON", "EVALUATION", "SCORE",
 ]  # fmt: skip
 SyncInterval: TypeAlias = duration(60, 366 * 86_400)  # type: ignore[valid-type]
+IdleTime: TypeAlias = duration(0, 366 * 86_400)  # type: ignore[valid-type]
+Window: TypeAlias = duration(1, 3660 * 86_400)  # type: ignore[valid-type]
 HalfLife: TypeAlias = duration(1, 3660 * 86_400, or_zero=True)  # type: ignore[valid-type]
 
 
@@ -188,6 +190,24 @@ class Preference(Part):
     parameters: Parameters = Parameters()
 
 
+class Endpoint(Part):
+    """A place that serves a model of the pool."""
+
+    model_id: ModelId
+    base_url: Url
+    weight: Annotated[int, Field(ge=1, le=10**6)] = 1
+    ttl: IdleTime | None = Field(None, description="Unloaded after so long without a call.")
+
+
+class Budget(Part):
+    """What an agent, or the whole tenant, may spend in a window; there is one of each window."""
+
+    agent_id: AgentId | None = Field(None, description="The agent; else the whole tenant.")
+    window: Window
+    limit_usd: Usd | None = None
+    limit_tokens: Annotated[int, Field(ge=0, le=2**63 - 1)] | None = None
+
+
 class TaskRules(Part):
     """How task types are told; they go over the built-in rules."""
 
@@ -225,6 +245,7 @@ class ConfigFile(Part):
     policies: dict[Name, RoutingPolicy] = Field({}, description="Routing policies to name in `routing`.")
     providers: dict[ProviderId, Provider] = Field({}, description="For platform admins.")
     models: dict[ModelId, Model] = Field({}, description="For platform admins.")
+    endpoints: dict[AgentId, Endpoint] = Field({}, description="The model pool; for platform admins.")
     preferences: dict[Line, Preference] = Field(
         {}, description="By class of agents, `*` for all others; for platform admins."
     )
@@ -232,3 +253,4 @@ class ConfigFile(Part):
     rules: dict[AgentId, Annotated[list[Rule], Field(max_length=100)]] = Field(
         {}, description="Standing rules by agent."
     )
+    budgets: Annotated[list[Budget], Field(max_length=1000)] = []

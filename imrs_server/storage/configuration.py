@@ -7,7 +7,9 @@ from typing import TYPE_CHECKING, Any
 from psycopg.types.json import Jsonb
 
 from imrs_server.domain.agent import Agent, AgentModel, AgentRule
+from imrs_server.domain.budget import Budget
 from imrs_server.domain.configuration import Apply, Owned, Target
+from imrs_server.domain.endpoint import Endpoint
 from imrs_server.domain.model import Model
 from imrs_server.domain.preference import Preference
 from imrs_server.domain.provider import Provider
@@ -119,6 +121,14 @@ def agent_models(
 
 def rules(tx: Tx, tenant_id: UUID, agent_ids: Collection[str]) -> list[AgentRule]:
     return Q.rules.all(tx, shape(AgentRule), tenant_id=tenant_id, agent_ids=list(agent_ids))
+
+
+def endpoints(tx: Tx, ids: Collection[str], *, all: bool = False) -> list[Endpoint]:
+    return Q.endpoints.all(tx, shape(Endpoint), ids=list(ids), all=all)
+
+
+def budgets(tx: Tx, tenant_id: UUID) -> list[Budget]:
+    return Q.budgets.all(tx, shape(Budget), tenant_id=tenant_id)
 
 
 def _key(target: Target) -> str:

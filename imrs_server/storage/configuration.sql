@@ -87,3 +87,9 @@ from agent_rules
 where tenant_id = %(tenant_id)s and agent_id = any(%(agent_ids)s::text[])
 order by agent_id, create_time, rule_id
 
+
+-- name: endpoints
+select * from endpoints where %(all)s or endpoint_id = any(%(ids)s::text[]) order by endpoint_id
+
+-- name: budgets
+select *, budget_window as "window" from budgets where tenant_id = %(tenant_id)s order by agent_id, budget_window

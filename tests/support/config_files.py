@@ -48,6 +48,8 @@ models:
     context_length: 128000
   openai/large: {priority: 90, cost_tier: PREMIUM, parameters: *parameters, retire_time: 2030-01-01}
   local/tiny:
+endpoints:
+  tiny-1: {model_id: local/tiny, base_url: "http://127.0.0.1:11434/v1", weight: 2, ttl: 10m}
 preferences:
   "*": {model_ids: [openai/small, openai/large]}
 agents:
@@ -80,6 +82,9 @@ agents:
 rules:
   support-bot:
     - {provider_id: openai, capabilities: [vision], priority_override: 70}
+budgets:
+- {window: 30d, limit_usd: 100}
+- {agent_id: coder, window: 24h, limit_tokens: 1000000, limit_usd: 0.5}
 environments:
   development:
     coder: {model: large, temperature: 1}

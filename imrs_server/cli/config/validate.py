@@ -14,7 +14,7 @@ from imrs_server.config_file.problems import ConfigInvalid
 if TYPE_CHECKING:
     from imrs_server.config_file.schema import ConfigFile
 
-_SECTIONS = ("providers", "models", "preferences", "agents", "rules")
+_SECTIONS = ("providers", "models", "endpoints", "preferences", "agents", "rules", "budgets")
 
 
 @click.command("validate")

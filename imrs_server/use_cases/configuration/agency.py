@@ -38,6 +38,7 @@ class AgentKind:
 
     section = "agents"
     lasting = False
+    deletes_first = False
     names = agent_rules_of.MUTABLE
     blank = blank_fields(Agent, names, agent_id="", tenant_id=_NOBODY)
 
@@ -100,6 +101,7 @@ class AgentModelKind:
 
     section = "agent_models"
     lasting = False
+    deletes_first = False
     names = agent_model_rules.MUTABLE
     blank = blank_fields(AgentModel, names, agent_id="", model_id="")
 
@@ -171,6 +173,7 @@ class RuleKind:
 
     section = "rules"
     lasting = False
+    deletes_first = False
     names = frozenset(ModelFilter.__dataclass_fields__) | {"priority_override"}
     blank: Flat = {}  # noqa: RUF012  (never changed)
 

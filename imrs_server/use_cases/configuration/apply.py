@@ -19,7 +19,9 @@ from imrs_server.use_cases.configuration.catalogue import ModelKind, PreferenceK
 from imrs_server.use_cases.configuration.export import sections
 from imrs_server.use_cases.configuration.hand import Hand
 from imrs_server.use_cases.configuration.planning import Outlook, Step
+from imrs_server.use_cases.configuration.pool import EndpointKind
 from imrs_server.use_cases.configuration.settings import DefaultsKind
+from imrs_server.use_cases.configuration.spending import BudgetKind
 from imrs_server.use_cases.configuration.wanted import GLOBAL, PLATFORM, references, wanted
 
 if TYPE_CHECKING:
@@ -180,11 +182,13 @@ class Configuration:
         return (
             ProviderKind(self._rules),
             ModelKind(),
+            EndpointKind(self._rules),
             PreferenceKind(),
             DefaultsKind(tenant_id),
             AgentKind(tenant_id),
             RuleKind(tenant_id),
             AgentModelKind(tenant_id),
+            BudgetKind(tenant_id),
         )
 
     def _things(
@@ -214,7 +218,8 @@ class Configuration:
 
 
 def _do(hand: Hand, kind: Kind, steps: Iterable[Step]) -> None:
-    for step in steps:
+    first = Action.DELETE if kind.deletes_first else None
+    for step in sorted(steps, key=lambda each: each.action is not first):
         with placing(step.wanted):
             if step.action is Action.CREATE:
                 kind.create(hand, step.target.id, step.wanted)
@@ -273,7 +278,7 @@ def _mine(things: Mapping[str, Mapping[str, Thing]], found: Mapping[Target, Want
 def _pruned(document: Document) -> frozenset[str]:
     """The sections that the file has; of models of agents, those of the agents that it names."""
     said = document.config.model_fields_set
-    found = said & {"providers", "models", "preferences", "agents", "rules"}
+    found = said & {"providers", "models", "endpoints", "preferences", "agents", "rules", "budgets"}
     return frozenset(found | ({"agent_models"} if "agents" in found else set()))
 
 

@@ -37,6 +37,7 @@ class ProviderKind:
 
     section = "providers"
     lasting = False
+    deletes_first = False
     names = frozenset(
         {
             "display_name", "provider_type", "dialect", "api_base", "models_endpoint", "options", "pool_url",
@@ -99,6 +100,7 @@ class ModelKind:
 
     section = "models"
     lasting = False
+    deletes_first = False
     names = curation.MUTABLE
     blank = blank_fields(Model, names, model_id="", provider_id="", external_id="", display_name="")
 
@@ -107,7 +109,7 @@ class ModelKind:
     ) -> dict[str, Thing]:
         found = configuration.models(tx, ids, all=all)
         return {
-            each.model_id: Thing(fields=read_fields(each, self.names), alive=each.delete_time is None)
+            each.model_id: Thing(fields=admins_word(each), alive=each.delete_time is None)
             for each in found
             # What syncs bring is theirs, whatever an admin has said of it.
             if each.synced_time is None or each.model_id in ids
@@ -159,11 +161,18 @@ class ModelKind:
         hand.wrote_model(id, before=before, after=models.get(hand.tx, id))
 
 
+def admins_word(model: Model) -> Flat:
+    """What admins have said of a model. What only its provider says, a file may still claim."""
+    said = {name for name, by in model.provenance.items() if by == Provenance.ADMIN}
+    return {path: value for path, value in read_fields(model, ModelKind.names).items() if top(path) in said}
+
+
 class PreferenceKind:
     """What classes of agents prefer."""
 
     section = "preferences"
     lasting = False
+    deletes_first = False
     names = frozenset({"model_ids", "parameters"})
     blank = blank_fields(Preference, names, agent_class="")
 

@@ -8,15 +8,16 @@ from typing import TYPE_CHECKING, Any
 
 from imrs_server.config_file.contradictions import SHORTHANDS
 from imrs_server.domain.agent import Source
-from imrs_server.domain.flat import nest, top
-from imrs_server.domain.model import Provenance
+from imrs_server.domain.flat import nest
 from imrs_server.domain.provider import ProviderType, State, dialect_of, models_endpoint_of
 from imrs_server.storage import configuration
 from imrs_server.use_cases.configuration.agency import AgentKind, AgentModelKind, fields_of
-from imrs_server.use_cases.configuration.catalogue import ModelKind, PreferenceKind, ProviderKind
+from imrs_server.use_cases.configuration.catalogue import PreferenceKind, ProviderKind, admins_word
 from imrs_server.use_cases.configuration.kind import read_fields
+from imrs_server.use_cases.configuration.pool import EndpointKind
 from imrs_server.use_cases.configuration.settings import DefaultsKind
-from imrs_server.use_cases.configuration.wanted import GLOBAL, TENANT
+from imrs_server.use_cases.configuration.spending import BudgetKind
+from imrs_server.use_cases.configuration.wanted import EVERYBODY, GLOBAL, TENANT
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator, Mapping
@@ -43,6 +44,10 @@ def sections(tx: Tx, tenant_id: UUID | None, *, platform: bool) -> Section:
     if platform:
         found["providers"] = _providers(tx)
         found["models"] = _models(tx)
+        found["endpoints"] = {
+            endpoint_id: _said(thing.fields, EndpointKind.blank)
+            for endpoint_id, thing in EndpointKind.read_all(tx).items()
+        }
         found["preferences"] = {
             agent_class: _said(thing.fields, PreferenceKind.blank)
             for agent_class, thing in PreferenceKind().read(tx, (), all=True).items()
@@ -93,14 +98,7 @@ def _chosen(provider: Provider) -> Flat:
 
 def _models(tx: Tx) -> Section:
     """What admins have said of models, and models of which nobody but an admin has spoken."""
-    found: Section = {}
-    for model in configuration.models(tx, (), all=True):
-        fields = read_fields(model, ModelKind.names)
-        by_admin = {name for name, by in model.provenance.items() if by == Provenance.ADMIN}
-        found[model.model_id] = nested(
-            {path: value for path, value in fields.items() if top(path) in by_admin}
-        )
-    return found
+    return {each.model_id: nested(admins_word(each)) for each in configuration.models(tx, (), all=True)}
 
 
 def _agency(tx: Tx, tenant_id: UUID) -> Section:
@@ -120,7 +118,16 @@ def _agency(tx: Tx, tenant_id: UUID) -> Section:
         own = models.get(agent_id, {})
         short = {} if agent_id in rules else dict(_shorthand(agent, own, providers))
         agents[agent_id] = short or agent | ({"models": own} if own else {})
-    return {"agents": agents, "rules": rules}
+    return {"agents": agents, "rules": rules, "budgets": _budgets(tx, tenant_id)}
+
+
+def _budgets(tx: Tx, tenant_id: UUID) -> list[Section]:
+    found = []
+    for target_id, thing in BudgetKind(tenant_id).read(tx, (), all=True).items():
+        agent_id, _, window = target_id.partition("/")
+        whose = {} if agent_id == EVERYBODY else {"agent_id": agent_id}
+        found.append(whose | {"window": window} | nested(thing.fields))
+    return found
 
 
 def _rules(tx: Tx, tenant_id: UUID, agent_ids: Collection[str]) -> Section:

@@ -46,6 +46,10 @@ class Hand:
         )
         self._changes[change] = None
 
+    def tell(self, *changes: Change) -> None:
+        """Have more announced than a thing's own change."""
+        self._changes |= dict.fromkeys(changes)
+
     def wrote_model(
         self, model_id: str, *, before: object | None = None, after: object | None = None
     ) -> None:

@@ -18,11 +18,15 @@ T = TypeVar("T")
 
 
 class Kind(Protocol):
-    """``blank`` are the fields of a thing of which nothing was said; what is ``lasting`` is never deleted."""
+    """``blank`` are the fields of a thing of which nothing was said; what is ``lasting`` is never deleted.
+
+    With ``deletes_first`` a new thing may stand where another one has just been.
+    """
 
     section: str
     blank: Flat
     lasting: bool
+    deletes_first: bool
 
     def read(
         self, tx: Tx, ids: Collection[str], *, all: bool = False, of: Collection[str] = ()

@@ -82,7 +82,9 @@ def _named(kind: Kind, target: Target, wanted: Wanted, thing: Thing, owned: Owne
         return Step(change=change, wanted=wanted, fields=created)
     # What the file no longer says is as if nobody had said it.
     left = {
-        path: kind.blank.get(path) for path in (owned.fields if owned else ()) if path not in wanted.fields
+        path: kind.blank.get(path)
+        for path in (owned.fields if owned else ())
+        if path not in wanted.fields and path in thing.fields
     }
     return _updated(target, wanted, thing, left | wanted.fields, owned)
 

@@ -22,9 +22,11 @@ if TYPE_CHECKING:
 
 # In the order in which things are made; they are taken away in the opposite order.
 ORDER = (
-    "providers", "models", "preferences", "defaults", "agents", "rules", "agent_models",
+    "providers", "models", "endpoints", "preferences", "defaults", "agents", "rules", "agent_models",
+    "budgets",
 )  # fmt: skip
-PLATFORM = frozenset({"providers", "models", "preferences"})
+PLATFORM = frozenset({"providers", "models", "endpoints", "preferences"})
+EVERYBODY = "*"
 GLOBAL = Target("defaults", "global")
 TENANT = Target("defaults", "tenant")
 # Fields of a document 003 agent that are not the agent's own.
@@ -49,6 +51,9 @@ def _explicit(document: Document) -> Iterator[tuple[Target, Wanted]]:
         yield _placed(
             document, target, flatten(model.said()), "models", model_id, initial=_guessed(model_id, None)
         )
+    for endpoint_id, endpoint in config.endpoints.items():
+        target = Target("endpoints", endpoint_id)
+        yield _placed(document, target, flatten(endpoint.said()), "endpoints", endpoint_id)
     for agent_class, preference in config.preferences.items():
         target = Target("preferences", agent_class)
         yield _placed(document, target, flatten(preference.said()), "preferences", agent_class)
@@ -64,6 +69,11 @@ def _explicit(document: Document) -> Iterator[tuple[Target, Wanted]]:
         for i, rule in enumerate(rules):
             fields = rule_fields(rule)
             yield _placed(document, rule_target(agent_id, fields), fields, "rules", agent_id, i)
+
+    for i, budget in enumerate(config.budgets):
+        fields = flatten(budget.said())
+        target = budget_target(fields.pop("agent_id", ""), fields.pop("window"))
+        yield _placed(document, target, fields, "budgets", i)
 
 
 def _placed(
@@ -148,9 +158,16 @@ def rule_target(agent_id: str, fields: Flat) -> Target:
     return Target("rules", f"{agent_id}/{hashlib.sha256(text.encode()).hexdigest()[:12]}")
 
 
+def budget_target(agent_id: str, window: str) -> Target:
+    """A budget is whose it is, and of which window."""
+    return Target("budgets", f"{agent_id or EVERYBODY}/{window}")
+
+
 def references(target: Target, wanted: Wanted) -> list[str]:
     """The models that a thing names."""
     found = [wanted.fields.get("default_model_id"), *wanted.fields.get("fallback_model_ids", ())]
+    if target.section == "endpoints":
+        found.append(wanted.fields["model_id"])
     if target.section == "preferences":
         found += wanted.fields["model_ids"]
     if target.section == "agent_models":

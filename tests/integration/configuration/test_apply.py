@@ -16,9 +16,10 @@ from imrs_server.domain.errors import (
     RoleRequired,
 )
 from imrs_server.domain.provider import State
-from imrs_server.storage import providers
+from imrs_server.storage import configuration, providers
 from tests.integration.configuration.conftest import PLATFORM, TENANT, Files, change, counted, summary
 from tests.support.config_files import DOCUMENT_003, EVERYTHING
+from tests.support.schema import HERE
 
 SMALL = """
 providers: {openai: {}}
@@ -251,3 +252,24 @@ def test_a_file_for_nobody_needs_a_tenant_only_where_something_belongs_to_one(fi
     assert counted(nobody.apply("providers: {openai: }\nmodels: {openai/a: }")) == {"CREATE": 2}
     with pytest.raises(InvalidRequest, match="tenant_id"):
         nobody.apply("agents: {x: }")
+
+
+def test_an_endpoint_may_take_the_address_of_one_that_goes(files: Files) -> None:
+    text = SMALL + "endpoints: {e1: {model_id: openai/a, base_url: 'http://127.0.0.1:9/v1'}}\n"
+    files.apply(text)
+    assert summary(files.apply(text.replace("e1", "e2"))) == {
+        "endpoints/e1": "DELETE",
+        "endpoints/e2": "CREATE",
+    }
+
+
+def test_a_budget_is_known_by_its_window_and_keeps_what_was_spent(files: Files) -> None:
+    files.apply(SMALL + "budgets: [{agent_id: bot, window: 24h, limit_usd: 1}]\n")
+    with files.database.transaction(HERE) as tx:
+        tx.execute("update budgets set spent_usd = 0.5")
+    plan = files.apply(SMALL + "budgets: [{agent_id: bot, window: 1d, limit_usd: 2.50}]\n")
+    assert summary(plan) == {"budgets/bot/1d": "UPDATE"}
+    with files.database.transaction(HERE) as tx:
+        (budget,) = configuration.budgets(tx, HERE)
+    assert (budget.limit_usd, budget.spent_usd) == (Decimal("2.5"), Decimal("0.5"))
+    assert summary(files.apply(SMALL)) == {"budgets/bot/1d": "DELETE"}

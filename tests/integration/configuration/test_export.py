@@ -57,7 +57,7 @@ def test_a_tenant_admin_exports_what_belongs_to_the_tenant(files: Files) -> None
     files.apply(EVERYTHING)
     tenant = files.acting(TENANT)
     found = exported(tenant)
-    assert set(tree.parse(found).entries) == {"version", "defaults", "agents", "rules"}
+    assert set(tree.parse(found).entries) == {"version", "defaults", "agents", "rules", "budgets"}
     assert summary(tenant.apply(found, prune=True)) == {}
 
 
@@ -122,8 +122,20 @@ def configuration(chance: Random) -> dict[str, Any]:
         "preferences": {
             each: {"model_ids": some(chance, models) or models[:1]} for each in some(chance, ["*", "no"])
         },
+        "endpoints": {
+            each: {"model_id": models[0], "base_url": f"http://127.0.0.1:{port}/v1"}
+            | maybe(chance, weight=3, ttl="5m")
+            for port, each in some(chance, [(1, "e1"), (2, "e2")])
+        },
         "agents": agents,
         "rules": rules,
+        "budgets": [
+            each | maybe(chance, limit_usd=chance.choice([0, 0.1]), limit_tokens=10)
+            for each in some(
+                chance,
+                [{"window": "1d"}, {"window": "36h"}, *({"agent_id": a, "window": 60} for a in agents)],
+            )
+        ],
     }
 
 

@@ -37,7 +37,7 @@ def test_every_problem_is_a_line_that_editors_can_jump_to(tmp_path: Path) -> Non
         f"{bad}:3:12: agents.x.model: must be text, not 3; quote it if it is text",
         f"{bad}:4:18: agents.x.temperature: must be at most 2.0, not 9",
     ]
-    assert "2 providers, 3 models, 1 preferences, 2 agents, 1 rules" in found.stdout
+    assert "2 providers, 3 models, 1 endpoints, 1 preferences, 2 agents, 1 rules, 2 budgets" in found.stdout
 
 
 def test_problems_as_json(tmp_path: Path) -> None:

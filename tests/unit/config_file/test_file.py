@@ -94,6 +94,7 @@ def test_every_section_is_read() -> None:
         ("providers: {openai: {sync_interval: 3s}}", 'f:1:37: providers.openai.sync_interval: must be a time such as 90s, 12h or 45d, from 60s to 366d, not "3s"'),
         ("environments: {dev: {y: {}}}\nagents: {x: }", "f:1:22: environments.dev.y: is not an agent of this file; known are x"),
         ("preferences: {a: {}}", "f:1:18: preferences.a.model_ids: must be set"),
+        ("budgets: [{window: 1d}, {window: 24h}]", "f:1:25: budgets.1: the tenant has a budget of this window already"),
         ("version: 2.0", "f:1:10: version: must be '1.0', not 2.0"),
     ],
 )  # fmt: skip
