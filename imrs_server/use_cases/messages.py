@@ -96,10 +96,12 @@ class Messages:
                     tx, who, tenant, landed=landed, with_memory=self._with_memory, decided=decided
                 )
                 message = recording.record(report)
-                if self._spending is not None:
-                    self._spending.charge(tx, message, recording.before, reservation_id=reservation_id)
                 written = Written(message, changes.current(tx).rev)
-                return idempotency.keep(tx, tenant, key, written), recording
+                idempotency.keep(tx, tenant, key, written)
+                if self._spending is not None:
+                    # Last, for whoever else spends waits from here to the commit.
+                    self._spending.charge(tx, message, recording.before, reservation_id=reservation_id)
+                return written, recording
 
         written, recording = partitions.healing(self._database, lambda: landing(work, self._flush_decisions))
         if recording is not None:
