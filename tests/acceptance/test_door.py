@@ -342,6 +342,24 @@ def test_a_body_without_end_is_not_read(door: Door) -> None:
     assert found.status_code == 413
 
 
+@pytest.mark.parametrize("path", ["responses", "completions", "audio/speech", ""])
+def test_what_is_not_there_is_told_in_the_same_shape(door: Door, path: str) -> None:
+    found = httpx.post(f"{door.url}/v1/{path}", json={})
+
+    assert found.status_code == 404
+    assert found.json()["error"]["code"] == "unknown_url"
+
+
+def test_a_request_that_grows_too_large_on_its_way_is_no_reason_to_try_again(
+    door: Door, bot: openai.OpenAI
+) -> None:
+    # Numbers take more of a Struct than of JSON.
+    tool: Any = {"type": "function", "function": {"name": "f", "parameters": {"a": [1] * 1_000_000}}}
+    with pytest.raises(openai.APIStatusError) as caught:
+        bot.chat.completions.create(model="agent:bot", messages=ASKED, tools=[tool])
+    assert caught.value.status_code == 413
+
+
 def test_the_callers_id_comes_back(door: Door) -> None:
     found = httpx.get(f"{door.url}/v1/models", headers={"x-request-id": "mine"})
 

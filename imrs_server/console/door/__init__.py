@@ -13,10 +13,15 @@ from imrs_server.console.door.answering import Endpoint
 from imrs_server.console.door.chats import Chats
 from imrs_server.console.door.embeddings import Embeddings
 from imrs_server.console.door.listing import Listing
+from imrs_server.console.door.refusals import Refused
 from imrs_server.console.door.service import Service
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+
+    from starlette.requests import Request
+
+    from imrs_server.console.door.answering import Reply
 
 
 def routes(grpc_addr: str, *, connections: int) -> Sequence[Route]:
@@ -28,4 +33,11 @@ def routes(grpc_addr: str, *, connections: int) -> Sequence[Route]:
         Route("/v1/embeddings", Endpoint(Embeddings(service).answer), methods=["POST"]),
         Route("/v1/models", Endpoint(listing.answer), methods=["GET"]),
         Route("/v1/models/{model:path}", Endpoint(listing.answer_one), methods=["GET"]),
+        Route("/v1/{path:path}", Endpoint(_unknown), methods=["GET", "POST", "PUT", "PATCH", "DELETE"]),
+    )
+
+
+async def _unknown(request: Request, _reply: Reply) -> None:
+    raise Refused(
+        f"There is no {request.method} {request.url.path[:300]} here.", status=404, code="unknown_url"
     )

@@ -97,6 +97,9 @@ def of_failure(
     """What the service answers, after these attempts; ``model`` is what was asked for where it is a model."""
     reason = failure.reason
     status = _BY_REASON.get(reason) or _STATUSES.get(failure.code.name, 500)
+    if status == 429 and not reason:
+        # gRPC itself does not take what is so large.
+        status = 413
     code = _CODES.get(reason) or (reason or failure.code.name).lower()
     if reason == "NO_ELIGIBLE_MODEL" and model:
         status, code = 404, "model_not_found"
