@@ -402,6 +402,20 @@ RELIABILITY = Dashboard(
             ),
         ),
         Panel(
+            title="Configuration: drift, and a file that is not good",
+            description="Things that somebody changed past the file; 1 while the last good file holds.",
+            targets=(
+                (f"max(imrs_config_drift{{{AT}}})", "drift"),
+                (f"max(imrs_config_refused{{{AT}}})", "refused"),
+            ),
+        ),
+        Panel(
+            title="Changes of the configuration file, by result",
+            unit="reqps",
+            stacked=True,
+            targets=((rate("imrs_config_reloads_total", by="result"), "{{result}}"),),
+        ),
+        Panel(
             title="Votes a commit",
             targets=(
                 (

@@ -6,6 +6,7 @@ import http.client
 import json
 import threading
 from contextlib import ExitStack, contextmanager, suppress
+from functools import partial
 from typing import TYPE_CHECKING
 
 from google.protobuf.duration_pb2 import Duration
@@ -16,8 +17,10 @@ from imrs_client.ids import new_id
 from imrs_server.domain.principal import Role
 from imrs_server.transport import tokens
 from tests.support.chatting import refuses, says, streams
+from tests.support.config_files import DOCUMENT_003
 from tests.support.provider import FakeProvider, fail
 from tests.support.somabrain import TOKEN, FakeSomaBrain
+from tests.support.waiting import eventually
 from tests.support.workers import PLATFORM, TENANT, TENANT_ID, TRUST, connect, serving
 
 if TYPE_CHECKING:
@@ -40,8 +43,11 @@ _CUSTOM = pb.Provider.Type.CUSTOM
 class FullLife:
     """Two workers, three providers, an agent that may spend and one that may not."""
 
-    def __init__(self, serve: Serve, vault: Vault, memory: FakeSomaBrain, stack: ExitStack) -> None:
+    def __init__(
+        self, serve: Serve, vault: Vault, memory: FakeSomaBrain, config: Path, stack: ExitStack
+    ) -> None:
         self.serve = serve
+        self._config = config
         self._vault = vault
         self._memory = memory
         self._stack = stack
@@ -93,6 +99,7 @@ class FullLife:
         self._complete()
         self._knock()
         self._sync()
+        self._configure()
         self._overload()
         self._lose_vault()
 
@@ -191,6 +198,22 @@ class FullLife:
                 list(self.platform.admin.SyncProvider(pb.SyncProviderRequest(provider_id=provider_id)))
         self.providers["good"].calm()
 
+    def _configure(self) -> None:
+        """A bad change of the file, and a good one, each waited for."""
+        for text, event in (
+            (DOCUMENT_003.replace("agents:", "agent s:", 1), "refused"),
+            (DOCUMENT_003, "applied"),
+        ):
+            before = self._heard(event)
+            self._config.write_text(text)
+            eventually(partial(self._heard_more, event, before))
+
+    def _heard(self, event: str) -> int:
+        return sum(each["event"] == f"config.{event}" for each in self.serve.events)
+
+    def _heard_more(self, event: str, before: int) -> bool:
+        return self._heard(event) > before
+
     def _overload(self) -> None:
         """A worker of this run serves one stream of requests."""
         end = threading.Event()
@@ -219,6 +242,8 @@ def living(database: str, vault: Vault, folder: Path) -> Iterator[FullLife]:
     """A server that is furnished, and has not lived yet."""
     with ExitStack() as stack:
         memory = stack.enter_context(FakeSomaBrain())
+        config = folder / "models.yaml"
+        config.write_text(DOCUMENT_003)
         serve = stack.enter_context(
             serving(
                 database,
@@ -227,9 +252,11 @@ def living(database: str, vault: Vault, folder: Path) -> Iterator[FullLife]:
                 somabrain_url=memory.url,
                 somabrain_token=TOKEN,
                 max_streams="1",
+                config_file=str(config),
+                config_tenant=str(TENANT_ID),
                 access_log="true",
                 decision_log="debug",
                 log_level="DEBUG",
             )
         )
-        yield FullLife(serve, vault, memory, stack)
+        yield FullLife(serve, vault, memory, config, stack)
