@@ -75,7 +75,7 @@ class Endpoint(_message.Message):
     base_url: _builtins.str
     """Required. Base URL of its API, which takes the place of the provider's `api_base`, at most 2,048
     characters; no user info, query or fragment. Where the provider has a `pool_url`, the only endpoint of a
-    model goes where the pool's manager says that the model is.
+    model goes where the pool's manager says that the model is, and answers show that.
     """
     weight: _builtins.int
     """Optional. Share among the endpoints of the model, 1 to 1,000,000; 0 counts as 1."""

@@ -27,7 +27,10 @@ _READINESS = {state: position for position, state in enumerate(EndpointState)}
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Endpoint:
-    """A row of ``endpoints``. ``ttl`` is the idle time after which the model is unloaded, None keeps it.
+    """A row of ``endpoints``.
+
+    ``base_url`` is where somebody said that it is, ``placed_url`` where the manager of a pool put the model,
+    empty for there. ``ttl`` is the idle time after which the model is unloaded, None keeps it.
 
     ``in_flight`` are calls that run now, over all servers, as far as they were counted when it was read;
     ``memory_bytes`` is None where nobody says. ``busy`` is whether somebody loads or unloads it now.
@@ -36,6 +39,7 @@ class Endpoint:
     endpoint_id: str
     model_id: str
     base_url: str
+    placed_url: str = ""
     weight: int = 1
     state: EndpointState = EndpointState.COLD
     in_flight: int = 0
@@ -45,6 +49,11 @@ class Endpoint:
     last_used_time: datetime | None = None
     busy: bool = False
     version: int = 1
+
+    @property
+    def url(self) -> str:
+        """Where it is called."""
+        return self.placed_url or self.base_url
 
     @property
     def readiness(self) -> int:

@@ -178,14 +178,13 @@ class PoolWatch:
 
     def _see(self, endpoint: Endpoint, seen: Sighting, *, load_error: str) -> None:
         with self._database.transaction() as tx:
-            base_url = seen.base_url and endpoints.free_url(tx, endpoint, seen.base_url)
             noted = endpoints.see(
                 tx,
                 endpoint,
                 seen.state,
                 memory_bytes=seen.memory_bytes,
                 load_error=load_error,
-                base_url=base_url,
+                placed_url=seen.base_url,
             )
             if noted is not None:
                 changes.announce(tx, Change(Kind.ENDPOINT, endpoint.model_id))

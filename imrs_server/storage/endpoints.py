@@ -76,14 +76,8 @@ def put(tx: Tx, endpoint: Endpoint) -> Endpoint:
 
 
 def at(tx: Tx, model_id: str, base_url: str) -> Endpoint | None:
-    """The endpoint of a model with that address."""
+    """The endpoint of a model with that address, or placed there."""
     return Q.at.one(tx, shape(Endpoint), model_id=model_id, base_url=base_url)
-
-
-def free_url(tx: Tx, endpoint: Endpoint, base_url: str) -> str | None:
-    """The address, unless another endpoint of the model has it."""
-    claim_model(tx, endpoint.model_id)
-    return base_url if at(tx, endpoint.model_id, base_url) is None else None
 
 
 def get(tx: Tx, endpoint_id: str) -> Endpoint | None:
@@ -144,11 +138,11 @@ def end(
     *,
     memory_bytes: int | None = None,
     load_error: str = "",
-    base_url: str | None = None,
+    placed_url: str | None = None,
 ) -> Endpoint | None:
     """What became of it; None where somebody else has begun since, or it is gone.
 
-    ``base_url`` is where it serves from now on, None where that is as before.
+    ``placed_url`` is where it serves from now on, None where that is as before.
     """
     return Q.end.one(
         tx,
@@ -158,7 +152,7 @@ def end(
         state=state,
         memory_bytes=memory_bytes,
         load_error=load_error,
-        base_url=base_url,
+        placed_url=placed_url,
     )
 
 
@@ -169,7 +163,7 @@ def see(
     *,
     memory_bytes: int | None = None,
     load_error: str = "",
-    base_url: str | None = None,
+    placed_url: str | None = None,
 ) -> Endpoint | None:
     """Note what was seen there; None where it changed since ``endpoint`` was read."""
     return Q.see.one(
@@ -180,7 +174,7 @@ def see(
         state=state,
         memory_bytes=memory_bytes,
         load_error=load_error,
-        base_url=base_url,
+        placed_url=placed_url,
     )
 
 

@@ -1,19 +1,17 @@
 -- name: put
+-- What was known of another place does not hold of this one.
+with kept as (
+    select * from endpoints
+    where endpoint_id = %(endpoint_id)s and model_id = %(model_id)s and %(base_url)s in (base_url, placed_url)
+)
 insert into endpoints (endpoint_id, model_id, base_url, weight, ttl, state)
 values (%(endpoint_id)s, %(model_id)s, %(base_url)s, %(weight)s, %(ttl)s, %(state)s)
 on conflict (endpoint_id) do update
 set model_id = excluded.model_id, base_url = excluded.base_url, weight = excluded.weight, ttl = excluded.ttl,
-    -- What was known of another place does not hold of this one.
-    state = case
-        when (endpoints.model_id, endpoints.base_url) = (excluded.model_id, excluded.base_url) then endpoints.state
-        else excluded.state
-    end,
-    busy_id = case
-        when (endpoints.model_id, endpoints.base_url) = (excluded.model_id, excluded.base_url) then endpoints.busy_id
-    end,
-    busy_until = case
-        when (endpoints.model_id, endpoints.base_url) = (excluded.model_id, excluded.base_url) then endpoints.busy_until
-    end,
+    state = coalesce((select state from kept), excluded.state),
+    placed_url = (select placed_url from kept),
+    busy_id = (select busy_id from kept),
+    busy_until = (select busy_until from kept),
     update_time = now(), version = endpoints.version + 1
 returning *
 
@@ -22,7 +20,10 @@ returning *
 select pg_advisory_xact_lock(hashtextextended('imrs.endpoints.' || %(model_id)s, 11))
 
 -- name: at
-select * from endpoints where model_id = %(model_id)s and md5(base_url) = md5(%(base_url)s)
+select * from endpoints
+where model_id = %(model_id)s and (md5(base_url) = md5(%(base_url)s) or placed_url = %(base_url)s)
+order by base_url = %(base_url)s desc
+limit 1
 
 -- name: get
 select endpoints.*, busy_until > now() as busy, counted.in_flight,
@@ -48,7 +49,7 @@ delete from endpoints where endpoint_id = %(endpoint_id)s
 
 -- name: list
 select * from (
-    select endpoints.endpoint_id, endpoints.model_id, base_url, weight, ttl, memory_bytes, load_error, version,
+    select endpoints.endpoint_id, endpoints.model_id, base_url, placed_url, weight, ttl, memory_bytes, load_error, version,
         -- Calls fail there, whatever is loaded.
         case when breakers.phase = 'COOLING' then 'DOWN' else state end as state,
         busy_until > now() as busy, counted.in_flight,
@@ -90,7 +91,7 @@ returning *
 -- What became of it, unless it took so long that somebody else began.
 update endpoints
 set state = %(state)s, state_time = now(), busy_id = null, busy_until = null, load_error = %(load_error)s,
-    memory_bytes = %(memory_bytes)s, base_url = coalesce(%(base_url)s, base_url), update_time = now(),
+    memory_bytes = %(memory_bytes)s, placed_url = coalesce(%(placed_url)s, placed_url), update_time = now(),
     downs = case when %(state)s = 'DOWN' then downs + 1 else 0 end,
     due_time = case when %(state)s = 'DOWN' then now() + least(5 * power(2, least(downs, 10)), 300) * interval '1 s' end
 where endpoint_id = %(endpoint_id)s and busy_id = %(busy_id)s
@@ -100,7 +101,7 @@ returning *
 -- What was seen there, unless somebody is at it or it is known already.
 update endpoints
 set state = %(state)s, state_time = case when state = %(state)s then state_time else now() end,
-    memory_bytes = %(memory_bytes)s, base_url = coalesce(%(base_url)s, base_url), load_error = %(load_error)s,
+    memory_bytes = %(memory_bytes)s, placed_url = coalesce(%(placed_url)s, placed_url), load_error = %(load_error)s,
     update_time = now(), downs = case %(state)s when 'DOWN' then downs + 1 when 'HOT' then 0 else downs end,
     due_time = case when %(state)s = 'DOWN' then now() + least(5 * power(2, least(downs, 10)), 300) * interval '1 s' end
 where endpoint_id = %(endpoint_id)s and state = %(was)s and (busy_until is null or busy_until <= now())

@@ -81,7 +81,7 @@ select token_id from issued_tokens where revoke_time is not null and expire_time
 -- In the order of their ids, so that what is made of them is the same everywhere. What is counted is left out: it
 -- changes without a revision.
 select
-    endpoint_id, model_id, base_url, weight, ttl, memory_bytes, load_error, version,
+    endpoint_id, model_id, base_url, placed_url, weight, ttl, memory_bytes, load_error, version,
     case
         when exists (
             select from breakers where kind = 'ENDPOINT' and subject_id = endpoint_id and phase = 'COOLING'

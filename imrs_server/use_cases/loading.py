@@ -148,7 +148,7 @@ class Loading:
             raise ProviderNotFound(provider_id=model.provider_id)
         key = None if provider.key_version is None else self._vault.read(CredentialPath(model.provider_id))
         place = Place(
-            access=Access(provider=replace(provider, api_base=endpoint.base_url), key=key),
+            access=Access(provider=replace(provider, api_base=endpoint.url), key=key),
             external_id=model.external_id,
             model_type=model.model_type,
             ttl=endpoint.ttl,
@@ -168,10 +168,8 @@ class Loading:
         """Note what became of it, and tell every server. Raises DatabaseUnavailable."""
         known: dict[str, Any] = {"load_error": error}
         if seen is not None:
-            known |= {"memory_bytes": seen.memory_bytes, "base_url": seen.base_url}
+            known |= {"memory_bytes": seen.memory_bytes, "placed_url": seen.base_url}
         with self._database.transaction() as tx:
-            if known.get("base_url"):
-                known["base_url"] = endpoints.free_url(tx, begun, known["base_url"])
             ended = endpoints.end(tx, begun.endpoint_id, busy_id, state, **known)
             if ended is not None:
                 changes.announce(tx, Change(Kind.ENDPOINT, begun.model_id))

@@ -188,7 +188,7 @@ class Stay(Entry):
     """A call that goes to an endpoint: counted from entering to leaving."""
 
     def __init__(self, pool: Pool, endpoint: Endpoint, access: Access) -> None:
-        super().__init__(replace(access, provider=replace(access.provider, api_base=endpoint.base_url)))
+        super().__init__(replace(access, provider=replace(access.provider, api_base=endpoint.url)))
         self._pool = pool
         self.endpoint_id: str = endpoint.endpoint_id
         self._begun_seconds: float | None = None

@@ -345,6 +345,10 @@ def test_a_pool_manager_loads_and_its_port_is_followed(
         assert world.bot.complete("Hello").content == "one"
         found = world.endpoints()[endpoint_id]
         assert (found.base_url, found.memory_bytes) == (one.base_url, 4200 << 20)
+        # What was set is not forgotten: to set it again changes nothing.
+        world.add("http://127.0.0.1:8051/v1", endpoint_id=endpoint_id, weight=2)
+        again = world.endpoints()[endpoint_id]
+        assert (again.base_url, again.state, again.weight) == (one.base_url, found.state, 2)
         # Somebody else had the manager load it again, elsewhere.
         manager.ports["m"] = two.port
         world.watch()

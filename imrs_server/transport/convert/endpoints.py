@@ -11,7 +11,7 @@ def to_proto(endpoint: Endpoint) -> pb.Endpoint:
     return pb.Endpoint(
         endpoint_id=endpoint.endpoint_id,
         model_id=endpoint.model_id,
-        base_url=endpoint.base_url,
+        base_url=endpoint.url,
         weight=endpoint.weight,
         state=common.number(pb.Endpoint.State, endpoint.state),
         in_flight=endpoint.in_flight,
