@@ -125,7 +125,7 @@ def test_sigterm_lets_calls_end_while_probes_say_not_ready(
         eventually(health.is_serving)
         assert [status(web, path) for path in ("/healthz", "/readyz")] == [200, 200]
         # OpenAI's API, which asks for a token.
-        assert status(web, "/v1/models") == 401
+        assert status(serve.address("console.started"), "/v1/models") == 401
 
         whole = answer(openrouter.body)
         openrouter.script(lambda handler: (released.wait(30), whole(handler))[1])
