@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -19,3 +20,17 @@ def test_every_setting_is_in_the_table() -> None:
 
 def test_the_policy_is_the_one_that_all_tests_run_with() -> None:
     assert POLICY in (ROOT / "docs" / "operations.md").read_text(encoding="utf-8")
+
+
+def test_every_figure_is_in_the_table() -> None:
+    figure = r"(?:imrs|llm|grpc_server)_[a-z_]+?"
+    code = [*(ROOT / "imrs_server").glob("*.py"), *(ROOT / "imrs_server" / "telemetry").glob("*.py")]
+    code.append(ROOT / "imrs_server" / "console" / "app.py")
+    declared = {
+        name
+        for path in code
+        for name in re.findall(rf'"({figure})(?:_total|_sum|_count)?"', path.read_text(encoding="utf-8"))
+    }
+    document = (ROOT / "docs" / "observability.md").read_text(encoding="utf-8")
+    assert len(declared) > 30
+    assert declared == set(re.findall(rf"`({figure})(?:_total)?`", document))
