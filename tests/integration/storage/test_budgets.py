@@ -197,6 +197,18 @@ def test_setting_it_again_keeps_what_is_spent_unless_the_window_is_another(db: D
     assert put(db, limit_usd=Decimal(3), window=2 * HOUR).spent_usd == 0
 
 
+def test_a_budget_that_is_deleted_while_calls_run_is_gone(db: Database) -> None:
+    put(db, limit_usd=Decimal(1))
+    kept = put(db, agent_id="a", limit_usd=Decimal(2))
+    held = reserve(db, "1")
+    with db.transaction(HERE) as tx:
+        budgets.delete(tx, HERE, "tenant")
+    assert len(run(db, "select * from budget_reservations")) == 1
+    charge(db, "0.5", reservation_id=held)
+    assert all_of(db) == {"a": replace(kept, spent_usd=Decimal("0.5"))}
+    assert run(db, "select * from budget_reservations") == []
+
+
 def test_amounts_stay_within_their_columns(db: Database) -> None:
     """What was called has been spent, and its message is stored whatever the account says."""
     put(db, limit_usd=Decimal(1))
