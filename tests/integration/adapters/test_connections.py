@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import ssl
 from ipaddress import ip_network
 from threading import Barrier, Thread
 from typing import TYPE_CHECKING
@@ -13,16 +14,20 @@ from imrs_server.adapters import chat, connections
 from imrs_server.adapters.addresses import AddressRules
 from imrs_server.adapters.failures import CutOff
 from imrs_server.adapters.http import Call, GuardedClient, Timing
+from imrs_server.adapters.proxy import Proxy
 from imrs_server.domain.chat import ChatFailure
 from imrs_server.domain.errors import AddressForbidden
+from tests.integration.adapters.test_tls import certificate
 from tests.support import chat_shapes as shapes
 from tests.support import chatting
 from tests.support import provider as act
 from tests.support.chats import text_of
+from tests.support.forward_proxy import ForwardProxy
 from tests.support.provider import FakeProvider
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from pathlib import Path
 
     from tests.support.provider import Behaviour
 
@@ -219,3 +224,49 @@ def test_a_connection_under_another_name_is_another_connection(provider: FakePro
     assert provider.connections == 2
     assert provider.requests[-1].headers["host"] == f"two.example:{provider.port}"
     client.close()
+
+
+@pytest.fixture
+def encrypted(tmp_path: Path) -> Iterator[tuple[FakeProvider, str]]:
+    """A provider at https://models.example, and its certificate."""
+    public, private = certificate(tmp_path, "models.example")
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(public, private)
+    started = FakeProvider(b"{}", keeps=True)
+    started._server.socket = context.wrap_socket(started._server.socket, server_side=True)
+    with started:
+        yield started, str(public)
+
+
+def greet(client: GuardedClient, port: int) -> object:
+    call = Call(url=f"https://models.example:{port}/", headers={"authorization": "Bearer k"})
+    return client.get_json(call, client.deadline(5))
+
+
+def test_an_encrypted_connection_is_kept_too(encrypted: tuple[FakeProvider, str]) -> None:
+    provider, bundle = encrypted
+    client = GuardedClient(LOOPBACK, kept=8, ca_bundle=bundle, resolver=lambda _host, _port: ["127.0.0.1"])
+
+    assert [greet(client, provider.port) for _ in range(3)] == [{}] * 3
+
+    assert provider.connections == 1
+    client.close()
+
+
+def test_a_connection_through_a_proxy_is_kept_too_and_serves_no_other_way(
+    encrypted: tuple[FakeProvider, str],
+) -> None:
+    provider, bundle = encrypted
+    # Only what nobody can look up goes through it, and to the port of everybody.
+    with ForwardProxy({"models.example:443": ("127.0.0.1", provider.port)}) as proxy:
+        client = GuardedClient(
+            kept=8,
+            ca_bundle=bundle,
+            proxy=Proxy.parse(f"http://127.0.0.1:{proxy.port}", ()),
+            timing=Timing(tries=1),
+        )
+
+        assert [greet(client, 443) for _ in range(3)] == [{}] * 3
+
+        assert (proxy.asked, provider.connections) == (["models.example:443"], 1)
+        client.close()
