@@ -113,7 +113,8 @@ def _gone(kind: Kind, target: Target, thing: Thing, owned: Owned | None) -> Step
     diffs = tuple(
         FieldDiff(field=path, before=value)
         for path, value in sorted(thing.fields.items())
-        if value != kind.blank.get(path)
+        # That a model is enabled is what goes, though it is nothing special.
+        if value != kind.blank.get(path) or path == "enabled"
     )
     change = PlannedChange(action=Action.DELETE, target=target, diffs=diffs)
     return Step(change=change, wanted=Wanted(), fields=owned.fields if owned else {})
