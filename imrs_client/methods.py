@@ -35,6 +35,7 @@ TIMEOUTS_SECONDS: Final[dict[str, float | None]] = {
     "RevokeFeedback": 2,
     "CheckProvider": 20,
     "LoadEndpoint": 70,
+    "UnloadEndpoint": 70,
     "SyncProvider": 60,
     "RevertSync": 60,
     "ApplyConfig": 60,

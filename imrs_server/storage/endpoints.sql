@@ -81,7 +81,7 @@ update endpoints
 set state = 'COLD', state_time = now(), busy_id = %(busy_id)s,
     busy_until = now() + make_interval(secs => %(seconds)s), load_error = '', update_time = now()
 where endpoint_id = %(endpoint_id)s and state = 'HOT' and (busy_until is null or busy_until <= now())
-  and greatest(ttl, %(rest)s) < now() - greatest(
+  and ttl is not null and greatest(ttl, %(rest)s) < now() - greatest(
       state_time, last_used_time,
       (select max(update_time) from endpoint_calls where endpoint_id = %(endpoint_id)s)
   )
