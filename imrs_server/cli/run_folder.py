@@ -14,14 +14,16 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 _PREFIX = "imrs-run-"
-# Memory, where there is such a place: nobody should wait for a disk to count a call.
+# Memory, where there is such a place: nobody should wait for a disk to count a call. Not where it is small,
+# as in many containers: who counts in a file for which there is no room dies of it.
 _MEMORY = Path("/dev/shm")  # noqa: S108  (the folder in it is ours alone)
+_ROOM_BYTES = 256 << 20
 
 
 @contextmanager
 def make(parent: Path | None = None) -> Iterator[Path]:
     """A folder that only we can read, gone at the end; also what killed runs of ours left is removed."""
-    within = parent or (_MEMORY if os.access(_MEMORY, os.W_OK) else Path(tempfile.gettempdir()))
+    within = parent or place()
     for each in within.glob(f"{_PREFIX}*"):
         _remove_abandoned(each)
     folder = Path(tempfile.mkdtemp(prefix=_PREFIX, dir=within))
@@ -32,6 +34,12 @@ def make(parent: Path | None = None) -> Iterator[Path]:
     finally:
         shutil.rmtree(folder, ignore_errors=True)
         os.close(lock)
+
+
+def place(memory: Path = _MEMORY, room_bytes: int = _ROOM_BYTES) -> Path:
+    """Where such folders are: in memory where that may be written to and has room, else on disk."""
+    roomy = os.access(memory, os.W_OK) and shutil.disk_usage(memory).free >= room_bytes
+    return memory if roomy else Path(tempfile.gettempdir())
 
 
 def count_in(folder: Path) -> None:

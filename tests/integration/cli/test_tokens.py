@@ -7,12 +7,12 @@ import time
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from decimal import Decimal
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
 
 from imrs_client import v1 as pb
+from imrs_server.cli import run_folder
 from tests.support.chatting import refuses, says
 from tests.support.provider import FakeProvider
 from tests.support.scraped import tokens, value
@@ -21,6 +21,7 @@ from tests.support.workers import TENANT, by_worker, connect, serving
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
+    from pathlib import Path
 
     from imrs_client import ImrsClient
     from tests.conftest import Vault
@@ -71,7 +72,7 @@ def visible(serve: Serve, agent_id: str, calls: int) -> float:
 
 def lose_figures(pids: Iterable[int]) -> None:
     """Take the folder away in which these workers count."""
-    for folder in Path("/dev/shm").glob("imrs-run-*"):
+    for folder in run_folder.place().glob("imrs-run-*"):
         if any(each.stem.endswith(f"_{pid}") for each in folder.iterdir() for pid in pids):
             shutil.rmtree(folder)
 

@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import stat
-from typing import TYPE_CHECKING
+import tempfile
+from pathlib import Path
 
 from imrs_server.cli import run_folder
-
-if TYPE_CHECKING:
-    from pathlib import Path
 
 
 def test_it_is_ours_alone_and_gone_at_the_end(tmp_path: Path) -> None:
@@ -30,3 +28,9 @@ def test_what_a_killed_run_left_is_removed_and_what_another_uses_stays(tmp_path:
         with run_folder.make(tmp_path) as second:
             assert first.exists()
             assert second != first
+
+
+def test_memory_is_used_where_it_has_room(tmp_path: Path) -> None:
+    assert run_folder.place(tmp_path, room_bytes=1) == tmp_path
+    assert run_folder.place(tmp_path, room_bytes=1 << 60) == Path(tempfile.gettempdir())
+    assert run_folder.place(tmp_path / "nowhere") == Path(tempfile.gettempdir())
