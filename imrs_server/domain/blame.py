@@ -10,8 +10,10 @@ from imrs_server.domain.chat import FailureKind
 if TYPE_CHECKING:
     from imrs_server.domain.chat import ChatFailure
 
-PATIENCE_SECONDS = 5.0
+PATIENCE_SECONDS = 10.0
 """Whose caller had less time than this has learned nothing about the model that did not answer in it."""
+# The same of less than so many times as long as it takes when it answers.
+_PATIENCE_FACTOR = 2.0
 
 _FORBIDDEN = 403
 
@@ -40,6 +42,7 @@ def blame(
     *,
     own_key: bool,
     waited_seconds: float,
+    usual_seconds: float = 0.0,
     endpoint_id: str | None = None,
 ) -> Blame | None:
     """Whom a failure speaks against; None where it says nothing of anybody.
@@ -48,11 +51,13 @@ def blame(
     everything else concerns the model, for providers limit and lose models one by one. What an agent's
     ``own_key`` meets concerns that key, and other agents must not pay for it. Of a model with several places
     the one that was called is to blame, also for not having it: the others may well do better.
+    ``waited_seconds`` is how long the caller had patience, ``usual_seconds`` how long answers take.
     """
     cause = _CAUSES.get(failure.cause)
     if endpoint_id is not None and failure.cause is FailureKind.NOT_FOUND:
         cause = Cause.INVALID_RESPONSE
-    if cause is None or (cause is Cause.TIMEOUT and waited_seconds < PATIENCE_SECONDS):
+    patience_seconds = max(PATIENCE_SECONDS, _PATIENCE_FACTOR * usual_seconds)
+    if cause is None or (cause is Cause.TIMEOUT and waited_seconds < patience_seconds):
         return None
     of_key = cause.is_of_key
     if of_key and own_key:

@@ -56,6 +56,7 @@ class _Standing(NamedTuple):
 
 
 _CLOSED = _Standing()
+_FADING = 0.95
 _CUT_OFF = "this server reaches no provider; look at its network"
 
 
@@ -100,6 +101,7 @@ class Breakers:
         self._clock = clock
         self._lock = threading.Lock()
         self._reach = Reach()
+        self._usual_seconds: dict[str, float] = {}
         self._tallies: dict[Subject, Tally] = {}
         self._own: dict[Subject, _Own] = {}
         self._pending: dict[Subject, Report] = {}
@@ -139,6 +141,7 @@ class Breakers:
         """It brought a whole answer."""
         with self._lock:
             self._reach.answered()
+            self._note_time(trial)
         known = self._known()
         for subject, began in trial.standings.items():
             now = _standing(known.get(subject))
@@ -150,8 +153,8 @@ class Breakers:
             with self._lock:
                 self._tally(subject, now).succeeded()
 
-    def failed(self, trial: Trial, failure: ChatFailure) -> None:
-        """It did not."""
+    def failed(self, trial: Trial, failure: ChatFailure, *, again: bool = False) -> None:
+        """It did not; ``again`` where the same request failed there before, which says the same only once."""
         with self._lock:
             self._note_reach(trial.provider_id, failure)
         found = blame(
@@ -160,6 +163,7 @@ class Breakers:
             trial.provider_id,
             own_key=trial.own_key,
             waited_seconds=self._clock() - trial.start_seconds,
+            usual_seconds=self._usual_seconds.get(trial.model_id, 0.0),
             endpoint_id=trial.endpoint_id,
         )
         if found is None or self._provider_version(trial.provider_id) != trial.provider_version:
@@ -168,13 +172,18 @@ class Breakers:
         began, now = trial.standings[found.subject], _standing(self._known().get(found.subject))
         if not found.at_once:
             # What was begun before it opened, or in spite of it, was to be expected.
-            if now.generation != began.generation or began.phase is Phase.COOLING:
+            if again or now.generation != began.generation or began.phase is Phase.COOLING:
                 return
             with self._lock:
                 if not self._tally(found.subject, now).failed():
                     return
                 del self._tallies[found.subject]
         self._open(found.subject, found.trouble, began.generation)
+
+    def _note_time(self, trial: Trial) -> None:
+        """The longest that answers of the model take of late."""
+        known = self._usual_seconds.get(trial.model_id, 0.0)
+        self._usual_seconds[trial.model_id] = max(self._clock() - trial.start_seconds, known * _FADING)
 
     def _note_reach(self, provider_id: str, failure: ChatFailure) -> None:
         if failure.kind is FailureKind.NETWORK:

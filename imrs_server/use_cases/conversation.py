@@ -72,6 +72,7 @@ class Conversation:
         self._failed: DomainError | None = None
         self._uncalled: DomainError | None = None
         self._is_short = False
+        self._failed_places: set[tuple[str, str | None]] = set()
         self._visits: dict[str, Visit | None] = {}
         self.unknown: list[str] = []
         """Models that their providers do not know, as they say."""
@@ -97,7 +98,9 @@ class Conversation:
                 if self._deadline.is_cut:
                     call.cancelled()
                     return
-                breakers.failed(trial, failure)
+                place = turn.model.model_id, entry.endpoint_id
+                breakers.failed(trial, failure, again=place in self._failed_places)
+                self._failed_places.add(place)
                 yield self._note(attempts, call, failure)
             else:
                 breakers.succeeded(trial)

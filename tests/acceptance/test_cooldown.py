@@ -136,6 +136,18 @@ def test_what_is_the_requests_fault_cools_nobody(pair: Pair) -> None:
     assert pair.selected(pair.bots[0]) == "first/m"
 
 
+def test_one_request_that_fails_again_and_again_says_the_same_only_once(pair: Pair) -> None:
+    """Or a prompt that its provider chokes on would take the model from everybody."""
+    only = pb.StringList(values=["first/m"])
+    pair.first.script(*[refuses(500)] * 4)
+    with pytest.raises(Unavailable):
+        pair.bots[0].complete(PROMPT, allowed_models=only, max_attempts=4, timeout_seconds=20)
+    assert len(pair.first.requests) == 4
+    assert pair.execute("select * from breakers") == []
+    pair.fails(refuses(500))
+    assert pair.execute("select * from breakers") == []
+
+
 def test_where_all_cool_a_model_that_fails_is_still_better_than_none(pair: Pair) -> None:
     """And when it answers, it is on its way back before its time."""
     only = pb.StringList(values=["first/m"])

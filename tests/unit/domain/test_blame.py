@@ -19,11 +19,20 @@ def of(
     *,
     own_key: bool = False,
     waited: float = 60.0,
+    usual: float = 0.0,
     endpoint_id: str | None = None,
     **fields: Any,
 ) -> Any:
     failure = ChatFailure(kind, "in words", **fields)
-    return blame(failure, "p/m", "p", own_key=own_key, waited_seconds=waited, endpoint_id=endpoint_id)
+    return blame(
+        failure,
+        "p/m",
+        "p",
+        own_key=own_key,
+        waited_seconds=waited,
+        usual_seconds=usual,
+        endpoint_id=endpoint_id,
+    )
 
 
 @pytest.mark.parametrize(
@@ -81,6 +90,8 @@ def test_an_answer_that_breaks_off_is_the_models() -> None:
 
 def test_a_caller_without_patience_proves_nothing() -> None:
     assert of(FailureKind.TIMEOUT, waited=PATIENCE_SECONDS - 0.1) is None
+    assert of(FailureKind.TIMEOUT, waited=59.0, usual=30.0) is None
+    assert of(FailureKind.TIMEOUT, waited=60.0, usual=30.0) is not None
 
 
 @pytest.mark.parametrize("kind", [FailureKind.NETWORK, FailureKind.OVERLOADED, FailureKind.NOT_FOUND])
