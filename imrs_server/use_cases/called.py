@@ -247,9 +247,14 @@ class Calls:
             # The answer, or the error that the caller is to hear, matters more.
             log.warning(
                 "message.lost",
-                decision_id=str(self._decision.decision_id),
-                model_id=call.model.model_id,
                 reason=error.reason,
+                tenant_id=str(self._decision.tenant_id),
+                decision_id=str(self._decision.decision_id),
+                agent_id=report.agent_id,
+                model_id=report.model_id,
+                prompt_tokens=report.prompt_tokens,
+                completion_tokens=report.completion_tokens,
+                cached_tokens=report.cached_tokens,
             )
 
     def _report(self, call: CallUnderWay) -> Report:
