@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from imrs_client import InvalidArgument, ResourceExhausted, Unavailable
+from imrs_client import InvalidArgument, Replica, ResourceExhausted, Unavailable
 from imrs_client import v1 as pb
 from tests.support.chatting import refuses
 from tests.support.pair import PROMPT, Pair, pairing
@@ -74,6 +74,22 @@ def test_its_share_comes_back_in_steps_and_alike_on_every_server(pair: Pair) -> 
         shares.append(answers[0].count("first/m") / 400)
     for share, wanted in zip(shares, (0.10, 0.25, 0.50, 1.0), strict=True):
         assert share == pytest.approx(wanted, abs=0.08)
+
+
+def test_an_agent_that_decides_by_itself_goes_by_it_too(pair: Pair) -> None:
+    """And is given the same share on the way back, request by request."""
+    with Replica(pair.bots[1], report=False) as replica:
+        replica.wait_until_ready()
+        assert replica.route().selected.model_id == "first/m"
+        pair.fails(refuses(429, retry_after="60"))
+        eventually(lambda: replica.route().selected.model_id == "first/n")
+        pair.move_on()
+        ((revision,),) = pair.execute("select rev from index_revision")
+        assert replica.wait_for_revision(int(revision))
+        seeds = range(200)
+        own = [replica.route(seed=seed).selected.model_id for seed in seeds]
+        assert own == [pair.selected(pair.bots[0], seed=seed) for seed in seeds]
+        assert set(own) == {"first/m", "first/n"}
 
 
 def test_trouble_on_the_way_back_opens_it_again_for_longer(pair: Pair) -> None:
