@@ -6,7 +6,7 @@ import logging
 import sys
 from collections.abc import Sequence
 from contextvars import ContextVar
-from typing import Any, TextIO
+from typing import Any, Protocol, TextIO
 
 import structlog
 
@@ -21,6 +21,13 @@ Metadata = Sequence[tuple[str, str | bytes]]
 
 REQUEST_ID = "x-request-id"
 _REQUEST_ID_CHARACTERS = 128
+
+
+class Tracer(Protocol):
+    """Knows in which trace a call is."""
+
+    def trace_id(self, call: Call) -> str:
+        """In hexadecimal; empty where it is in none."""
 
 
 class Call:
@@ -53,7 +60,10 @@ class Call:
     def facts(self) -> dict[str, str]:
         if self._facts is None:
             found = {"call_id": str(new_id()), "principal": self.principal, "tenant": str(self.tenant or "")}
-            self._facts = found | _named(self._metadata)
+            found |= _named(self._metadata)
+            traced_by = tracer.get()
+            trace_id = traced_by.trace_id(self) if traced_by else ""
+            self._facts = found | ({"trace_id": trace_id} if trace_id else {})
         return self._facts
 
 
@@ -74,6 +84,9 @@ def _parent(metadata: Metadata) -> traceparent.TraceParent | None:
     said = [value for key, value in metadata if key == traceparent.KEY and isinstance(value, str)]
     return traceparent.parse(said[0]) if len(said) == 1 else None
 
+
+tracer: ContextVar[Tracer | None] = ContextVar("tracer", default=None)
+"""Who traces the call in hand, where anybody does."""
 
 call: ContextVar[Call | None] = ContextVar("call", default=None)
 """The call in hand; None outside of a call."""

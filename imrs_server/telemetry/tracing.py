@@ -127,6 +127,11 @@ class Tracing:
         """A meter of one method that has its calls traced as well."""
         return _TracingMeter(self, method, meter)
 
+    def trace_id(self, call: logs.Call) -> str:
+        """For log lines, of a call that is traced."""
+        own = self._place(call).own
+        return f"{own.trace_id:032x}" if own else ""
+
     def failed(self, reason: str) -> None:
         """The call in hand fails."""
         call = logs.call.get()
@@ -237,15 +242,19 @@ class _TracingMeter:
         self._tracing = tracing
         self._method = method
         self._meter = meter
-        self.started = meter.started
+
+    def started(self) -> None:
+        logs.tracer.set(self._tracing)
+        self._meter.started()
 
     def failed(self, reason: str) -> None:
         self._attempt(lambda: self._tracing.failed(reason))
         self._meter.failed(reason)
 
     def ended(self, code: str, seconds: float) -> None:
-        self._meter.ended(code, seconds)
+        # First, so that lines about the call know of its trace.
         self._attempt(lambda: self._tracing.call_ended(self._method, code, seconds))
+        self._meter.ended(code, seconds)
 
     @staticmethod
     def _attempt(work: Callable[[], None]) -> None:

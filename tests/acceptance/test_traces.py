@@ -6,6 +6,7 @@ import sys
 from typing import TYPE_CHECKING, Any
 
 import pytest
+import structlog
 from pydantic import SecretStr, ValidationError
 
 from imrs_client import ImrsError
@@ -133,11 +134,17 @@ def _check_chats(failed: Span, served: Span) -> None:
 def test_a_share_of_the_calls_of_callers_who_say_nothing_begins_traces(
     database: str, vault: Vault, collector: Collector
 ) -> None:
-    with serving(database, vault, traces_url=collector.url, traces_sample=1.0) as service:
+    options: dict[str, Any] = {"traces_url": collector.url, "traces_sample": 1.0, "access_log": True}
+    with (
+        structlog.testing.capture_logs() as lines,
+        serving(database, vault, **options) as service,
+    ):
         service.platform.admin.ListProviders(pb.ListProvidersRequest())
         service.platform.admin.ListProviders(pb.ListProvidersRequest())
         eventually(lambda: len(collector.spans) == 2)
     one, other = collector.spans
+    told = [each["trace_id"] for each in lines if each["event"] == "call"]
+    assert sorted(told) == sorted((one.trace_id, other.trace_id))
     assert one.name == other.name == "imrs.v1.AdminService/ListProviders"
     assert one.trace_id != other.trace_id
     assert one.parent_id == other.parent_id == ""
