@@ -53,13 +53,19 @@ def choose(
     loads: Sequence[Load], weights: Sequence[float], now_seconds: float, draw: Callable[[], float]
 ) -> int:
     """The position of the one to call. ``draw`` gives numbers from 0 to below 1."""
-    steps = list(accumulate(weights))
-    first, second = (min(bisect(steps, draw() * steps[-1]), len(steps) - 1) for _ in range(2))
-    if first == second:
+    first = _drawn(weights, draw)
+    if len(weights) == 1:
         return first
+    second = _drawn([*weights[:first], *weights[first + 1 :]], draw)
+    second += second >= first
     one, other = loads[first].in_flight / weights[first], loads[second].in_flight / weights[second]
     if one != other:
         return first if one < other else second
     # The first one unless it is clearly slower, so that among equals each gets its share.
     slow, fast = loads[first].latency(now_seconds), loads[second].latency(now_seconds)
     return second if slow > SLOWER * fast else first
+
+
+def _drawn(weights: Sequence[float], draw: Callable[[], float]) -> int:
+    steps = list(accumulate(weights))
+    return min(bisect(steps, draw() * steps[-1]), len(steps) - 1)

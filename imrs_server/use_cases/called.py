@@ -47,6 +47,8 @@ class CallUnderWay:
         self.model = model
         self.reservation_id = reservation_id
         self.is_delivered = False
+        self.endpoint_id: str | None = None
+        """Where in the model pool it was made."""
         self.outcome = Outcome.CANCELLED
         self.error_kind = ""
         self.usage = _NOTHING
@@ -74,7 +76,8 @@ class CallUnderWay:
     def notes(self) -> dict[str, Any]:
         """What is kept beside the caller's own metadata."""
         dropped = self._end.dropped if self._end else ()
-        return {"dropped": list(dropped)} if dropped else {}
+        told = {"dropped": list(dropped), "endpoint": self.endpoint_id}
+        return {name: value for name, value in told.items() if value}
 
     @property
     def tools(self) -> tuple[str, ...]:

@@ -90,6 +90,7 @@ class Conversation:
                 yield self._too_dear(attempts, turn.model, error)
                 continue
             attempts.called(turn.model)
+            call.endpoint_id = entry.endpoint_id
             breakers = self._desk.pacing.breakers
             trial = breakers.begin(turn.model, own_key=is_own_key(turn.model), endpoint_id=entry.endpoint_id)
             try:
@@ -217,7 +218,8 @@ class Conversation:
             attempts.stay(model)
         else:
             attempts.failed(model, failure, self._clock())
-        detail = f"{failure.detail}: {failure.said}" if failure.said else failure.detail
+        place = f"endpoint {call.endpoint_id}: " if call.endpoint_id else ""
+        detail = place + (f"{failure.detail}: {failure.said}" if failure.said else failure.detail)
         return AttemptFailed(model_id=model.model_id, kind=failure.kind, detail=detail[:_MOST_DETAIL])
 
     def _completed(self, call: CallUnderWay) -> Completed:

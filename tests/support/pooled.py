@@ -48,11 +48,12 @@ class Pooled:
         return self.bot.route.Route(pb.RouteRequest()).selected
 
     @property
-    def kept(self) -> list[tuple[str, str]]:
-        """Model and outcome of each call, oldest first."""
+    def kept(self) -> list[tuple[str, str, str]]:
+        """Model, outcome and endpoint of each call, oldest first."""
         with psycopg.connect(self.database) as connection:
             return connection.execute(
-                "select model_id, outcome from messages order by create_time"
+                "select model_id, outcome, metadata -> 'imrs' ->> 'endpoint'"
+                " from messages order by create_time"
             ).fetchall()
 
     def add(

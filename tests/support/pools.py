@@ -44,6 +44,8 @@ class Service(FakeProvider):
     def next_behaviour(self, received: Received) -> Behaviour:
         if received.path.endswith("/chat/completions"):
             return self.chat(json.loads(received.body))
+        if received.path.endswith("/embeddings"):
+            return _embeddings(json.loads(received.body))
         return self.other(received)
 
     def other(self, received: Received) -> Behaviour:
@@ -178,6 +180,11 @@ class FakeManager(FakeProvider):
     def _unload(self, name: str) -> Behaviour:
         self.states[name] = "COLD"
         return _json({"model_id": name, "state": "COLD", "message": "Model unloaded successfully"})
+
+
+def _embeddings(request: dict[str, Any]) -> Behaviour:
+    vectors = [{"index": i, "embedding": [0.5, 0.25]} for i, _ in enumerate(request["input"])]
+    return _json({"object": "list", "data": vectors, "usage": {"prompt_tokens": 2, "total_tokens": 2}})
 
 
 def _running(name: str) -> dict[str, Any]:

@@ -25,15 +25,20 @@ def test_among_equals_each_gets_its_weight() -> None:
     assert shares(alike, [1, 1]) == pytest.approx([0.5, 0.5], abs=0.02)
 
 
-def test_the_busier_is_only_taken_when_it_was_drawn_twice() -> None:
-    assert shares([Load(in_flight=3), Load(in_flight=2)], [1, 1]) == pytest.approx([0.25, 0.75], abs=0.02)
+def test_the_busier_of_two_is_not_taken() -> None:
+    assert shares([Load(in_flight=3), Load(in_flight=2)], [1, 1]) == [0, 1]
     # Three calls are little for who has four times the weight.
-    assert shares([Load(in_flight=3), Load(in_flight=2)], [4, 1])[0] == pytest.approx(0.96, abs=0.02)
+    assert shares([Load(in_flight=3), Load(in_flight=2)], [4, 1]) == [1, 0]
+
+
+def test_of_three_the_busiest_is_never_taken_and_the_others_share() -> None:
+    found = shares([Load(in_flight=9), Load(in_flight=1), Load(in_flight=1)], [1, 1, 1])
+    assert found == pytest.approx([0, 0.5, 0.5], abs=0.02)
 
 
 def test_the_slower_of_two_that_are_equally_busy_likewise() -> None:
     slow, fast = Load(latency_seconds=0.5), Load(latency_seconds=0.1)
-    assert shares([slow, fast], [1, 1]) == pytest.approx([0.25, 0.75], abs=0.02)
+    assert shares([slow, fast], [1, 1]) == [0, 1]
 
 
 def test_who_was_slow_is_forgiven() -> None:
