@@ -39,6 +39,8 @@ TIMEOUTS_SECONDS: Final[dict[str, float | None]] = {
     "SyncProvider": 60,
     "RevertSync": 60,
     "ApplyConfig": 60,
+    "UndoConfig": 60,
+    "ExportConfig": 60,
     "ReplayDecisions": 60,
 }
 OTHER_TIMEOUT_SECONDS: Final = 10.0

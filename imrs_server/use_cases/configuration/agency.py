@@ -126,22 +126,23 @@ class AgentModelKind:
 
     def create(self, hand: Hand, id: str, wanted: Wanted) -> None:
         agent_id, _, model_id = id.partition("/")
-        agent = known.lock_agent(hand.tx, hand.tenant_id, agent_id)
+        agent = hand.agent(agent_id)
         known.require_models(hand.tx, [model_id])
         before = agent_models.get(hand.tx, hand.tenant_id, agent_id, model_id)
         agent_models.enable(
             hand.tx, agent, Selection(model_ids=[model_id]), enabled_by=hand.who.subject, rule_id=None
         )
         fields = wanted.initial | wanted.fields
-        self._store(hand, id, fields, fields, before)
+        start = agent_models.get(hand.tx, hand.tenant_id, agent_id, model_id)
+        self._store(hand, id, fields, fields, before, start)
 
     def update(
         self, hand: Hand, id: str, fields: Flat, changed: Collection[str], given: Collection[str]
     ) -> None:
         agent_id, _, model_id = id.partition("/")
-        known.lock_agent(hand.tx, hand.tenant_id, agent_id)
+        hand.agent(agent_id)
         before = agent_models.get(hand.tx, hand.tenant_id, agent_id, model_id)
-        self._store(hand, id, fields, changed, before)
+        self._store(hand, id, fields, changed, before, before)
 
     def delete(self, hand: Hand, id: str, owned: Flat) -> None:
         agent_id, _, model_id = id.partition("/")
@@ -149,13 +150,20 @@ class AgentModelKind:
         assert before is not None
         fields = read_fields(before, self.names)
         left = {path: value for path, value in fields.items() if path not in owned}
-        self._store(hand, id, self.blank | left | {"enabled": False}, [*owned, "enabled"], before)
+        fields = self.blank | left | {"enabled": False}
+        self._store(hand, id, fields, [*owned, "enabled"], before, before)
 
     def _store(
-        self, hand: Hand, id: str, fields: Flat, changed: Collection[str], before: AgentModel | None
+        self,
+        hand: Hand,
+        id: str,
+        fields: Flat,
+        changed: Collection[str],
+        before: AgentModel | None,
+        start: AgentModel | None,
     ) -> None:
+        """Store what has changed over ``start``, which is there; ``before`` is what the audit log shows."""
         agent_id, _, model_id = id.partition("/")
-        start = agent_models.get(hand.tx, hand.tenant_id, agent_id, model_id)
         assert start is not None
         said = domain_fields(AgentModel, fields, changed, agent_id=agent_id, model_id=model_id)
         known.require_models(hand.tx, said.get("fallback_model_ids") or ())
@@ -163,9 +171,8 @@ class AgentModelKind:
         if wanted.enabled and not start.enabled:
             wanted = agent_model_rules.enabled_by_hand(wanted, hand.who)
         agent_models.update(hand.tx, hand.tenant_id, wanted)
-        after = agent_models.get(hand.tx, hand.tenant_id, agent_id, model_id)
         change = Change(Changed.AGENT, agent_id, hand.tenant_id)
-        hand.wrote(change, ("agent_model", id), before=before, after=after)
+        hand.wrote(change, ("agent_model", id), before=before, after=wanted)
 
 
 class RuleKind:
@@ -192,7 +199,7 @@ class RuleKind:
 
     def create(self, hand: Hand, id: str, wanted: Wanted) -> None:
         agent_id = id.partition("/")[0]
-        agent = known.lock_agent(hand.tx, hand.tenant_id, agent_id)
+        agent = hand.agent(agent_id)
         plain = wanted.initial | wanted.fields
         rule = AgentRule(
             agent_id=agent_id,

@@ -5,11 +5,12 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from imrs_server.storage import audit, changes
-from imrs_server.use_cases import catalogue_feed
+from imrs_server.use_cases import catalogue_feed, known
 
 if TYPE_CHECKING:
     from uuid import UUID
 
+    from imrs_server.domain.agent import Agent
     from imrs_server.domain.principal import Principal
     from imrs_server.storage.changes import Change
     from imrs_server.storage.database import Tx
@@ -25,6 +26,7 @@ class Hand:
         self._method = method
         self._changes: dict[Change, None] = {}
         self._model_ids: dict[str, None] = {}
+        self._agents: dict[str, Agent] = {}
 
     @property
     def tenant_id(self) -> UUID:
@@ -45,6 +47,13 @@ class Hand:
             self.tx, self.who, self._method, target, before=before, after=after, tenant_id=change.tenant_id
         )
         self._changes[change] = None
+
+    def agent(self, agent_id: str) -> Agent:
+        """The agent whose models or rules are written, held until the end. Raises AgentNotFound."""
+        found = self._agents.get(agent_id)
+        if found is None:
+            found = self._agents[agent_id] = known.lock_agent(self.tx, self.tenant_id, agent_id)
+        return found
 
     def tell(self, *changes: Change) -> None:
         """Have more announced than a thing's own change."""

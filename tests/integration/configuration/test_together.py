@@ -1,0 +1,105 @@
+"""Files are applied while others apply, edit and undo: one after the other, and never half."""
+
+from __future__ import annotations
+
+from concurrent.futures import ThreadPoolExecutor
+from typing import TYPE_CHECKING
+
+import psycopg
+import pytest
+
+from imrs_server.domain.configuration import Action
+from imrs_server.storage import changes, configuration
+from tests.integration.configuration.conftest import PLATFORM, TENANT, Files, summary
+from tests.support.config_files import DOCUMENT_003, EVERYTHING
+from tests.support.schema import HERE
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+ROUNDS = 6
+
+
+def test_applies_edits_and_undos_at_once(files: Files) -> None:
+    other = DOCUMENT_003.replace("llama3-8b-instruct", "codellama-13b")
+    files.apply(DOCUMENT_003)
+
+    def applying(text: str) -> Callable[[], None]:
+        def work() -> None:
+            for _ in range(ROUNDS):
+                files.apply(text)
+
+        return work
+
+    def editing() -> None:
+        for number in range(ROUNDS * 3):
+            files.agents.update(TENANT, None, "cicd", {"display_name": f"{number}"})
+            files.agent_models.enable(TENANT, None, "documentation", model_ids=["gradient/codellama-13b"])
+            files.agent_models.disable(TENANT, None, "documentation", model_ids=["gradient/codellama-13b"])
+            files.catalog.update(PLATFORM, "gradient/codellama-13b", {"priority": number})
+
+    def undoing() -> None:
+        for _ in range(ROUNDS):
+            files.undo()
+
+    with ThreadPoolExecutor(4) as pool:
+        running = [pool.submit(each) for each in (applying(DOCUMENT_003), applying(other), editing, undoing)]
+        for each in running:
+            each.result()
+    files.apply(DOCUMENT_003)
+    assert summary(files.plan(DOCUMENT_003)) == {}
+
+
+def test_two_servers_with_the_same_file(files: Files) -> None:
+    with ThreadPoolExecutor(2) as pool:
+        plans = list(pool.map(files.apply, [EVERYTHING] * 2))
+    created = sorted(sum(each.action is Action.CREATE for each in plan.changes) for plan in plans)
+    assert created[0] == 0 < created[1]
+
+
+def test_one_apply_is_one_revision_and_one_line_a_change(files: Files) -> None:
+    revision = files.revision()
+    plan = files.apply(EVERYTHING)
+    assert files.revision() == revision + 1
+    with files.database.system() as tx:
+        lines = tx.execute("select method, actor, target_type from audit_events").fetchall()
+        told = [each.kind for _, each in changes.since(tx, revision)]
+    assert len(lines) == len(plan.changing)
+    assert {(line["method"], line["actor"]) for line in lines} == {("ApplyConfig", "root")}
+    assert {"provider", "model", "agent", "preference", "defaults", "budget", "endpoint"} <= set(told)
+
+
+@pytest.mark.parametrize("table", ["agents", "models", "config_owned", "config_applies", "index_revision"])
+def test_what_fails_in_the_middle_leaves_nothing(files: Files, table: str) -> None:
+    with psycopg.connect(files.database.dsn, autocommit=True) as connection:
+        connection.execute(
+            "create function fail() returns trigger language plpgsql as $$ begin raise 'no'; end $$"
+        )
+        connection.execute(
+            f"create trigger fail before insert or update on {table} for each row execute function fail()"
+        )
+        with pytest.raises(psycopg.Error):
+            files.apply(EVERYTHING)
+        connection.execute("drop function fail cascade")
+    with files.database.system() as tx:
+        for each in (
+            "providers",
+            "models",
+            "agents",
+            "agent_models",
+            "budgets",
+            "config_owned",
+            "audit_events",
+        ):
+            assert tx.execute(f"select count(*) as rows from {each}").fetchone() == {"rows": 0}
+    assert files.apply(EVERYTHING).changing
+
+
+def test_twenty_applies_are_remembered(files: Files) -> None:
+    for number in range(25):
+        files.apply(f"agents: {{x: {{display_name: 'number {number}'}}}}")
+    for number in range(23, 3, -1):
+        files.undo()
+        assert files.agents.get(TENANT, None, "x").display_name == f"number {number}"
+    with files.database.transaction(HERE) as tx:
+        assert configuration.last(tx, HERE, "default") is None
