@@ -30,6 +30,7 @@ from imrs_server.jobs.lifecycle import Lifecycle
 from imrs_server.jobs.orphans import OrphanSweep
 from imrs_server.jobs.outbox import OutboxDelivery
 from imrs_server.jobs.partitions import PartitionLoop
+from imrs_server.jobs.presence import Presence
 from imrs_server.jobs.rollup import Rollup
 from imrs_server.jobs.shared_view import SharedView
 from imrs_server.jobs.stocktaking import Stocktaking
@@ -326,7 +327,13 @@ class App:
             key_cache_seconds=settings.key_cache_seconds,
         )
         self.reports = DecisionReports(self.database, observers=self._observers.reported)
-        self._parts += (self.feedback, self.reports, LateMessageDelivery(self.late_messages))
+        self.status = StatusReport(self.database, self.vault, self.index)
+        self._parts += (
+            self.feedback,
+            self.reports,
+            LateMessageDelivery(self.late_messages),
+            Presence(self.database, self.status.own),
+        )
 
         self._ready = threading.Event()
         self._stopping = threading.Event()
@@ -374,7 +381,7 @@ class App:
             configuration=self.configuration,
             budgets=Budgets(self.database),
             audit_trail=AuditTrail(self.database),
-            status=StatusReport(self.database, self.vault, self.index),
+            status=self.status,
             pager=pager,
         )
         return Server(

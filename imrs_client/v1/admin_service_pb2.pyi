@@ -2290,7 +2290,9 @@ class GetStatusResponse(_message.Message):
 
     @_builtins.property
     def replicas(self) -> _containers.RepeatedCompositeFieldContainer[Global___ReplicaStatus]:
-        """Output only. The servers that report to the same database, the one that answers included."""
+        """Output only. The server processes that report to the same database: first the one that answers, then those
+        that were heard of in the last 15 seconds.
+        """
 
     @_builtins.property
     def cooldowns(self) -> _containers.RepeatedCompositeFieldContainer[Global___CooldownStatus]:

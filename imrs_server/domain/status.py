@@ -42,12 +42,16 @@ class Replica:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Status:
-    """Of the server that answers; ``index_age`` is the time since its revision was known to be the newest."""
+    """Of the server that answers; ``index_age`` is the time since its revision was known to be the newest.
+
+    ``others`` are the processes that were heard of a moment ago, as far as the database tells.
+    """
 
     index_age: timedelta
     database: Component
     vault: Component
     providers: tuple[Provider, ...]
     replica: Replica
+    others: tuple[Replica, ...] = ()
     breakers: tuple[Breaker, ...] = ()
     """Of models and providers that get fewer calls, those that get fewest first."""

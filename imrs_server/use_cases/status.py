@@ -17,7 +17,7 @@ from imrs_server.domain.listing import PageRequest
 from imrs_server.domain.principal import Role
 from imrs_server.domain.provider import State
 from imrs_server.domain.status import Component, Health, Replica, Status
-from imrs_server.storage import providers
+from imrs_server.storage import providers, replicas
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -31,6 +31,9 @@ if TYPE_CHECKING:
 
 MAX_PROVIDERS = 1000
 MAX_COOLDOWNS = 1000
+MAX_REPLICAS = 1000
+# Three times what they are heard of in.
+SILENT_SECONDS = 15.0
 
 _OF_VAULT = {
     VaultState.OK: Component(health=Health.UP),
@@ -55,36 +58,42 @@ class StatusReport:
     def get(self, who: Principal) -> Status:
         """The parts are asked now. With the database down, providers are as they were last known."""
         who.require(Role.PLATFORM_ADMIN)
-        database, found = self._ask_database()
-        index = self._index
+        database, found, others = self._ask_database()
+        own, index = self.own(), self._index
         return Status(
             index_age=timedelta(seconds=index.age_seconds),
             database=database,
             vault=self._ask_vault(),
             providers=tuple([index.vault.provider(each) for each in found]),
-            replica=Replica(
-                replica_id=f"{socket.gethostname()}:{os.getpid()}",
-                version=imrs_server.__version__,
-                index_revision=index.revision,
-                listener_connected=index.connected,
-                start_time=self._start_time,
-                seen_time=datetime.now(UTC),
-            ),
+            replica=own,
+            others=tuple(each for each in others if each.replica_id != own.replica_id),
             breakers=tuple(self._breakers()),
         )
 
-    def _ask_database(self) -> tuple[Component, list[Provider]]:
+    def own(self) -> Replica:
+        """What this process says of itself."""
+        return Replica(
+            replica_id=f"{socket.gethostname()}:{os.getpid()}",
+            version=imrs_server.__version__,
+            index_revision=self._index.revision,
+            listener_connected=self._index.connected,
+            start_time=self._start_time,
+            seen_time=datetime.now(UTC),
+        )
+
+    def _ask_database(self) -> tuple[Component, list[Provider], list[Replica]]:
         start = monotonic()
         try:
             with self._database.transaction() as tx:
                 page = providers.list_page(
                     tx, PageRequest(size=MAX_PROVIDERS), provider_type=None, state=None, show_deleted=False
                 )
+                heard = replicas.heard(tx, SILENT_SECONDS, MAX_REPLICAS)
         except DatabaseUnavailable:
             down = Component(health=Health.DOWN, detail="does not answer", latency_ms=_ms_since(start))
-            return down, list(self._remembered())
+            return down, list(self._remembered()), []
         self._model_counts = {each.provider_id: each.model_count for each in page.items}
-        return Component(health=Health.UP, latency_ms=_ms_since(start)), page.items
+        return Component(health=Health.UP, latency_ms=_ms_since(start)), page.items, heard
 
     def _remembered(self) -> Iterator[Provider]:
         state = self._index.current

@@ -23,6 +23,7 @@ IN_ONE_PLACE = {
     "config_applies",
     "config_owned",
     "endpoint_calls",
+    "replicas",
     "idempotency_keys",
     "index_revision",
     "model_changes",

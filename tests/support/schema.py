@@ -70,6 +70,13 @@ ROWS: dict[str, dict[str, Any]] = {
     "preferences": {"agent_class": "*"},
     "defaults": {"tenant_id": HERE, "scope": "TENANT"},
     "endpoints": {"endpoint_id": "e", "model_id": "p/m", "base_url": "http://10.0.0.1:8000"},
+    "replicas": {
+        "replica_id": "r",
+        "version": "1",
+        "index_revision": 1,
+        "listener_connected": True,
+        "start_time": "2026-01-01",
+    },
     "endpoint_calls": {"endpoint_id": "e", "process_id": UUID(int=10), "in_flight": 1},
     "budgets": {
         "tenant_id": HERE,

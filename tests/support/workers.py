@@ -65,5 +65,5 @@ def connect(serve: Serve, token: str) -> ImrsClient:
 
 
 def pid_of(client: ImrsClient) -> int:
-    (replica,) = client.admin.GetStatus(GetStatusRequest()).replicas
+    replica, *_ = client.admin.GetStatus(GetStatusRequest()).replicas
     return int(replica.replica_id.rpartition(":")[2])

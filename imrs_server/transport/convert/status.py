@@ -24,7 +24,7 @@ def to_proto(status: Status) -> pb.GetStatusResponse:
         database=_component(status.database),
         vault=_component(status.vault),
         providers=[_provider(each) for each in status.providers],
-        replicas=[_replica(own)],
+        replicas=[_replica(each) for each in (own, *status.others)],
         cooldowns=[_cooldown(each) for each in status.breakers],
     )
 

@@ -21,6 +21,7 @@ from imrs_client.v1 import (
     CreateModelRequest,
     CreateProviderRequest,
     EnableAgentModelsRequest,
+    GetStatusRequest,
     Model,
     Provider,
     SyncProviderRequest,
@@ -36,6 +37,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
+    from imrs_client import ImrsClient
     from tests.conftest import Vault
 
 
@@ -50,12 +52,19 @@ def probe(serve: Serve) -> tuple[int, Any]:
         connection.close()
 
 
+def replicas(client: ImrsClient) -> set[int]:
+    """The processes that a worker knows to serve."""
+    found = client.admin.GetStatus(GetStatusRequest()).replicas
+    return {int(each.replica_id.rpartition(":")[2]) for each in found}
+
+
 def test_connections_are_spread_and_a_change_is_known_to_all(
     database: str, vault: Vault, tmp_path: Path
 ) -> None:
     with serving(database, vault, tmp_path) as serve, by_worker(serve) as clients:
         assert probe(serve) == (200, {"status": "ok", "workers": {"serving": 2, "of": 2}})
         one, other = clients.values()
+        eventually(lambda: all(replicas(each) == set(clients) for each in clients.values()))
         one.admin.CreateProvider(
             CreateProviderRequest(
                 provider=Provider(

@@ -33,6 +33,7 @@ GRANTS = {
     "decisions": (ADD, ALL),
     "defaults": (CHANGE, ALL),
     "endpoint_calls": (ALL, ALL),
+    "replicas": (ALL, ALL),
     "endpoints": (ALL, ALL),
     "evidence": (READ, ALL),
     "evidence_tenants": ("", ALL),
