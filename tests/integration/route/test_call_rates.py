@@ -4,15 +4,21 @@ from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import psycopg
 import pytest
 
 from imrs_server.domain.call_rate import BLOCK_SECONDS, WINDOW_SECONDS
+from imrs_server.domain.decision import SelectedModel
 from imrs_server.domain.errors import DatabaseUnavailable
+from imrs_server.index.warm import Index
 from imrs_server.storage.database import Database
+from imrs_server.use_cases.breakers import Breakers
 from imrs_server.use_cases.call_rates import CallRates
+from imrs_server.use_cases.pacing import Pacing
+from tests.support.state import PROVIDER
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -105,11 +111,18 @@ def test_without_a_limit_nothing_is_counted(databases: list[Database], database:
     assert granted(database) == 0
 
 
-def test_without_the_database_nobody_knows_what_the_others_call() -> None:
+def test_without_the_database_nobody_knows_what_the_others_call_and_so_nobody_calls() -> None:
     away = Database("postgresql://imrs@127.0.0.1:9/imrs", app_connections=1, system_connections=1)
     away.open()
     try:
+        rates = CallRates(away)
         with pytest.raises(DatabaseUnavailable):
-            CallRates(away).take("p")
+            rates.take("p")
+        pacing = Pacing(Breakers(away, Index()), rates)
+        model = SelectedModel(model_id="p/m", provider_id="p")
+        refusal = pacing.refused(model, replace(PROVIDER, rate_limit_rpm=5))
+        assert refusal is not None
+        assert (refusal.wait_seconds, refusal.error.reason) == (None, "DATABASE_UNAVAILABLE")
+        assert pacing.refused(model, PROVIDER) is None
     finally:
         away.close()
