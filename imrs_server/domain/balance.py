@@ -22,7 +22,8 @@ FORGET_SECONDS = 30.0
 """In this time a latency loses most of its weight: who was slow must be tried again (Finagle's peak EWMA)."""
 
 SLOWER = 2.0
-"""Of two that are equally busy, one that is so many times slower is passed over; less is chance."""
+SLOWER_SECONDS = 0.05
+"""Of two that are equally busy, one that is so many times slower and so much is passed over."""
 
 
 @dataclass(slots=True)
@@ -63,7 +64,7 @@ def choose(
         return first if one < other else second
     # The first one unless it is clearly slower, so that among equals each gets its share.
     slow, fast = loads[first].latency(now_seconds), loads[second].latency(now_seconds)
-    return second if slow > SLOWER * fast else first
+    return second if slow > SLOWER * fast + SLOWER_SECONDS else first
 
 
 def _drawn(weights: Sequence[float], draw: Callable[[], float]) -> int:

@@ -21,8 +21,9 @@ def shares(loads: list[Load], weights: list[float], *, now_seconds: float = 0.0)
 def test_among_equals_each_gets_its_weight() -> None:
     assert shares([Load(), Load(), Load()], [1, 2, 5]) == pytest.approx([0.125, 0.25, 0.625], abs=0.02)
     # A difference that is chance does not matter.
-    alike = [Load(latency_seconds=0.10), Load(latency_seconds=0.15)]
-    assert shares(alike, [1, 1]) == pytest.approx([0.5, 0.5], abs=0.02)
+    for slow, fast in ((0.15, 0.10), (0.04, 0.001)):
+        alike = [Load(latency_seconds=slow), Load(latency_seconds=fast)]
+        assert shares(alike, [1, 1]) == pytest.approx([0.5, 0.5], abs=0.02)
 
 
 def test_the_busier_of_two_is_not_taken() -> None:
