@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from time import thread_time
 from typing import TYPE_CHECKING, Any, TypeAlias
 
-from imrs_server.index import pool, rows
+from imrs_server.index import dirt, pool, rows
 from imrs_server.index.limits import NO_LIMITS
 from imrs_server.index.rows import EnrolledRow, Numbered
 from imrs_server.index.state import Made, State
 from imrs_server.index.tables import Shared
 from imrs_server.storage import breakers, changes, index
-from imrs_server.storage.changes import Kind
 from imrs_server.storage.index import NO_SETTINGS, Key, Place
 
 if TYPE_CHECKING:
@@ -23,18 +22,14 @@ if TYPE_CHECKING:
     from imrs_server.domain.cells import Cells
     from imrs_server.domain.model import Model
     from imrs_server.domain.scoring import Scorer
+    from imrs_server.index.dirt import Dirt
     from imrs_server.index.limits import AllLimits
     from imrs_server.index.rows import Enrolled, Shaped
-    from imrs_server.storage.changes import Change
     from imrs_server.storage.database import Tx
     from imrs_server.storage.listener import Listener
 
 # Millions of rows, on a machine that has other things to do.
 WHOLE_SECONDS = 600.0
-
-# More changed rows of a kind than this are read with all the others.
-MAX_KEYS = 1000
-MAX_PLACES = 20_000
 
 Evidence: TypeAlias = "Mapping[Key, Mapping[str, Cells]]"
 
@@ -86,119 +81,38 @@ def next_state(tx: Tx, state: State, *, learn: bool = True) -> State:
     numbered = changes.since(tx, state.revision)
     if {rev for rev, _ in numbered} != set(range(state.revision + 1, now.rev + 1)):
         return whole(tx, state.scorer)
-    dirt = _dirt(change for _, change in numbered)
-    return _advance(tx, state, now.rev, dirt) if learn or dirt.configured else state
+    dirty = dirt.of(change for _, change in numbered)
+    return _advance(tx, state, now.rev, dirty) if learn or dirty.configured else state
 
 
-@dataclass(slots=True)
-class _Keys:
-    """Changed keys of one kind; after an empty key, all of them."""
-
-    some: set[Any] = field(default_factory=set)
-    all: bool = False
-    most: int = MAX_KEYS
-
-    def add(self, key: Any, known: bool) -> None:
-        self.all = self.all or not known
-        self.some.add(key)
-
-    @property
-    def wanted(self) -> set[Any] | None:
-        """The keys to read; None for all."""
-        return None if self.all or len(self.some) > self.most else self.some
-
-    def __bool__(self) -> bool:
-        return self.all or bool(self.some)
-
-
-@dataclass(slots=True)
-class _Dirt:
-    """What must be read again."""
-
-    providers: _Keys = field(default_factory=_Keys)
-    models: _Keys = field(default_factory=_Keys)
-    agents: _Keys = field(default_factory=_Keys)
-    endpoints: _Keys = field(default_factory=_Keys)
-    evidence: _Keys = field(default_factory=lambda: _Keys(most=MAX_PLACES))
-    preferences: bool = False
-    defaults: bool = False
-    budgets: _Keys = field(default_factory=_Keys)
-    cooldowns: bool = False
-    tokens: bool = False
-
-    @property
-    def configured(self) -> bool:
-        """Whether there is more to read than evidence."""
-        return bool(
-            self.providers
-            or self.models
-            or self.agents
-            or self.endpoints
-            or self.preferences
-            or self.defaults
-            or self.budgets
-            or self.cooldowns
-            or self.tokens
-        )
-
-
-def _dirt(found: Iterable[Change]) -> _Dirt:
-    dirt = _Dirt()
-    for change in found:
-        owned = change.tenant_id is not None
-        match change.kind:
-            case Kind.PROVIDER:
-                dirt.providers.add(change.key, bool(change.key))
-            case Kind.MODEL:
-                dirt.models.add(change.key, bool(change.key))
-            case Kind.AGENT:
-                dirt.agents.add(Key(change.tenant_id, change.key), owned and bool(change.key))  # type: ignore[arg-type]
-            case Kind.ENDPOINT:
-                dirt.endpoints.add(change.key, bool(change.key))
-            case Kind.EVIDENCE:
-                agent_id, _, task_type = change.key.partition("/")
-                dirt.evidence.add(Place(change.tenant_id, agent_id, task_type), owned)  # type: ignore[arg-type]
-            case Kind.PREFERENCE:
-                dirt.preferences = True
-            case Kind.DEFAULTS:
-                dirt.defaults = True
-            case Kind.BUDGET:
-                dirt.budgets.add(Key(change.tenant_id, change.key), owned)  # type: ignore[arg-type]
-            case Kind.COOLDOWN:
-                dirt.cooldowns = True
-            case Kind.TOKEN:
-                dirt.tokens = True
-    return dirt
-
-
-def _advance(tx: Tx, state: State, revision: int, dirt: _Dirt) -> State:
+def _advance(tx: Tx, state: State, revision: int, dirty: Dirt) -> State:
     changed: dict[str, Any] = {}
-    if dirt.providers:
-        read = {each.provider_id: each for each in index.providers(tx, dirt.providers.wanted)}
+    if dirty.providers:
+        read = {each.provider_id: each for each in index.providers(tx, dirty.providers.wanted)}
         changed["providers"] = {**state.providers, **read}
-    enrolled = _enrolled(tx, dirt.agents.wanted) if dirt.agents else {}
-    if dirt.agents:
-        changed["agents"] = _agents(state, dirt.agents.wanted, enrolled)
-    if dirt.models or dirt.agents:
-        changed["models"] = _models(tx, state, dirt, enrolled)
-    if dirt.preferences:
+    enrolled = _enrolled(tx, dirty.agents.wanted) if dirty.agents else {}
+    if dirty.agents:
+        changed["agents"] = _agents(state, dirty.agents.wanted, enrolled)
+    if dirty.models or dirty.agents:
+        changed["models"] = _models(tx, state, dirty, enrolled)
+    if dirty.preferences:
         changed["preferences"] = {each.agent_class: each for each in index.preferences(tx)}
-    if dirt.defaults:
+    if dirty.defaults:
         changed["defaults"] = {each.tenant_id: each for each in index.defaults(tx)}
-    if dirt.budgets:
-        known, wanted = changed.get("limits", state.limits), dirt.budgets.wanted
+    if dirty.budgets:
+        known, wanted = changed.get("limits", state.limits), dirty.budgets.wanted
         changed["limits"] = known.budgeting(index.budgets(tx, wanted), wanted)
-    if dirt.cooldowns:
+    if dirty.cooldowns:
         changed |= _cooling(tx, changed.get("limits", state.limits))
         for model_id in pool.touched(state.endpoints, state.breakers, changed["breakers"]):
-            dirt.endpoints.add(model_id, known=True)
-    if dirt.endpoints:
-        changed |= _places(tx, state, changed.get("limits", state.limits), dirt.endpoints.wanted)
-    if dirt.tokens:
+            dirty.endpoints.add(model_id, known=True)
+    if dirty.endpoints:
+        changed |= _places(tx, state, changed.get("limits", state.limits), dirty.endpoints.wanted)
+    if dirty.tokens:
         changed["revoked"] = index.revoked_tokens(tx)
-    if dirt.evidence:
-        changed["evidence"] = _evidence(tx, state, dirt.evidence.wanted)
-    return _taken_over(state, replace(state, revision=revision, made=Made(), **changed), dirt)
+    if dirty.evidence:
+        changed["evidence"] = _evidence(tx, state, dirty.evidence.wanted)
+    return _taken_over(state, replace(state, revision=revision, made=Made(), **changed), dirty)
 
 
 def _agents(
@@ -209,9 +123,9 @@ def _agents(
     return state.agents.over(read, frozenset(keys - read.keys()))
 
 
-def _models(tx: Tx, state: State, dirt: _Dirt, agents: Mapping[Key, EnrolledRow]) -> Shaped[str, str, Model]:
+def _models(tx: Tx, state: State, dirty: Dirt, agents: Mapping[Key, EnrolledRow]) -> Shaped[str, str, Model]:
     """Changed ones, and those that nobody used before; their numbers are noted before anybody needs them."""
-    if dirt.models and dirt.models.wanted is None:
+    if dirty.models and dirty.models.wanted is None:
         return rows.models(rows.learn(state.numbered, index.models(tx)))
     known = state.numbered.by_number
     new = [
@@ -219,7 +133,7 @@ def _models(tx: Tx, state: State, dirt: _Dirt, agents: Mapping[Key, EnrolledRow]
         for key, row in agents.items()
         if row.models.settings != "[]" or any(n not in known for n in row.numbers())
     ]
-    read = rows.learn(state.numbered, index.models(tx, dirt.models.some)) if dirt.models else {}
+    read = rows.learn(state.numbered, index.models(tx, dirty.models.some)) if dirty.models else {}
     if new:
         read |= rows.learn(state.numbered, index.models(tx, of=new))
     return state.models.over(read)
@@ -281,20 +195,20 @@ def _by_task(
     return {**before, **tasks}
 
 
-def _taken_over(before: State, state: State, dirt: _Dirt) -> State:
+def _taken_over(before: State, state: State, dirty: Dirt) -> State:
     """With what stays true of what was made before. Copied, because readers still add to that."""
     made = before.made
-    if dirt.providers or dirt.preferences or dirt.defaults or dirt.models.all or dirt.endpoints.all:
-        learned = {} if dirt.evidence or dirt.defaults else dict(made.learned)
+    if dirty.providers or dirty.preferences or dirty.defaults or dirty.models.all or dirty.endpoints.all:
+        learned = {} if dirty.evidence or dirty.defaults else dict(made.learned)
         return replace(state, made=Made(learned=learned))
-    if dirt.agents.all or dirt.evidence.all:
+    if dirty.agents.all or dirty.evidence.all:
         return replace(state, made=Made(rules=dict(made.rules)))
-    tenants: set[UUID] = {key.tenant_id for key in dirt.evidence.some}
-    model_ids = frozenset(dirt.models.some | dirt.endpoints.some)
+    tenants: set[UUID] = {key.tenant_id for key in dirty.evidence.some}
+    model_ids = frozenset(dirty.models.some | dirty.endpoints.some)
     known = {
         key: tables
         for key, tables in (list(made.outdated.items()) + list(made.agents.items()))
-        if key not in dirt.agents.some and not (model_ids and tables.names(model_ids))
+        if key not in dirty.agents.some and not (model_ids and tables.names(model_ids))
     }
     if state.limits is not before.limits:
         known = {key: each.limited(state.limits.of(key, each.offers)) for key, each in known.items()}
@@ -314,7 +228,7 @@ def _taken_over(before: State, state: State, dirt: _Dirt) -> State:
         },
         rules=dict(made.rules),
         providers=dict(made.providers),
-        shared=Shared() if dirt.models or dirt.endpoints else made.shared,
+        shared=Shared() if dirty.models or dirty.endpoints else made.shared,
     )
     found.effort.seconds = thread_time() - start
     return replace(state, made=found)
