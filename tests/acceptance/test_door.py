@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import socket
 import threading
+import time
 from contextlib import closing
 from itertools import count
 from typing import TYPE_CHECKING, Any
@@ -387,6 +389,27 @@ def test_who_leaves_a_stream_ends_the_call(door: Door, bot: openai.OpenAI, upstr
     eventually(lambda: last_outcome(door) == "CANCELLED")
 
 
+def test_who_reads_slowly_slows_the_model_down_and_fills_no_memory(
+    door: Door, upstream: FakeProvider
+) -> None:
+    upstream.calm()
+    written = [0]
+    ended = threading.Event()
+    upstream.script(_speaks_on(written, ended))
+    body = json.dumps({"model": "agent:bot", "messages": ASKED, "stream": True}).encode()
+    token = door.service.token(Role.AGENT, agent_id="bot")
+    head = f"POST /v1/chat/completions HTTP/1.1\r\nhost: x\r\nauthorization: Bearer {token}\r\n"
+    host, _, port = door.url.removeprefix("http://").rpartition(":")
+    with socket.create_connection((host, int(port))) as caller:
+        caller.sendall(f"{head}content-length: {len(body)}\r\n\r\n".encode() + body)
+        assert caller.recv(15) == b"HTTP/1.1 200 OK"
+        # It is held up when nothing more goes out for a while.
+        eventually(lambda: _stands_still(written))
+        assert 0 < written[0] < 48 << 20
+
+    assert ended.wait(10)
+
+
 def test_an_agent_sees_itself_and_its_models_and_a_tenant_its_agents(door: Door, bot: openai.OpenAI) -> None:
     assert {each.id for each in bot.models.list()} == {"agent:bot", "first/m", "second/n"}
     assert bot.models.retrieve("first/m").owned_by == "first"
@@ -421,3 +444,25 @@ def _until_gone(gone: threading.Event) -> Behaviour:
             gone.set()
 
     return behave
+
+
+def _speaks_on(written: list[int], ended: threading.Event) -> Behaviour:
+    """As much as anybody takes, more than an answer may have; counts the bytes."""
+
+    def behave(handler: Any) -> None:
+        piece = event({"choices": [{"index": 0, "delta": {"content": "x" * 65_536}}]})
+        handler.raw(b"HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\n\r\n")
+        try:
+            while written[0] < 1 << 30:
+                handler.raw(piece)
+                written[0] += len(piece)
+        finally:
+            ended.set()
+
+    return behave
+
+
+def _stands_still(written: list[int]) -> bool:
+    before = written[0]
+    time.sleep(0.5)
+    return 0 < before == written[0]
