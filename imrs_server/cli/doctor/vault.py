@@ -5,11 +5,11 @@ from __future__ import annotations
 from time import monotonic
 from typing import TYPE_CHECKING, Final
 
-from imrs_server import wiring
 from imrs_server.adapters.vault import VaultState
 from imrs_server.cli.doctor.finding import Finding, Level
 from imrs_server.cli.output import text
 from imrs_server.domain.errors import DomainError
+from imrs_server.wiring import outside
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -34,7 +34,7 @@ _ADVICE: Final = {
 
 
 def examine(settings: Settings) -> Iterator[Finding]:
-    vault = wiring.vault(settings)
+    vault = outside.vault(settings)
     try:
         yield from _examine(vault, settings)
     finally:

@@ -1,4 +1,4 @@
-"""Configuration files while a server runs: one is watched, drift is counted; put together for ``wiring``."""
+"""Configuration files while a server runs: one is watched, drift is counted."""
 
 from __future__ import annotations
 

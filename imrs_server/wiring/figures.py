@@ -19,13 +19,13 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
     from pathlib import Path
 
-    from imrs_server.config_jobs import ConfigJobs
     from imrs_server.domain.breaker import Cause
     from imrs_server.domain.decision import Decision
     from imrs_server.index.warm import Index
     from imrs_server.jobs.stocktaking import Stocktaking
     from imrs_server.storage.inventory import Inventory
-    from imrs_server.wiring import App
+    from imrs_server.wiring.app import App
+    from imrs_server.wiring.config_jobs import ConfigJobs
 
 
 class Figures(Metrics):

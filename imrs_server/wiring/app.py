@@ -6,17 +6,11 @@ import threading
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Protocol, Self
+from typing import TYPE_CHECKING, Self
 
 import structlog
 
-from imrs_server.adapters import jwks
 from imrs_server.adapters.addresses import AddressRules
-from imrs_server.adapters.http import GuardedClient, Timing
-from imrs_server.adapters.jwks import Jwks
-from imrs_server.adapters.somabrain import SomaBrain
-from imrs_server.adapters.vault import Vault, VaultAuth
-from imrs_server.config_jobs import ConfigJobs
 from imrs_server.domain import scoring
 from imrs_server.index.refresher import Refresher
 from imrs_server.index.warm import Index
@@ -36,8 +30,6 @@ from imrs_server.jobs.shared_view import SharedView
 from imrs_server.jobs.stocktaking import Stocktaking
 from imrs_server.jobs.sync_schedule import SyncSchedule
 from imrs_server.jobs.usage import UsageRollup
-from imrs_server.observers import Observers
-from imrs_server.pooling import ModelPool
 from imrs_server.storage.database import Database
 from imrs_server.storage.group_commit import MOST
 from imrs_server.transport.paging import Pager
@@ -47,7 +39,7 @@ from imrs_server.transport.servicers.admin import AdminServicer
 from imrs_server.transport.servicers.catalog import CatalogServicer
 from imrs_server.transport.servicers.feedback import FeedbackServicer
 from imrs_server.transport.servicers.route import RouteServicer
-from imrs_server.transport.tokens import Trust, Verifier, sign
+from imrs_server.transport.tokens import Verifier, sign
 from imrs_server.transport.watch.hub import Hub, Pace
 from imrs_server.use_cases.agent_keys import AgentKeys
 from imrs_server.use_cases.agent_models import AgentModels
@@ -82,13 +74,18 @@ from imrs_server.use_cases.tenants import Tenants
 from imrs_server.use_cases.tokens import Tokens
 from imrs_server.use_cases.usage import UsageDesk
 from imrs_server.use_cases.watched import WatchedAgents
+from imrs_server.wiring.config_jobs import ConfigJobs
+from imrs_server.wiring.model_pool import ModelPool
+from imrs_server.wiring.observers import Observers
+from imrs_server.wiring.outside import key_set, provider_client, somabrain, trust, vault
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
     from types import TracebackType
 
     from imrs_server.domain.scoring import Scorer
-    from imrs_server.settings import Settings, TokenSettings
+    from imrs_server.settings import Settings
+    from imrs_server.wiring.part import Part
 
 log = structlog.get_logger()
 
@@ -98,73 +95,6 @@ READY_CHECK_SECONDS = 1.0
 SELDOM_SECONDS = 30.0
 SILENCE_SECONDS = 600.0
 _VAULT_VIEW = "vault.json"
-
-
-def trust(settings: TokenSettings) -> Trust:
-    """Which tokens count."""
-    return Trust(
-        secrets=tuple(each.get_secret_value().encode() for each in settings.jwt_secrets),
-        issuer=settings.jwt_issuer,
-        audience=settings.jwt_audience,
-        public_issuer=settings.jwks_issuer,
-        public_audience=settings.jwks_audience,
-    )
-
-
-def key_set(settings: TokenSettings, rules: AddressRules) -> Jwks | None:
-    """The keys of an identity provider, where one is configured. Raises AddressForbidden."""
-    if settings.jwks_file is not None:
-        return Jwks(jwks.from_file(settings.jwks_file))
-    if settings.jwks_url:
-        return Jwks(jwks.from_url(GuardedClient(rules, timing=Timing(tries=1)), settings.jwks_url))
-    return None
-
-
-def vault(settings: Settings) -> Vault:
-    return Vault(
-        settings.vault_addr,
-        role_id=lambda: settings.vault_role,
-        secret_id=lambda: settings.vault_proof,
-        mount=settings.vault_mount,
-        auth=VaultAuth(settings.vault_auth),
-        auth_mount=settings.vault_auth_mount,
-        namespace=settings.vault_namespace,
-        ca_bundle=str(settings.vault_ca_bundle) if settings.vault_ca_bundle else None,
-    )
-
-
-def provider_client(
-    settings: Settings, rules: AddressRules, *, tries: int = 3, read_seconds: float = 5.0, kept: int = 0
-) -> GuardedClient:
-    """What calls providers, and others by the same rules."""
-    return GuardedClient(
-        rules,
-        timing=Timing(tries=tries, read_seconds=read_seconds),
-        ca_bundle=str(settings.provider_ca_bundle) if settings.provider_ca_bundle else None,
-        proxy=settings.proxy,
-        kept=kept,
-    )
-
-
-def somabrain(settings: Settings, rules: AddressRules) -> SomaBrain | None:
-    """Who is told of ratings, where one is configured. Raises AddressForbidden and InvalidRequest."""
-    if not settings.somabrain_url:
-        return None
-    return SomaBrain(
-        # The outbox repeats what failed.
-        provider_client(settings, rules, tries=1, read_seconds=10.0),
-        settings.somabrain_url,
-        token=lambda: settings.somabrain_proof,
-        namespace=settings.somabrain_namespace,
-    )
-
-
-class _Part(Protocol):
-    """A thread that lives as long as the server."""
-
-    def start(self) -> None: ...
-
-    def stop(self) -> None: ...
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -236,7 +166,7 @@ class App:
         if keys:
             keys.changed = self._verifier.forget
 
-        self._parts: tuple[_Part, ...] = (
+        self._parts: tuple[Part, ...] = (
             *((keys,) if keys else ()),
             self._refresher,
             self.decisions,
@@ -353,7 +283,7 @@ class App:
         host = settings.grpc_addr.rpartition(":")[0]
         self.address = f"{host}:{self._server.port}"
 
-    def _vault_view(self, place: Place | None) -> _Part:
+    def _vault_view(self, place: Place | None) -> Part:
         """Of several workers the first watches Vault, and the others see what it saw."""
         if place is None or place.workers == 1:
             return CredentialWatch(self.vault, self.index)

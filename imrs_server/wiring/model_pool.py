@@ -1,8 +1,8 @@
-"""The model pool of a server, put together for ``wiring``."""
+"""The model pool of a server."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING
 
 from imrs_server.jobs.pool_calls import PoolCalls
 from imrs_server.jobs.pool_watch import PoolWatch
@@ -17,12 +17,7 @@ if TYPE_CHECKING:
     from imrs_server.index.warm import Index
     from imrs_server.storage.database import Database
     from imrs_server.use_cases.breakers import Breakers
-
-
-class _Part(Protocol):
-    def start(self) -> None: ...
-
-    def stop(self) -> None: ...
+    from imrs_server.wiring.part import Part
 
 
 class ModelPool:
@@ -44,4 +39,4 @@ class ModelPool:
         self.pool = Pool(index, self.loading, breakers)
         self.watch = PoolWatch(database, self.loading)
         calls = PoolCalls(database, self.pool)
-        self.parts: tuple[_Part, ...] = (self.loading, calls, *((self.watch,) if leads else ()))
+        self.parts: tuple[Part, ...] = (self.loading, calls, *((self.watch,) if leads else ()))

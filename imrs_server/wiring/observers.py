@@ -1,8 +1,8 @@
-"""Who looks on while a server works: figures, logs and traces; put together for ``wiring``."""
+"""Who looks on while a server works: figures, logs and traces."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING
 
 from imrs_server.jobs import config_watch
 from imrs_server.telemetry.access_log import AccessLog
@@ -17,17 +17,12 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from imrs_server.domain.breaker import Cause
-    from imrs_server.figures import Figures
     from imrs_server.jobs.decision_log import Observe
     from imrs_server.settings import Settings
     from imrs_server.telemetry.tracing import Tracing
     from imrs_server.transport.guard import Meter
-
-
-class _Part(Protocol):
-    def start(self) -> None: ...
-
-    def stop(self) -> None: ...
+    from imrs_server.wiring.figures import Figures
+    from imrs_server.wiring.part import Part
 
 
 class Observers:
@@ -53,7 +48,7 @@ class Observers:
         self.synced: Callable[[str, str], None] = self.figures.synced if self.figures else unnoted
 
     @property
-    def parts(self) -> tuple[_Part, ...]:
+    def parts(self) -> tuple[Part, ...]:
         """They tell of all others, and so they should begin first and end last."""
         return tuple(each for each in (self.figures, self._access_log, self._tracing) if each is not None)
 
@@ -69,7 +64,7 @@ def _figures(settings: Settings, folder: Path | None) -> Figures | None:
     if not settings.metrics:
         return None
     # What it imports looks once where figures shall go, and not everybody who imports us knows it by then.
-    from imrs_server.figures import Figures  # noqa: PLC0415
+    from imrs_server.wiring.figures import Figures  # noqa: PLC0415
 
     return Figures(folder=folder, by_agent=settings.token_tracking)
 
