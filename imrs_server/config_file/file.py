@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import heapq
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -10,7 +11,7 @@ from pydantic import ValidationError
 from imrs_server.config_file import json_schema, tree, words
 from imrs_server.config_file.contradictions import contradictions
 from imrs_server.config_file.kinds import short
-from imrs_server.config_file.problems import ConfigInvalid, Mark, Problem
+from imrs_server.config_file.problems import MOST, ConfigInvalid, Mark, Problem
 from imrs_server.config_file.schema import ConfigFile
 from imrs_server.config_file.tree import Node
 
@@ -131,12 +132,14 @@ def _validated(root: Node) -> ConfigFile:
     try:
         return ConfigFile.model_validate(filled)
     except ValidationError as invalid:
-        problems = [_problem(root, dict(each)) for each in invalid.errors(include_url=False)]
-        raise ConfigInvalid(*dict.fromkeys(problems)) from None
+        # Words are found only for what is told: a file may have a hundred thousand mistakes.
+        found = [(tuple(_known(root, each["loc"])), each) for each in invalid.errors(include_url=False)]
+        first = heapq.nsmallest(2 * MOST, found, key=lambda each: _key(root, each[0]))
+        problems = dict.fromkeys(_problem(root, path, dict(each)) for path, each in first)
+        raise ConfigInvalid(*problems, more=len(found) - len(first)) from None
 
 
-def _problem(root: Node, error: dict[str, Any]) -> Problem:
-    path = tuple(_known(root, error["loc"]))
+def _problem(root: Node, path: tuple[str | int, ...], error: dict[str, Any]) -> Problem:
     if error["type"] == "extra_forbidden":
         said = words.unknown(str(path[-1]), _fields(path[:-1]))
         return Problem(_key(root, path), _dotted(path), said)

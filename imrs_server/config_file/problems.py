@@ -39,10 +39,14 @@ class Problem:
 
 
 class ConfigInvalid(InvalidRequest):
-    """The file cannot be applied; as an error of the API, each problem is a violation of its path."""
+    """The file cannot be applied; as an error of the API, each problem is a violation of its path.
 
-    def __init__(self, *problems: Problem) -> None:
+    ``problems`` are the first ones, ``more`` is how many there are besides.
+    """
+
+    def __init__(self, *problems: Problem, more: int = 0) -> None:
         self.problems = tuple(sorted(problems)[:MOST])
+        self.more = more + len(problems) - len(self.problems)
         super().__init__(
             *(Violation(each.path or "yaml", f"{each.mark}: {each.expected}") for each in self.problems)
         )

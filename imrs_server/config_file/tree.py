@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 MAX_CHARACTERS = 4_000_000
 MAX_DEPTH = 32
-MAX_NODES = 200_000
+MAX_NODES = 100_000
 MAX_NUMBER_LENGTH = 40
 
 _Loader: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)

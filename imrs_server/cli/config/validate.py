@@ -38,6 +38,8 @@ def _problems(source: IO[bytes], *, quiet: bool) -> list[dict[str, object]]:
     except ConfigInvalid as invalid:
         for each in () if quiet else invalid.problems:
             click.echo(each.within(source.name), err=True)
+        if invalid.more and not quiet:
+            click.echo(f"{source.name}: {invalid.more} more", err=True)
         return [
             {
                 "file": source.name,

@@ -141,12 +141,20 @@ def test_merge_keys_take_over_what_is_not_there() -> None:
     assert tree.parse(text).plain()["d"] == {"<<": 1}
 
 
+def test_the_first_of_very_many_mistakes_are_told() -> None:
+    text = "".join(f"k{number}: x\n" for number in range(40_000))
+    with pytest.raises(ConfigInvalid) as raised:
+        file.read(text)
+    assert [each.path for each in raised.value.problems] == [f"k{number}" for number in range(20)]
+    assert raised.value.more == 39_980
+
+
 def test_aliases_count_as_what_they_repeat() -> None:
     bomb = "a0: &a0 [x, x, x, x, x, x, x, x, x, x]\n"
     bomb += "".join(f"a{i}: &a{i} [{', '.join([f'*a{i - 1}'] * 10)}]\n" for i in range(1, 9))
     assert len(bomb) < 1000
     assert [each.partition(": ")[2] for each in problems(bomb)] == [
-        "must stand for at most 200000 values, aliases counted as what they repeat"
+        "must stand for at most 100000 values, aliases counted as what they repeat"
     ]
 
 
