@@ -4,8 +4,10 @@
 
 from __future__ import annotations
 
+import re
 from datetime import timedelta
 from decimal import Decimal
+from pathlib import Path
 from random import Random
 
 import pytest
@@ -174,3 +176,10 @@ def test_no_slip_of_the_hand_is_more_than_a_list_of_problems(text: str) -> None:
             misplaced += [each for each in invalid.problems if not 1 <= each.mark.line <= lines]
     assert misplaced == []
     assert 200 < good < 4800
+
+
+@pytest.mark.parametrize("page", ["README.md", "docs/config.md"])
+def test_files_in_the_documentation_are_good(page: str) -> None:
+    text = (Path(__file__).parents[3] / page).read_text(encoding="utf-8")
+    found = re.findall(r"^```yaml\n(.*?)^```$", text, re.MULTILINE | re.DOTALL)
+    assert [len(file.check(each)) for each in found if "agents:" in each] == [2]
