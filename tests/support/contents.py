@@ -7,8 +7,9 @@ from psycopg import sql
 
 from tests.support.waiting import eventually
 
-# Where roll-ups have got to moves by itself, and what is counted for reports now and then.
-MOVING = frozenset({"rollup_state", "usage_days"})
+# Where roll-ups have got to moves by itself, what is counted for reports now and then, and what servers
+# tell of themselves.
+MOVING = frozenset({"rollup_state", "usage_days", "replicas", "endpoint_calls"})
 
 _TABLES = """
     select relname from pg_class

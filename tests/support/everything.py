@@ -251,8 +251,16 @@ def _new_endpoint(platform: ImrsClient) -> str:
 
 
 def _cold_endpoint(platform: ImrsClient) -> str:
-    """Of a model of Ollama, which nobody has loaded yet."""
-    model = pb.Model(provider_id=_provider(platform), external_id="m")
+    """Of a pool whose manager is away, so that nothing is learned of it by itself."""
+    provider = pb.Provider(
+        provider_id=f"p-{next(_numbers)}",
+        provider_type=pb.Provider.Type.CUSTOM,
+        dialect="vllm",
+        api_base="http://127.0.0.1:9",
+        pool_url="http://127.0.0.1:9",
+    )
+    platform.admin.CreateProvider(pb.CreateProviderRequest(provider=provider))
+    model = pb.Model(provider_id=provider.provider_id, external_id="m")
     model_id = platform.catalog.CreateModel(pb.CreateModelRequest(model=model)).model_id
     endpoint = pb.Endpoint(model_id=model_id, base_url="http://127.0.0.1:9")
     return platform.admin.SetEndpoint(pb.SetEndpointRequest(endpoint=endpoint)).endpoint_id
