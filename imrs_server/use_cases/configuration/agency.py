@@ -20,7 +20,7 @@ from imrs_server.storage.shape import shape
 from imrs_server.use_cases import agent_models as agent_model_rules
 from imrs_server.use_cases import agents as agent_rules_of
 from imrs_server.use_cases import known
-from imrs_server.use_cases.configuration.kind import blank_fields, domain_fields, read_fields
+from imrs_server.use_cases.configuration.kind import blank_fields, domain_fields, over, read_fields
 from imrs_server.use_cases.configuration.wanted import rule_target
 
 if TYPE_CHECKING:
@@ -71,6 +71,7 @@ class AgentKind:
     ) -> None:
         before = agents.lock(hand.tx, hand.tenant_id, id)
         assert before is not None
+        fields = over(before, self.names, fields, changed)
         after = agents.update(hand.tx, replace(before, **self._said(hand, fields, changed)))
         self._wrote(hand, id, before, after)
 
@@ -165,6 +166,7 @@ class AgentModelKind:
         """Store what has changed over ``start``, which is there; ``before`` is what the audit log shows."""
         agent_id, _, model_id = id.partition("/")
         assert start is not None
+        fields = over(start, self.names, fields, changed)
         said = domain_fields(AgentModel, fields, changed, agent_id=agent_id, model_id=model_id)
         known.require_models(hand.tx, said.get("fallback_model_ids") or ())
         wanted = replace(start, **said)

@@ -18,7 +18,7 @@ from imrs_server.storage.changes import Change
 from imrs_server.storage.changes import Kind as Changed
 from imrs_server.use_cases import catalog, known
 from imrs_server.use_cases import preferences as preference_rules
-from imrs_server.use_cases.configuration.kind import blank_fields, domain_fields, read_fields
+from imrs_server.use_cases.configuration.kind import blank_fields, domain_fields, over, read_fields
 from imrs_server.use_cases.providers import completed, undecided
 
 if TYPE_CHECKING:
@@ -83,6 +83,7 @@ class ProviderKind:
     ) -> None:
         before = providers.lock(hand.tx, id)
         assert before is not None
+        fields = over(before, self.names, fields, changed)
         said = domain_fields(Provider, fields, changed, **self._least)
         after = providers.update(hand.tx, completed(replace(undecided(before), **said), self._rules))
         hand.wrote(Change(Changed.PROVIDER, id), ("provider", id), before=before, after=after)
@@ -143,7 +144,7 @@ class ModelKind:
         before = models.lock(hand.tx, id)
         assert before is not None
         least = {"model_id": id, "provider_id": "", "external_id": before.external_id, "display_name": ""}
-        said = domain_fields(Model, fields, changed, **least)
+        said = domain_fields(Model, over(before, self.names, fields, changed), changed, **least)
         kept = {top(path) for path in given}
         given_back = {top(path) for path in changed} - kept
         # These follow from the prices again.

@@ -57,6 +57,12 @@ def read_fields(value: Any, names: Collection[str]) -> Flat:
     return flatten(shape(type(value)).json(value), names)
 
 
+def over(before: Any, names: Collection[str], fields: Flat, changed: Collection[str]) -> Flat:
+    """The fields of a locked thing with those that change: it may have been written since it was planned."""
+    kept = {path: value for path, value in read_fields(before, names).items() if path not in changed}
+    return kept | {path: fields[path] for path in changed if path in fields}
+
+
 def blank_fields(cls: type[Any], names: Collection[str], **required: Any) -> Flat:
     """The fields of a dataclass of which only the least is said."""
     return read_fields(shape(cls)(required), names)

@@ -12,7 +12,7 @@ from imrs_server.storage import defaults
 from imrs_server.storage.changes import Change
 from imrs_server.storage.changes import Kind as Changed
 from imrs_server.use_cases import known
-from imrs_server.use_cases.configuration.kind import blank_fields, domain_fields, read_fields
+from imrs_server.use_cases.configuration.kind import blank_fields, domain_fields, over, read_fields
 from imrs_server.use_cases.configuration.wanted import GLOBAL, TENANT
 from imrs_server.use_cases.defaults import MUTABLE
 
@@ -54,7 +54,8 @@ class DefaultsKind:
     def update(
         self, hand: Hand, id: str, fields: Flat, changed: Collection[str], given: Collection[str]
     ) -> None:
-        self._put(hand, id, fields)
+        before = defaults.lock(hand.tx, self._owner(id))
+        self._put(hand, id, over(before, MUTABLE, fields, changed) if before else fields)
 
     def delete(self, hand: Hand, id: str, owned: Flat) -> None:
         fields = self.read(hand.tx, [id])[id].fields

@@ -103,3 +103,22 @@ def test_twenty_applies_are_remembered(files: Files) -> None:
         assert files.agents.get(TENANT, None, "x").display_name == f"number {number}"
     with files.database.transaction(HERE) as tx:
         assert configuration.last(tx, HERE, "default") is None
+
+
+def test_an_edit_of_other_fields_at_the_same_moment_is_kept(files: Files) -> None:
+    """A file and somebody write different labels of one agent again and again; both are always there."""
+    files.apply("agents: {x: {labels: {file: '0'}}}")
+
+    def applying() -> None:
+        for number in range(1, 20):
+            files.apply(f"agents: {{x: {{labels: {{file: '{number}'}}}}}}")
+
+    def editing() -> None:
+        for number in range(1, 20):
+            files.agents.update(TENANT, None, "x", {"use_case": str(number)})
+
+    with ThreadPoolExecutor(2) as pool:
+        for each in [pool.submit(applying), pool.submit(editing)]:
+            each.result()
+    agent = files.agents.get(TENANT, None, "x")
+    assert (agent.labels, agent.use_case) == ({"file": "19"}, "19")
