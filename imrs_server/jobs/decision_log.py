@@ -80,8 +80,11 @@ class DecisionLog:
     def flush(self) -> bool:
         """Write what was offered before the call; says whether all of it is settled."""
         with self._writing:
-            while self._waiting:
-                batch = [self._waiting.popleft() for _ in range(min(len(self._waiting), _BATCH))]
+            # What comes meanwhile is for the next time: few by few, each would have its own transaction.
+            left = len(self._waiting)
+            while left:
+                batch = [self._waiting.popleft() for _ in range(min(left, _BATCH))]
+                left -= len(batch)
                 self._observe(batch[self._observed :])
                 known = max(self._observed, len(batch))
                 if not self._settle(batch):

@@ -116,6 +116,15 @@ def test_a_full_buffer_drops_and_counts(db: Database) -> None:
     assert (stored(db, *made), log.dropped) == (2, 3)
 
 
+def test_what_comes_while_others_are_written_is_for_the_next_time(db: Database) -> None:
+    made = [decision() for _ in range(3)]
+    log = DecisionLog(db, observers=[lambda _: log.offer(made[2])])
+    for each in made[:2]:
+        log.offer(each)
+    assert log.flush()
+    assert (stored(db, *made), log.waiting) == (2, 1)
+
+
 def test_what_was_stored_by_an_attempt_whose_end_was_not_seen_is_stored_once(
     db: Database, decision_log: DecisionLog
 ) -> None:
