@@ -104,23 +104,33 @@ def _merged(root: Node, overrides: Node | None) -> Node:
 
 
 def _with_policies(root: Node) -> Node:
-    """Policies in the place of their names. An unknown name stays, and is then no mapping."""
-    policies = root.entries["policies"].entries if "policies" in root.entries else {}
+    """Policies in the place of their names. An unknown name stays, and is then no mapping.
 
-    def named(node: Node) -> Node:
+    Raises ConfigInvalid where they would stand for more than a file may, as aliases would.
+    """
+    policies = root.entries["policies"].entries if "policies" in root.entries else {}
+    left = tree.MAX_NODES - root.size
+
+    def named(node: Node, *path: str) -> Node:
+        nonlocal left
         routing = node.entries.get("routing")
         if routing is None or not isinstance(routing.content, str) or routing.content not in policies:
             return node
-        meant = Node(policies[routing.content].content, routing.mark, routing.key_mark)
-        return Node({**node.entries, "routing": meant}, node.mark, node.key_mark, node.size)
+        policy = policies[routing.content]
+        left -= policy.size
+        if left < 0:
+            said = f"the file would stand for over {tree.MAX_NODES} values; name it in `defaults` instead"
+            raise ConfigInvalid(Problem(routing.mark, _dotted((*path, "routing")), said))
+        meant = Node(policy.content, routing.mark, routing.key_mark, policy.size)
+        return Node({**node.entries, "routing": meant}, node.mark, node.key_mark, node.size + policy.size)
 
     sections = dict(root.entries)
     for name in ("defaults", "global_defaults"):
         if name in sections:
-            sections[name] = named(sections[name])
+            sections[name] = named(sections[name], name)
     if "agents" in sections and isinstance(sections["agents"].content, dict):
         whole = sections["agents"]
-        agents = {agent_id: named(each) for agent_id, each in whole.entries.items()}
+        agents = {agent_id: named(each, "agents", agent_id) for agent_id, each in whole.entries.items()}
         sections["agents"] = Node(agents, whole.mark, whole.key_mark, whole.size)
     return Node(sections, root.mark, root.key_mark, root.size)
 

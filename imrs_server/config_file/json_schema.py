@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, get_args
+from types import NoneType, UnionType
+from typing import TYPE_CHECKING, Annotated, Any, Union, get_args, get_origin
 
 from imrs_server.config_file.kinds import Part
 from imrs_server.config_file.schema import ConfigFile
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Sequence
 
 TITLE = "IMRS models.yaml"
 
@@ -40,19 +41,34 @@ def json_schema() -> dict[str, Any]:
 
 
 def part_at(path: Sequence[str | int]) -> type[Part]:
-    """The part of the schema that describes what stands at a path."""
+    """The part of the schema that describes what stands at a path, or the nearest above it."""
     part: type[Part] = ConfigFile
+    found: Any = ConfigFile
     for step in path:
-        field = part.model_fields.get(str(step))
-        below = next(_parts(field.annotation), None) if field is not None else None
-        # Keys of a mapping and positions in a list lead nowhere further.
-        part = below or part
+        found = _below(found, str(step))
+        if _is_part(found):
+            part = found
     return part
 
 
-def _parts(annotation: Any) -> Iterator[type[Part]]:
-    if isinstance(annotation, type) and issubclass(annotation, Part):
-        yield annotation
-        return
-    for each in get_args(annotation):
-        yield from _parts(each)
+def _below(annotation: Any, step: str) -> Any:
+    """What a field, an entry of a mapping or one of a list is; None where the schema does not say."""
+    if _is_part(annotation):
+        field = annotation.model_fields.get(step)
+        return _bare(field.annotation) if field is not None else None
+    # Of a mapping the values, of a list its only argument.
+    arguments = get_args(annotation)
+    return _bare(arguments[-1]) if arguments else None
+
+
+def _bare(annotation: Any) -> Any:
+    """A type without its bounds, and without the None that stands for nothing."""
+    if get_origin(annotation) is Annotated:
+        return _bare(get_args(annotation)[0])
+    if get_origin(annotation) in (Union, UnionType):
+        return _bare(next(each for each in get_args(annotation) if each is not NoneType))
+    return annotation
+
+
+def _is_part(annotation: Any) -> bool:
+    return isinstance(annotation, type) and issubclass(annotation, Part)

@@ -83,6 +83,7 @@ def test_every_section_is_read() -> None:
         ("a: .inf", "f:1:4: must be a finite number; quote it if it is text"),
         ('a: "\\0"', "f:1:4: must not hold NUL or half a character"),
         ("[" * 100, "f:1:33: must be nested at most 32 deep"),
+        ("agents: {routing: {temperatur: 1}}", "f:1:20: agents.routing.temperatur: is not known here; is temperature meant?"),
         ("agents: {x: {temperatur: 1}}", "f:1:14: agents.x.temperatur: is not known here; is temperature meant?"),
         ("agents: {x: {model: 3}}", "f:1:21: agents.x.model: must be text, not 3; quote it if it is text"),
         ("agents: {x: []}", "f:1:13: agents.x: must be a mapping, not a list"),
@@ -157,6 +158,14 @@ def test_aliases_count_as_what_they_repeat() -> None:
     assert len(bomb) < 1000
     assert [each.partition(": ")[2] for each in problems(bomb)] == [
         "must stand for at most 100000 values, aliases counted as what they repeat"
+    ]
+
+
+def test_names_of_policies_count_as_what_they_stand_for() -> None:
+    policy = "policies:\n  p:\n" + "".join(f"    x{number}: 1\n" for number in range(20_000))
+    named = "agents:\n" + "".join(f"  a{number}: {{routing: p}}\n" for number in range(20_000))
+    assert problems(policy + named) == [
+        "f:20005:17: agents.a1.routing: the file would stand for over 100000 values; name it in `defaults` instead"
     ]
 
 
