@@ -4,15 +4,27 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+import dataclasses
+from typing import TYPE_CHECKING, Annotated, Any
 
 import pytest
 from google.protobuf import duration_pb2, struct_pb2
 from pydantic import TypeAdapter, ValidationError
 
 from imrs_client import v1 as pb
+from imrs_client.task_rules import Rules
 from imrs_server.config_file import schema
+from imrs_server.domain.budget import Wanted
+from imrs_server.domain.parameters import Parameters
+from imrs_server.domain.provider import DataPolicy
+from imrs_server.domain.routing import RoutingPolicy
 from imrs_server.transport.validation import rule_of
+from imrs_server.use_cases.configuration.agency import AgentKind, AgentModelKind, RuleKind
+from imrs_server.use_cases.configuration.catalogue import ModelKind, PreferenceKind, ProviderKind
+from imrs_server.use_cases.defaults import MUTABLE
+
+if TYPE_CHECKING:
+    from collections.abc import Collection
 
 PARTS: dict[Any, Any] = {
     schema.Agent: pb.Agent,
@@ -106,6 +118,29 @@ def test_a_field_takes_the_same_in_a_file_and_in_a_request(part: Any, name: str)
 
 def _annotated(info: Any) -> Any:
     return Annotated[(info.annotation, *info.metadata)] if info.metadata else info.annotation
+
+
+WHOLE: list[tuple[Any, Collection[str]]] = [
+    (schema.Agent, AgentKind.names),
+    (schema.AgentModel, AgentModelKind.names),
+    (schema.Budget, {each.name for each in dataclasses.fields(Wanted)} - {"budget_id"}),
+    (schema.DataPolicy, {each.name for each in dataclasses.fields(DataPolicy)}),
+    (schema.Defaults, MUTABLE),
+    (schema.Endpoint, {"model_id", "base_url", "weight", "ttl"}),
+    (schema.Model, ModelKind.names),
+    (schema.Parameters, {each.name for each in dataclasses.fields(Parameters)}),
+    (schema.Preference, PreferenceKind.names),
+    (schema.Provider, ProviderKind.names),
+    (schema.RoutingPolicy, {each.name for each in dataclasses.fields(RoutingPolicy)}),
+    (schema.Rule, RuleKind.names),
+    (schema.TaskRules, {each.name for each in dataclasses.fields(Rules)}),
+]
+
+
+@pytest.mark.parametrize(("part", "names"), WHOLE, ids=lambda each: getattr(each, "__name__", ""))
+def test_a_file_can_say_all_that_an_export_may_have_to(part: Any, names: Collection[str]) -> None:
+    """Whoever adds a field of a thing adds it to the schema too."""
+    assert set(names) - set(part.model_fields) == set()
 
 
 def test_every_name_is_one_of_the_api() -> None:

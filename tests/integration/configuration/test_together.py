@@ -106,7 +106,7 @@ def test_twenty_applies_are_remembered(files: Files) -> None:
 
 
 def test_an_edit_of_other_fields_at_the_same_moment_is_kept(files: Files) -> None:
-    """A file and somebody write different labels of one agent again and again; both are always there."""
+    """A file and somebody write different fields of one agent again and again; both are always there."""
     files.apply("agents: {x: {labels: {file: '0'}}}")
 
     def applying() -> None:
