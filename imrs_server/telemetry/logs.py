@@ -5,8 +5,9 @@ from __future__ import annotations
 import logging
 import sys
 from collections.abc import Sequence
+from contextlib import suppress
 from contextvars import ContextVar
-from typing import Any, Protocol, TextIO
+from typing import Any, Protocol, TextIO, cast
 
 import structlog
 
@@ -92,13 +93,31 @@ call: ContextVar[Call | None] = ContextVar("call", default=None)
 """The call in hand; None outside of a call."""
 
 
+class Unfailing:
+    """A stream for lines that may be lost: a full disk, or a reader that is gone, must not fail a call."""
+
+    def __init__(self, stream: TextIO) -> None:
+        self._stream = stream
+
+    def write(self, text: str) -> None:
+        with suppress(OSError):
+            self._stream.write(text)
+
+    def flush(self) -> None:
+        with suppress(OSError):
+            self._stream.flush()
+
+    def isatty(self) -> bool:
+        return self._stream.isatty()
+
+
 def configure(
     *, json: bool, level: str = "INFO", stream: TextIO | None = None, worker: int | None = None
 ) -> None:
     """Set logging up once for the process; every line of a worker tells its number."""
     for name in _CHATTY:
         logging.getLogger(name).setLevel(logging.WARNING)
-    output = stream or sys.stderr
+    output = Unfailing(stream or sys.stderr)
     # Tracebacks as plain text: the rich ones print local variables.
     render: list[structlog.typing.Processor] = (
         [structlog.processors.format_exc_info, structlog.processors.JSONRenderer()]
@@ -120,7 +139,7 @@ def configure(
         processors=[*bind, *render],
         wrapper_class=structlog.make_filtering_bound_logger(getattr(logging, level.upper())),
         # A line is one write, so that the lines of several processes do not mix.
-        logger_factory=structlog.WriteLoggerFactory(output),
+        logger_factory=structlog.WriteLoggerFactory(cast("TextIO", output)),
     )
     _take_in(output, bind, render)
 
@@ -152,7 +171,7 @@ def _worker(number: int) -> structlog.typing.Processor:
 
 
 def _take_in(
-    output: TextIO, bind: list[structlog.typing.Processor], render: list[structlog.typing.Processor]
+    output: Unfailing, bind: list[structlog.typing.Processor], render: list[structlog.typing.Processor]
 ) -> None:
     """Have what libraries log, from WARNING on, look like our own lines; unless somebody else handles it."""
     root = logging.getLogger()

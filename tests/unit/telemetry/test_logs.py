@@ -2,20 +2,20 @@
 
 from __future__ import annotations
 
+import errno
+import io
 import json
 import logging
 import subprocess
 import sys
-from typing import TYPE_CHECKING
 from uuid import uuid4
 
 import pytest
 import structlog
 
 from imrs_server.telemetry import logs, traceparent
-
-if TYPE_CHECKING:
-    import io
+from imrs_server.telemetry.access_log import AccessLog
+from tests.support.waiting import eventually
 
 TRACE_ID = "4bf92f3577b34da6a3ce929d0e0e4736"
 TRACE = f"00-{TRACE_ID}-00f067aa0ba902b7-01"
@@ -110,3 +110,27 @@ def test_what_libraries_say_is_a_line_like_ours() -> None:
 def test_whoever_handles_the_logs_of_libraries_goes_on_doing_so(output: io.StringIO) -> None:
     logging.getLogger("some.library").warning("for pytest")
     assert not output.getvalue()
+
+
+class FullDisk(io.StringIO):
+    """A file that takes nothing while it is ``full``."""
+
+    full = True
+
+    def flush(self) -> None:
+        if self.full:
+            raise OSError(errno.ENOSPC, "No space left on device")
+
+
+def test_a_line_that_cannot_be_written_fails_nobody(output: io.StringIO) -> None:
+    logs.configure(json=True, stream=(disk := FullDisk()))
+    access_log = AccessLog(period_seconds=0.001)
+    access_log.start()
+    structlog.get_logger().warning("during")
+    access_log.note("/s/M", "OK", 0.0)
+    eventually(lambda: "/s/M" in disk.getvalue())
+    disk.full = False
+    access_log.note("/s/N", "OK", 0.0)
+    eventually(lambda: "/s/N" in disk.getvalue())
+    access_log.stop()
+    assert output.getvalue() == ""
