@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 
 
 _PAGE_SIZE: Final = 1000
+# What people and providers wrote as they liked; ids stay as they are, for programs look them up.
+_FREE_TEXTS: Final = frozenset({"comment", "display_name", "use_case"})
 _SPREADSHEET_COMMANDS: Final = ("=", "+", "-", "@", "\t", "\r")
 
 
@@ -127,9 +129,9 @@ def _kind(response: Any) -> Descriptor:
 
 
 def _cell(message: Message, path: str) -> str:
-    """A comment is what anybody wrote: a spreadsheet must not take it for a formula."""
+    """A spreadsheet must not take what somebody wrote for a formula."""
     found = fields.exact(message, path)
-    return f"'{found}" if path == "comment" and found.startswith(_SPREADSHEET_COMMANDS) else found
+    return f"'{found}" if path in _FREE_TEXTS and found.startswith(_SPREADSHEET_COMMANDS) else found
 
 
 def _chosen(message: Message, columns: Sequence[str]) -> Any:

@@ -215,6 +215,12 @@ def test_a_comment_is_no_formula_in_a_spreadsheet(capsys: pytest.CaptureFixture[
     assert capsys.readouterr().out == "comment,user_id\n'=cmd(),@x\ngood,\n"
 
 
+def test_a_name_that_a_provider_gave_is_no_formula_either(capsys: pytest.CaptureFixture[str]) -> None:
+    writer = streams.Csv(("model_id", "display_name"))
+    writer.write([pb.Model(model_id="p/m", display_name='=HYPERLINK("http://x")')])
+    assert capsys.readouterr().out == 'model_id,display_name\np/m,"\'=HYPERLINK(""http://x"")"\n'
+
+
 def test_on_a_terminal_a_row_is_one_line_and_ids_are_whole(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
