@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -23,6 +24,7 @@ log = structlog.get_logger()
 
 POLL_SECONDS = 0.1
 RETRY_SECONDS = 1.0
+REFUSED_SECONDS = 10.0
 
 
 def uncounted(_result: str) -> None:
@@ -43,8 +45,9 @@ class ConfigWatch:
     """A thread that looks at a file ten times a second, through links as Kubernetes makes them.
 
     A file that changes between two looks is left alone until it rests. ``apply`` takes its text; what it
-    refuses is logged with its lines and counted, and the last good configuration stays. ``note`` is told each
-    result: ok, refused, or the reason why it could not be tried.
+    refuses is logged with its lines and counted, and the last good configuration stays. A valid file that is
+    refused for what there is, such as a model that a sync is yet to bring, is tried again now and then.
+    ``note`` is told each result: ok, refused, or the reason why it could not be tried.
     """
 
     def __init__(
@@ -54,15 +57,19 @@ class ConfigWatch:
         *,
         note: Callable[[str], None] = uncounted,
         poll_seconds: float = POLL_SECONDS,
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._path = path
         self._apply = apply
         self._note = note
         self._poll_seconds = poll_seconds
+        self._clock = clock
         self._loop = Loop("config_watch", self._next, retry_seconds=RETRY_SECONDS)
         self._seen: _Stamp | None = None
         self._done: _Stamp | None = None
         self._digest = b""
+        self._again: float | None = None
+        self._told: list[str] = []
         self._missing = False
         self.refused = False
 
@@ -77,7 +84,8 @@ class ConfigWatch:
         """Look once. Raises what may pass by itself, such as DatabaseUnavailable."""
         stamp = self._stamp()
         rests, self._seen = stamp == self._seen, stamp
-        if stamp is None or stamp == self._done or not rests:
+        due = self._again is not None and self._clock() >= self._again
+        if stamp is None or not rests or (stamp == self._done and not due):
             return
         try:
             content = self._path.read_bytes()
@@ -86,11 +94,14 @@ class ConfigWatch:
         if self._stamp() != stamp:
             return
         digest = hashlib.sha256(content).digest()
-        if digest != self._digest:
-            self._take(content)
+        if digest != self._digest or self._again is not None:
+            if stamp != self._done:
+                self._told = []
+            self._again = self._take(content)
         self._digest, self._done = digest, stamp
 
-    def _take(self, content: bytes) -> None:
+    def _take(self, content: bytes) -> float | None:
+        """Apply it; when to try that again, where time may help."""
         try:
             written = self._apply(content.decode("utf-8-sig"))
         except UnicodeDecodeError:
@@ -102,14 +113,19 @@ class ConfigWatch:
                 self._note(error.reason)
                 raise
             self._refuse(problems=[f"{self._path}: {error.message}"])
+            return self._clock() + REFUSED_SECONDS
         else:
             self.refused = False
             self._note("ok")
             changes = len(written.value.changing)
             log.info("config.applied", file=str(self._path), changes=changes, revision=written.revision)
+        return None
 
     def _refuse(self, *, problems: list[str]) -> None:
         self.refused = True
+        if problems == self._told:
+            return  # tried again, in vain
+        self._told = problems
         self._note("refused")
         log.error("config.refused", file=str(self._path), problems=problems, hint="the last good one stays")
 

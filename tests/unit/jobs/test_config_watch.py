@@ -12,7 +12,7 @@ from imrs_server.config_file import file
 from imrs_server.domain.configuration import Plan
 from imrs_server.domain.errors import DatabaseUnavailable, ModelNotFound
 from imrs_server.domain.written import Written
-from imrs_server.jobs.config_watch import ConfigWatch
+from imrs_server.jobs.config_watch import REFUSED_SECONDS, ConfigWatch
 from tests.support.waiting import eventually
 
 if TYPE_CHECKING:
@@ -28,7 +28,10 @@ class Applied:
         self.texts: list[str] = []
         self.results: list[str] = []
         self.error: Exception | None = None
-        self.watch = ConfigWatch(path, self._apply, note=self.results.append, poll_seconds=0.005)
+        self.now = 1000.0
+        self.watch = ConfigWatch(
+            path, self._apply, note=self.results.append, poll_seconds=0.005, clock=lambda: self.now
+        )
 
     def _apply(self, text: str) -> Written[Plan]:
         if self.error is not None:
@@ -127,6 +130,45 @@ def test_bytes_that_are_no_text_and_what_the_server_refuses(path: Path, applied:
     path.write_text(GOOD % 2)
     applied.look()
     assert applied.results == ["refused", "refused"]
+
+
+def test_what_is_refused_for_what_there_is_is_tried_again_and_told_once(applied: Applied) -> None:
+    applied.error = ModelNotFound(model_id="p/m")
+    with structlog.testing.capture_logs() as lines:
+        for _ in range(3):
+            applied.look()
+            applied.now += REFUSED_SECONDS
+        applied.error = None  # a sync has brought it
+        applied.now -= 1
+        applied.look()
+        assert applied.watch.refused
+        applied.now += 1
+        applied.look()
+    assert not applied.watch.refused
+    assert applied.texts == [GOOD % 1]
+    assert applied.results == ["refused", "ok"]
+    assert [each["event"] for each in lines] == ["config.refused", "config.applied"]
+
+
+def test_a_database_that_is_away_when_it_is_tried_again_costs_only_that_try(applied: Applied) -> None:
+    applied.error = ModelNotFound(model_id="p/m")
+    applied.look()
+    applied.now += REFUSED_SECONDS
+    applied.error = DatabaseUnavailable()
+    with pytest.raises(DatabaseUnavailable):
+        applied.watch.turn()
+    applied.error = None
+    applied.watch.turn()
+    assert applied.texts == [GOOD % 1]
+
+
+def test_a_touch_tries_what_was_refused_for_what_there_is_at_once(path: Path, applied: Applied) -> None:
+    applied.error = ModelNotFound(model_id="p/m")
+    applied.look()
+    applied.error = None
+    os.utime(path, ns=(1, 1))
+    applied.look()
+    assert applied.texts == [GOOD % 1]
 
 
 def test_while_the_database_is_away_it_is_tried_again(path: Path, applied: Applied) -> None:
