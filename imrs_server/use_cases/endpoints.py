@@ -64,13 +64,13 @@ class Endpoints:
     def load(self, who: Principal, endpoint_id: str, deadline: Deadline) -> Written[Endpoint]:
         """Have its model loaded, whatever became of it before. Raises what ``Loading.hot`` may raise."""
         before = self._found(who, endpoint_id)
-        self._loading.hot(endpoint_id, deadline)
+        self._loading.hot(before, deadline)
         return self._noted(who, "LoadEndpoint", before)
 
     def unload(self, who: Principal, endpoint_id: str) -> Written[Endpoint]:
         """Have its memory back, also where calls run there. Raises what ``Loading.cold`` may raise."""
         before = self._found(who, endpoint_id)
-        self._loading.cold(endpoint_id)
+        self._loading.cold(before)
         return self._noted(who, "UnloadEndpoint", before)
 
     def _found(self, who: Principal, endpoint_id: str) -> Endpoint:

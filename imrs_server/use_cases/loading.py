@@ -85,25 +85,25 @@ class Loading:
         for each in flights:
             each.done.wait()
 
-    def hot(self, endpoint_id: str, deadline: Deadline) -> Endpoint:
+    def hot(self, endpoint: Endpoint, deadline: Deadline) -> Endpoint:
         """Have the model loaded there, and wait until it is, at most 60 s and as long as ``deadline`` says.
 
         Raises EndpointNotFound, ProviderUnavailable, ProviderInvalidResponse, and what Vault may raise.
         """
-        flight = self._join(endpoint_id)
+        flight = self._join(endpoint)
         while not flight.done.wait(min(_LOOK_SECONDS, deadline.remaining())):
             if deadline.remaining() <= 0:
-                raise _still_loading(endpoint_id)
+                raise _still_loading(endpoint)
         if flight.error is not None:
             # Each of those who wait raises it.
             raise flight.error.with_traceback(None)
         assert flight.endpoint is not None
         return flight.endpoint
 
-    def cold(self, endpoint_id: str) -> Endpoint:
+    def cold(self, endpoint: Endpoint) -> Endpoint:
         """Have the memory back, after what is being loaded. Raises what ``hot`` does, and InvalidRequest."""
         deadline, busy_id = Deadline(self._load_seconds), uuid4()
-        for known in self._known(endpoint_id, deadline):
+        for known in self._known(endpoint.endpoint_id, deadline):
             if known.busy:
                 continue
             if known.state is EndpointState.COLD:
@@ -118,7 +118,7 @@ class Loading:
             begun = self._begin(known, busy_id, EndpointState.COLD)
             if begun is not None:
                 return self.unload(begun, busy_id, place, keeper, deadline)
-        raise _still_loading(endpoint_id)
+        raise _still_loading(endpoint)
 
     def unload(
         self, begun: Endpoint, busy_id: UUID, place: Place, keeper: Keeper, deadline: Deadline
@@ -175,20 +175,22 @@ class Loading:
                 changes.announce(tx, Change(Kind.ENDPOINT, begun.model_id))
         return ended or begun
 
-    def _join(self, endpoint_id: str) -> _Flight:
+    def _join(self, endpoint: Endpoint) -> _Flight:
+        endpoint_id = endpoint.endpoint_id
         with self._lock:
             if self._is_stopping:
-                raise _still_loading(endpoint_id)
+                raise _still_loading(endpoint)
             flight = self._flights.get(endpoint_id)
             if flight is None:
                 flight = self._flights[endpoint_id] = _Flight(Deadline(self._load_seconds))
                 name = f"load {endpoint_id}"
-                threading.Thread(target=self._fly, args=(endpoint_id, flight), name=name, daemon=True).start()
+                threading.Thread(target=self._fly, args=(endpoint, flight), name=name, daemon=True).start()
         return flight
 
-    def _fly(self, endpoint_id: str, flight: _Flight) -> None:
+    def _fly(self, endpoint: Endpoint, flight: _Flight) -> None:
+        endpoint_id = endpoint.endpoint_id
         try:
-            flight.endpoint = self._heat(endpoint_id, flight.deadline)
+            flight.endpoint = self._heat(endpoint, flight.deadline)
         except DomainError as error:
             flight.error = error
         except Exception:
@@ -200,9 +202,9 @@ class Loading:
                 del self._flights[endpoint_id]
             flight.done.set()
 
-    def _heat(self, endpoint_id: str, deadline: Deadline) -> Endpoint:
+    def _heat(self, endpoint: Endpoint, deadline: Deadline) -> Endpoint:
         busy_id, others = uuid4(), False
-        for known in self._known(endpoint_id, deadline):
+        for known in self._known(endpoint.endpoint_id, deadline):
             if known.state is EndpointState.HOT:
                 return known
             if known.busy:
@@ -210,11 +212,12 @@ class Loading:
             elif others and known.load_error:
                 # Somebody else tried a moment ago; it would end no better.
                 raise ProviderUnavailable(
-                    provider_id=_provider_id(known), detail=f"endpoint {endpoint_id}: {known.load_error}"
+                    provider_id=_provider_id(known),
+                    detail=f"endpoint {known.endpoint_id}: {known.load_error}",
                 )
             elif (begun := self._begin(known, busy_id, EndpointState.LOADING)) is not None:
                 return self._load(begun, busy_id, deadline)
-        raise _still_loading(endpoint_id)
+        raise _still_loading(endpoint)
 
     def _load(self, begun: Endpoint, busy_id: UUID, deadline: Deadline) -> Endpoint:
         started = time.monotonic()
@@ -288,7 +291,7 @@ def _error(failure: CallFailed | AddressForbidden, endpoint: Endpoint, what: str
     )
 
 
-def _still_loading(endpoint_id: str) -> ProviderUnavailable:
+def _still_loading(endpoint: Endpoint) -> ProviderUnavailable:
     return ProviderUnavailable(
-        provider_id="of the model", detail=f"endpoint {endpoint_id} is still being loaded"
+        provider_id=_provider_id(endpoint), detail=f"endpoint {endpoint.endpoint_id} is still being loaded"
     )

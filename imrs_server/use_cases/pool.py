@@ -78,7 +78,7 @@ class Pool:
 
     def loaded(self, endpoint: Endpoint, deadline: Deadline) -> Endpoint:
         """The endpoint with its model. Raises what ``Loading.hot`` may raise."""
-        return self._loading.hot(endpoint.endpoint_id, deadline)
+        return self._loading.hot(endpoint, deadline)
 
     def begin(self, endpoint_id: str) -> float:
         """A call begins; when."""
