@@ -52,23 +52,23 @@ class Table:
         self._below = below
         self._around = around
         self._models: dict[int, SelectedModel] = {}
-        self._replies: dict[tuple[int, int], tuple[Choice, Detection, Answer]] = {}
+        self._replies: dict[tuple[int, Detection], tuple[Choice, Answer]] = {}
 
     def answer(self, choice: Choice, task: Detection, own: Parameters = UNSET) -> Answer:
         """What is answered by a choice, with a request's own parameters over those of its models.
 
-        Without any, the same choice and task get the same answer.
+        Without any, the same choice and an equal task get the same answer.
         """
         if own is not UNSET:
             return self._answer(choice, task, own)
-        key = (id(choice), id(task))
+        key = (id(choice), task)
         found = self._replies.get(key)
         if found is None:
             if len(self._replies) >= MAX_REPLIES:
                 self._replies.clear()
-            # While they are kept, nothing else has their ids.
-            found = self._replies[key] = (choice, task, self._answer(choice, task, own))
-        return found[2]
+            # While it is kept, no other choice has its id.
+            found = self._replies[key] = (choice, self._answer(choice, task, own))
+        return found[1]
 
     def _answer(self, choice: Choice, task: Detection, own: Parameters) -> Answer:
         return Answer(

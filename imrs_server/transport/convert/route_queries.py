@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from functools import partial
+from functools import lru_cache, partial
 from typing import TYPE_CHECKING, Any
 
 from imrs_client import route_query
@@ -66,7 +66,13 @@ def query(request: pb.RouteRequest, *, repeated: bool = False) -> RouteQuery:
     if "parameters" in about and "estimated_prompt_tokens" in asked:
         # The window holds the prompt and, where this very request limits it, the answer.
         asked["estimated_prompt_tokens"] += request.parameters.max_output_tokens
-    return RouteQuery(query=Query(**asked) if asked else NO_LIMITS, **about)
+    return RouteQuery(query=_one(Query(**asked)) if asked else NO_LIMITS, **about)
+
+
+# Of equal ones there is one: whatever is made by a query, down to its row in the log, is then made once.
+@lru_cache(maxsize=MAX_KNOWN)
+def _one(query: Query) -> Query:
+    return query
 
 
 def detect_query(request: pb.DetectTaskRequest) -> RouteQuery:
