@@ -97,7 +97,9 @@ def _merged(root: Node, overrides: Node | None) -> Node:
     if overrides is not None and overrides.entries:
         agents = dict(sections["agents"].entries)
         for agent_id, fields in overrides.entries.items():
-            agents[agent_id] = agents[agent_id].over(fields)
+            # What is no mapping stays, and is told as that.
+            if isinstance(agents[agent_id].content, dict | None):
+                agents[agent_id] = agents[agent_id].over(fields)
         whole = sections["agents"]
         sections["agents"] = Node(agents, whole.mark, whole.key_mark, whole.size + overrides.size)
     return _with_policies(Node(sections, root.mark, None, root.size))

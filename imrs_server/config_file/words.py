@@ -67,7 +67,7 @@ def unknown(name: str, known: Iterable[str]) -> str:
     close = get_close_matches(name, known, 1)
     if close:
         return f"is not known here; is {close[0]} meant?"
-    return f"is not known here; known are {', '.join(known)}"
+    return f"is not known here; known are {', '.join(known)}" if known else "is not known here"
 
 
 def _named(value: Any) -> str:

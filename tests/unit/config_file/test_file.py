@@ -96,6 +96,8 @@ def test_every_section_is_read() -> None:
         ("providers: {openai: {api_key: sk-1}}", "f:1:22: providers.openai.api_key: is not known here: keys are never in a file; set them with RotateProviderKey or SetAgentKey"),
         ("providers: {openai: {sync_interval: 3s}}", 'f:1:37: providers.openai.sync_interval: must be a time such as 90s, 12h or 45d, from 60s to 366d, not "3s"'),
         ("environments: {dev: {y: {}}}\nagents: {x: }", "f:1:22: environments.dev.y: is not an agent of this file; known are x"),
+        ("environments: {dev: {y: {}}}", "f:1:22: environments.dev.y: is not an agent of this file"),
+        ("agents: {x: [1]}\nenvironments: {production: {x: {use_case: y}}}", "f:1:13: agents.x: must be a mapping, not a list"),
         ("preferences: {a: {}}", "f:1:18: preferences.a.model_ids: must be set"),
         ("budgets: [{window: 1d}, {window: 24h}]", "f:1:25: budgets.1: the tenant has a budget of this window already"),
         ("version: 2.0", "f:1:10: version: must be '1.0', not 2.0"),
@@ -103,6 +105,14 @@ def test_every_section_is_read() -> None:
 )  # fmt: skip
 def test_what_is_wrong_is_told_with_its_place(text: str, said: str) -> None:
     assert problems(text) == [said]
+
+
+@pytest.mark.parametrize("agent", ["", "{}", "{use_case: old}"])
+def test_an_override_of_an_agent_of_which_nothing_is_said(agent: str) -> None:
+    config = file.read(
+        f"agents:\n  x: {agent}\nenvironments: {{production: {{x: {{use_case: new}}}}}}"
+    ).config
+    assert config.agents["x"].use_case == "new"
 
 
 def test_every_mistake_is_told_at_once_in_the_order_of_the_file() -> None:
