@@ -66,8 +66,8 @@ def _require_known(body: Mapping[str, Any]) -> None:
     for name, instead in (("functions", "tools"), ("function_call", "tool_choice")):
         if body.get(name) is not None:
             raise Refused(f"{name} is not taken; use {instead}.", param=name)
-    if "audio" in (body.get("modalities") or ()):
-        raise Refused("modalities must be text: no sound comes back.", param="modalities")
+    if body.get("modalities") not in (None, [], ["text"]):
+        raise Refused('modalities must be ["text"]: no sound comes back.', param="modalities")
 
 
 def _messages(body: Mapping[str, Any]) -> enumerate[dict[str, Any]]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+from math import isinf
 from typing import TYPE_CHECKING, Any
 from uuid import uuid4
 
@@ -57,14 +58,41 @@ async def document(request: Request) -> dict[str, Any]:
                     raise Refused(f"The body is larger than {BODY_BYTES >> 20} MiB.", status=413)
     except TimeoutError:
         raise Refused(f"The body did not come within {_BODY_SECONDS:g} s.", status=408) from None
-    try:
-        found = json.loads(bytes(body), parse_constant=_refuse)
-    except (ValueError, RecursionError):
-        raise Refused("The body is not JSON.") from None
+    found = _parsed(bytes(body))
     if not isinstance(found, dict):
         raise Refused("The body must be a JSON object.")
     return found
 
 
+def _parsed(body: bytes) -> Any:
+    try:
+        text = body.decode("utf-8-sig")
+        found = json.loads(text, parse_constant=_refuse, parse_float=_finite, parse_int=_whole)
+        if "\\u" in text:
+            # An escape may tell half of a character, which is no text.
+            json.dumps(found, ensure_ascii=False).encode()
+    except UnicodeEncodeError:
+        raise Refused("A text in the body has half of a surrogate pair; send the whole character.") from None
+    except OverflowError:
+        raise Refused("A number in the body is larger than any that can be told.") from None
+    except (ValueError, RecursionError):
+        raise Refused("The body is not JSON.") from None
+    return found
+
+
 def _refuse(constant: str) -> None:
     raise ValueError(constant)
+
+
+def _finite(digits: str) -> float:
+    found = float(digits)
+    if isinf(found):
+        raise OverflowError(digits)
+    return found
+
+
+def _whole(digits: str) -> int:
+    found = int(digits)
+    # Numbers of protobuf's JSON are floats.
+    float(found)
+    return found
