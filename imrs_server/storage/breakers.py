@@ -69,5 +69,5 @@ def remove(tx: Tx, subject: Subject) -> None:
 
 
 def close_provider(tx: Tx, provider_id: str) -> bool:
-    """Close those of a provider and of its models; whether there were any."""
+    """Close those of a provider, of its models and of their endpoints; whether there were any."""
     return Q.close_provider.run(tx, provider_id=provider_id) > 0

@@ -49,3 +49,6 @@ delete from breakers where kind = %(kind)s and subject_id = %(subject_id)s
 delete from breakers
 where kind = 'PROVIDER' and subject_id = %(provider_id)s
    or kind = 'MODEL' and subject_id >= %(provider_id)s || '/' and subject_id < %(provider_id)s || '0'
+   or kind = 'ENDPOINT' and subject_id in (
+       select endpoint_id from endpoints where split_part(model_id, '/', 1) = %(provider_id)s
+   )

@@ -144,7 +144,11 @@ class Breakers:
             self._note_time(trial)
         known = self._known()
         for subject, began in trial.standings.items():
-            now = _standing(known.get(subject))
+            breaker = known.get(subject)
+            if breaker is not None and trial.own_key and breaker.cause.is_of_key:
+                # That another key is served is no news of the one that was refused.
+                continue
+            now = _standing(breaker)
             if now.generation != began.generation or (now is _CLOSED and subject not in self._tallies):
                 continue
             if now.phase is Phase.COOLING:

@@ -167,6 +167,19 @@ def test_an_endpoint_that_fails_goes_down_for_all_and_comes_back_in_steps(
         world.becomes(failing, HOT)
 
 
+def test_a_new_key_takes_the_endpoints_back_that_refused_the_old_one(world: Pooled, one: Service) -> None:
+    endpoint_id = world.add(one.base_url)
+    one.behaviour = refuses(401)
+    assert world.bot.complete("Hello").content == "other"
+    world.becomes(endpoint_id, DOWN)
+    one.behaviour = None
+    platform = world.platform
+    platform.admin.RotateProviderKey(pb.RotateProviderKeyRequest(provider_id="pool", api_key="sk-new"))
+    world.settled(platform)
+    assert world.state(endpoint_id) is HOT
+    assert world.bot.complete("Hello").content == "one"
+
+
 def test_route_passes_over_a_model_all_of_whose_endpoints_are_down(world: Pooled, one: Service) -> None:
     endpoint_id = world.add(one.base_url)
     one.behaviour = refuses(503)

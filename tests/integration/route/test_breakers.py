@@ -226,3 +226,21 @@ def test_a_refused_key_that_was_replaced_meanwhile_says_nothing(servers: list[Se
     assert one.index.wait_for(revision(database), 5)
     one.breakers.failed(trial, ChatFailure(FailureKind.AUTH, "it refuses the key", status=401))
     assert one.breakers.write() == 0
+
+
+def test_an_agents_own_key_that_is_served_says_nothing_of_the_one_that_was_refused(
+    servers: list[Server], database: str
+) -> None:
+    one, *_ = servers
+    of_provider = Subject(SubjectKind.PROVIDER, "p")
+    one.fails(ChatFailure(FailureKind.AUTH, "it refuses the key", status=401))
+    assert one.breakers.write() == 1
+    assert one.index.wait_for(revision(database), 5)
+
+    one.breakers.succeeded(one.breakers.begin(MODEL, own_key=True))
+    assert one.breakers.write() == 0
+    assert one.breakers.resting(of_provider) is not None
+
+    one.breakers.succeeded(one.breakers.begin(MODEL, own_key=False))
+    assert one.breakers.write() == 1
+    assert asked(database, "select phase from breakers") == [("RETURNING",)]
