@@ -47,6 +47,8 @@ for _name in ("httpx", "httpcore"):
 _ERROR_BODY_BYTES = 64 << 10
 _DOCUMENT_BYTES = 8 << 20
 _RECEIPT_BYTES = 1 << 20
+# Who gave up a connection says so at once; who takes longer may have begun to work, and to charge.
+_GIVEN_UP_SECONDS = 1.0
 _NOWHERE = "https://0.0.0.0:1/"
 _UNKNOWN_KEY = b"API_KEY_INVALID"
 _SPENT = (b"enforced_spend_limit_reached", b"insufficient_quota")
@@ -229,11 +231,13 @@ class GuardedClient:
             request = wire.request(call, self._timing, is_kept=self._kept > 0)
             place = Place(target.scheme, target.hostname or "", target.port or 0, self._is_proxied(target))
             line = self._connections.take(place, deadline)
+            begun_seconds = self._clock()
             try:
                 return self._over(line, request, stack)
             except (httpcore.RemoteProtocolError, httpcore.ReadError, httpcore.WriteError):
                 # A connection that was kept, and that the other side gave up just then: it heard nothing.
-                if not line.is_reused or line.backend.has_heard:
+                waited_seconds = self._clock() - begun_seconds
+                if not line.is_reused or line.backend.has_heard or waited_seconds > _GIVEN_UP_SECONDS:
                     raise
             return self._over(self._connections.take(place, deadline, fresh=True), request, stack)
 

@@ -150,6 +150,24 @@ def test_what_breaks_off_after_it_was_heard_is_not_sent_again(
     assert len(provider.requests) == 2
 
 
+def test_what_was_worked_on_and_then_dropped_without_a_word_is_not_sent_again(provider: FakeProvider) -> None:
+    """A model that dies over a long prompt would be asked, and paid, twice for one attempt."""
+    now = [0.0]
+    client = GuardedClient(LOOPBACK, timing=Timing(tries=1), kept=8, clock=lambda: now[0])
+    assert get(client, provider) == {}
+
+    def dies(handler: act._Handler) -> None:
+        now[0] += 2.0
+        handler.close_connection = True
+
+    provider.script(dies)
+    with pytest.raises(CutOff):
+        get(client, provider)
+
+    assert len(provider.requests) == 2
+    client.close()
+
+
 def test_every_call_at_a_time_has_a_connection_of_its_own(
     client: GuardedClient, provider: FakeProvider
 ) -> None:
