@@ -39,10 +39,12 @@ class Problem:
 
 
 class ConfigInvalid(InvalidRequest):
-    """The file cannot be applied; as an error of the API, each problem is a violation of its path.
+    """The file is not valid: {summary}."""
 
-    ``problems`` are the first ones, ``more`` is how many there are besides.
-    """
+    problems: tuple[Problem, ...]
+    """The first ones; as an error of the API each is a violation of its path."""
+    more: int
+    """How many there are besides."""
 
     def __init__(self, *problems: Problem, more: int = 0) -> None:
         self.problems = tuple(sorted(problems)[:MOST])

@@ -202,3 +202,11 @@ def test_files_in_the_documentation_are_good(page: str) -> None:
     text = (Path(__file__).parents[3] / page).read_text(encoding="utf-8")
     found = re.findall(r"^```yaml\n(.*?)^```$", text, re.MULTILINE | re.DOTALL)
     assert [len(file.check(each)) for each in found if "agents:" in each] == [2]
+
+
+def test_the_error_says_what_is_wrong_and_where() -> None:
+    with pytest.raises(ConfigInvalid) as raised:
+        file.read("agents:\n  x: {model: 3}")
+    assert str(raised.value) == (
+        "The file is not valid: agents.x.model: line 2, column 14: must be text, not 3; quote it if it is text."
+    )
