@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import time
 from typing import Any
 
 _HEAD = b"HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\ntransfer-encoding: chunked\r\n\r\n"
@@ -81,9 +82,12 @@ class _Connection(asyncio.Protocol):
     async def _speak(self, count: int, pause_seconds: float) -> None:
         assert self._transport is not None
         self._transport.write(_HEAD)
+        due = time.perf_counter()
         for _ in range(count):
             self._transport.write(_PIECE)
-            await asyncio.sleep(pause_seconds)
+            # By the clock: answers that began at different moments go on at different moments.
+            due += pause_seconds
+            await asyncio.sleep(due - time.perf_counter())
         self._transport.write(_END)
 
 

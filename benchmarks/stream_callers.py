@@ -44,8 +44,9 @@ class Streams:
             route=pb.RouteRequest(parameters=parameters),
             stream=True,
         )
-        # Their pieces come at different moments, as people's questions do.
-        await asyncio.sleep(number * PAUSE_MS / 1000 / self._streams * 7)
+        # They begin at moments spread over ten pauses, one after the other also within a pause, as people do
+        # who do not know of each other.
+        await asyncio.sleep((number / self._streams + number % 10) * PAUSE_MS / 1000)
         stub = pb.RouteServiceStub(self._channels[number % CONNECTIONS])
         is_first = True
         async for event in stub.Complete(request, metadata=self._metadata):
