@@ -132,6 +132,9 @@ class Configuration:
                 _do(hand, kind, back)
                 steps += back
             now = configuration.owned(tx, scope, source)
+            if not _concerns_platform(last):
+                # A tenant's admin applied it, and did not touch what the file owns of the platform.
+                now = {target: each for target, each in now.items() if not _is_platform(target)}
             configuration.own(tx, scope, source, last.owned)
             configuration.disown(tx, scope, source, now.keys() - {each.target for each in last.owned})
             configuration.undone(tx, last.apply_id)
@@ -254,6 +257,10 @@ def _scope(who: Principal, tenant_id: UUID | None, found: Mapping[Target, Wanted
 
 def _is_platform(target: Target) -> bool:
     return target.section in PLATFORM or target == GLOBAL
+
+
+def _concerns_platform(apply: Apply) -> bool:
+    return any(_is_platform(each.target) for each in (*apply.changes, *apply.owned))
 
 
 def _require_only_tenant(found: Mapping[Target, Wanted]) -> None:

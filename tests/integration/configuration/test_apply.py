@@ -273,3 +273,13 @@ def test_a_budget_is_known_by_its_window_and_keeps_what_was_spent(files: Files) 
         (budget,) = configuration.budgets(tx, HERE)
     assert (budget.limit_usd, budget.spent_usd) == (Decimal("2.5"), Decimal("0.5"))
     assert summary(files.apply(SMALL)) == {"budgets/bot/1d": "DELETE"}
+
+
+def test_what_a_tenant_admin_takes_back_leaves_the_platform_to_the_file(files: Files) -> None:
+    provider = "providers: {openai: {}}\nmodels: {openai/m: {}}\n"
+    files.apply(f"{provider}agents: {{bot: {{use_case: old}}}}\n")
+    tenant = files.acting(TENANT)
+    tenant.apply("agents: {bot: {use_case: new}}\n")
+    assert summary(tenant.undo()) == {"agents/bot": "UPDATE"}
+    gone = summary(files.apply("agents: {bot: {use_case: old}}\n"))
+    assert gone == {"models/openai/m": "DELETE", "providers/openai": "DELETE"}
