@@ -260,7 +260,8 @@ def _is_platform(target: Target) -> bool:
 
 
 def _concerns_platform(apply: Apply) -> bool:
-    return any(_is_platform(each.target) for each in (*apply.changes, *apply.owned))
+    targets = [each.target for each in apply.changes] + [each.target for each in apply.owned]
+    return any(map(_is_platform, targets))
 
 
 def _require_only_tenant(found: Mapping[Target, Wanted]) -> None:
