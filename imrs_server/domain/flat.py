@@ -18,8 +18,8 @@ if TYPE_CHECKING:
 
 # Mappings that are taken apart; all others are one value.
 NESTED = frozenset({"parameters", "routing", "routing.shadow", "labels", "data_policy", "task_rules"})
-# Of a shadow that is not there, not even an empty map is.
-_SHADOW = "routing.shadow."
+# Of these nothing is there where nothing is said, not even an empty list or map.
+_ALL_OR_NOTHING = ("routing.shadow.", "data_policy.")
 _DURATIONS = frozenset({"sync_interval", "half_life", "window", "ttl"})
 _UNITS = (("d", 86_400), ("h", 3600), ("m", 60))
 _WRITTEN = re.compile(r"([0-9.]+)([dhms])")
@@ -40,7 +40,7 @@ def _leaves(plain: Mapping[str, Any], prefix: str) -> list[tuple[str, Any]]:
         path = f"{prefix}{name}"
         if path in NESTED and isinstance(value, dict):
             found += _leaves(value, f"{path}.")
-        elif value is not None and not (prefix == _SHADOW and value == {}):
+        elif value is not None and not (prefix in _ALL_OR_NOTHING and value in ({}, [])):
             found.append((path, _canonical(name, value)))
     return found
 

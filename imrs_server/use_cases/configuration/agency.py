@@ -9,7 +9,7 @@ from uuid import UUID
 
 from imrs_server.domain.agent import Agent, AgentModel, AgentRule, Source
 from imrs_server.domain.configuration import Thing
-from imrs_server.domain.flat import flatten
+from imrs_server.domain.flat import flatten, top
 from imrs_server.domain.model import ModelFilter
 from imrs_server.domain.provider import State
 from imrs_server.storage import agent_models, agent_rules, agents, configuration, tenants
@@ -56,7 +56,8 @@ class AgentKind:
     def create(self, hand: Hand, id: str, wanted: Wanted) -> None:
         before = agents.lock(hand.tx, hand.tenant_id, id)
         fields = self.blank | wanted.initial | wanted.fields
-        said = self._said(hand, fields, fields)
+        # What comes back as it was may name models that are gone by now, as with UndeleteAgent.
+        said = self._said(hand, fields, fields, named=wanted.fields if before else fields)
         if before is None:
             tenants.note(hand.tx, hand.tenant_id)
             after = agents.insert(hand.tx, Agent(agent_id=id, tenant_id=hand.tenant_id, **said))
@@ -72,7 +73,7 @@ class AgentKind:
         before = agents.lock(hand.tx, hand.tenant_id, id)
         assert before is not None
         fields = over(before, self.names, fields, changed)
-        after = agents.update(hand.tx, replace(before, **self._said(hand, fields, changed)))
+        after = agents.update(hand.tx, replace(before, **self._said(hand, fields, changed, named=changed)))
         self._wrote(hand, id, before, after)
 
     def delete(self, hand: Hand, id: str, owned: Flat) -> None:
@@ -81,10 +82,14 @@ class AgentKind:
         gone = replace(before, state=State.DELETED, delete_time=datetime.now(UTC))
         self._wrote(hand, id, before, agents.update(hand.tx, gone))
 
-    def _said(self, hand: Hand, fields: Flat, changed: Collection[str]) -> dict[str, Any]:
+    def _said(
+        self, hand: Hand, fields: Flat, changed: Collection[str], *, named: Collection[str]
+    ) -> dict[str, Any]:
+        """Fields as the agent has them; models in those of ``named`` must be there."""
         said = domain_fields(Agent, fields, changed, agent_id="", tenant_id=_NOBODY)
         agent_rules_of.check(said)
-        agent_rules_of.require_models(hand.tx, said)
+        now = {top(path) for path in named}
+        agent_rules_of.require_models(hand.tx, {name: value for name, value in said.items() if name in now})
         return said
 
     def _wrote(self, hand: Hand, id: str, before: Agent | None, after: Agent | None) -> None:

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
     from imrs_server.adapters.addresses import AddressRules
     from imrs_server.config_file.file import Document
-    from imrs_server.domain.configuration import Target, Thing, Wanted
+    from imrs_server.domain.configuration import PlannedChange, Target, Thing, Wanted
     from imrs_server.domain.principal import Principal
     from imrs_server.storage.database import Database, Tx
     from imrs_server.use_cases.configuration.kind import Kind
@@ -88,7 +88,7 @@ class Configuration:
                 owned = {target: each for target, each in owned.items() if not _is_platform(target)}
             shared = configuration.owned_elsewhere(tx, scope, source, PLATFORM)
             outlook = Outlook(wanted=mine, owned=owned, shared=shared, pruned=pruned)
-            steps = self._done(hand, scope, outlook)
+            steps, done = self._done(hand, scope, outlook)
             now = _owned_now(steps, mine, owned)
             configuration.own(
                 tx, scope, source, [each for each in now.values() if each != owned.get(each.target)]
@@ -101,7 +101,7 @@ class Configuration:
                     source=source,
                     environment=document.environment,
                     actor=who.subject,
-                    changes=plan.changing,
+                    changes=tuple(done),
                     owned=tuple(owned.values()),
                 )
                 configuration.remember(tx, scope, apply)
@@ -204,9 +204,15 @@ class Configuration:
             for kind in self._kinds(tenant_id)
         }
 
-    def _done(self, hand: Hand, tenant_id: UUID | None, outlook: Outlook) -> list[Step]:
-        """Plan and do one kind after the other, for the later ones see what the earlier ones did."""
+    def _done(
+        self, hand: Hand, tenant_id: UUID | None, outlook: Outlook
+    ) -> tuple[list[Step], list[PlannedChange]]:
+        """Plan and do one kind after the other, for the later ones see what the earlier ones did.
+
+        The steps, and what they really changed: what nobody says any more becomes what follows from the rest.
+        """
         found: list[Step] = []
+        done: list[PlannedChange] = []
         asked = {*outlook.wanted, *outlook.owned}
         named = [each.id for each in outlook.wanted if each.section == "agents"]
         for kind in self._kinds(tenant_id):
@@ -216,8 +222,11 @@ class Configuration:
             steps = list(planning.steps(kind, things, outlook))
             _do(hand, kind, steps)
             found += steps
+            changing = [each.change for each in steps if each.action is not Action.UNCHANGED]
+            now = kind.read(hand.tx, [each.target.id for each in changing]) if changing else {}
+            done += [planning.as_done(each, now.get(each.target.id)) for each in changing]
         _require_consistent(found, outlook.wanted)
-        return found
+        return found, done
 
 
 def _do(hand: Hand, kind: Kind, steps: Iterable[Step]) -> None:

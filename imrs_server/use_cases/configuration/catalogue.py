@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from imrs_server.storage.database import Tx
     from imrs_server.use_cases.configuration.hand import Hand
 
+_PRICES = frozenset({"price_state", *curation.PRICES})
 _ACTIVE = {"state": str(State.ACTIVE)}
 
 
@@ -144,9 +145,18 @@ class ModelKind:
         before = models.lock(hand.tx, id)
         assert before is not None
         least = {"model_id": id, "provider_id": "", "external_id": before.external_id, "display_name": ""}
-        said = domain_fields(Model, over(before, self.names, fields, changed), changed, **least)
-        kept = {top(path) for path in given}
+        fields = over(before, self.names, fields, changed)
+        said = domain_fields(Model, fields, changed, **least)
+        others = {
+            top(path)
+            for path, value in fields.items()
+            if path not in changed and value != self.blank.get(path)
+        }
+        kept = (others - _PRICES) | {top(path) for path in given}
         given_back = {top(path) for path in changed} - kept
+        if given_back & _PRICES and not kept & _PRICES:
+            # Whoever sets one price answers for all, so they go back together.
+            given_back |= (_PRICES | {"cost_tier"}) - kept
         # These follow from the prices again.
         said |= dict.fromkeys({"cost_tier", "price_state"} & given_back)
         after = catalog.edit(before, said)

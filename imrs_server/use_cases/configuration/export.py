@@ -30,6 +30,7 @@ if TYPE_CHECKING:
 Section = dict[str, Any]
 
 _LARGEST_MAX_TOKENS, _SMALLEST_MAX_TOKENS = 128_000, 256
+_DISABLED = {"enabled": False}
 _OF_THE_MODEL = {"context_length", "input_price_usd", "output_price_usd"}
 
 
@@ -108,7 +109,7 @@ def _agency(tx: Tx, tenant_id: UUID) -> Section:
         if thing.alive
     }
     rules = _rules(tx, tenant_id, agents.keys())
-    models = _agent_models(tx, tenant_id, agents.keys())
+    models = _agent_models(tx, tenant_id, agents.keys(), rules)
     providers = {
         each.provider_id
         for each in configuration.providers(tx, (), all=True)
@@ -137,10 +138,12 @@ def _rules(tx: Tx, tenant_id: UUID, agent_ids: Collection[str]) -> Section:
     return dict(found)
 
 
-def _agent_models(tx: Tx, tenant_id: UUID, agent_ids: Collection[str]) -> Section:
+def _agent_models(tx: Tx, tenant_id: UUID, agent_ids: Collection[str], rules: Section) -> Section:
     found: Section = defaultdict(dict)
     for model in configuration.agent_models(tx, tenant_id, agent_ids, (), all=True):
         said = _said(read_fields(model, AgentModelKind.names), AgentModelKind.blank)
+        if said == _DISABLED and model.agent_id not in rules:
+            continue  # no more than nothing, where no rule could enable it
         # What a rule brought, and nobody has touched, the rule says.
         if said or model.source is Source.EXPLICIT:
             found[model.agent_id][model.model_id] = said

@@ -120,6 +120,14 @@ def _gone(kind: Kind, target: Target, thing: Thing, owned: Owned | None) -> Step
     return Step(change=change, wanted=Wanted(), fields=owned.fields if owned else {})
 
 
+def as_done(change: PlannedChange, thing: Thing | None) -> PlannedChange:
+    """A change with the values that the thing really has after it."""
+    if change.action is Action.DELETE or thing is None:
+        return change
+    diffs = tuple(replace(each, after=thing.fields.get(each.field)) for each in change.diffs)
+    return replace(change, diffs=diffs)
+
+
 def steps_back(kind: Kind, things: Mapping[str, Thing], apply: Apply) -> Iterator[Step]:
     """What undoes an apply, for the things of one kind. What was changed since by others stays."""
     for change in apply.changes:
@@ -135,7 +143,9 @@ def _back(kind: Kind, change: PlannedChange, thing: Thing) -> Step | None:
     after = {each.field: each.after for each in change.diffs}
     if change.action is Action.CREATE:
         given = Owned(target=change.target, fields=_without_none(after))
-        return _gone(kind, change.target, thing, given) if thing.alive else None
+        # A model may have been made to be disabled.
+        there = thing.alive or (thing.fields and after.get("enabled") is False)
+        return _gone(kind, change.target, thing, given) if there else None
     if change.action is Action.DELETE:
         if thing.alive:
             return None
@@ -147,7 +157,7 @@ def _back(kind: Kind, change: PlannedChange, thing: Thing) -> Step | None:
     if not thing.alive:
         return None
     mine = {path: before[path] for path in before if thing.fields.get(path) == after[path]}
-    return _updated(change.target, Wanted(fields=mine), thing, mine, None)
+    return _updated(change.target, Wanted(fields=_without_none(mine)), thing, mine, None)
 
 
 def _without_none(fields: Flat) -> Flat:

@@ -78,6 +78,32 @@ def test_generated_configurations_come_back(files: Files) -> None:
         assert exported(files) == found
 
 
+def test_undo_brings_back_what_was_there_before(files: Files) -> None:
+    """But for settings of models that only a rule had brought: they go with the rule.
+
+    What was enabled is disabled again, which shows where rules might else enable it.
+    """
+    chance = Random(23)
+    for _ in range(15):
+        wanted, before = configuration(chance), without_disabled(exported(files))
+        for agent_id in wanted["rules"]:
+            wanted["agents"][agent_id].pop("models", None)
+        text = render(wanted)
+        files.apply(text, prune=True)
+        files.undo()
+        assert without_disabled(exported(files)) == before
+        files.apply(text, prune=True)
+
+
+def without_disabled(text: str) -> Any:
+    """A file, without models of which it only says that they are disabled."""
+    found = tree.parse(text).plain()
+    for fields in found.get("agents", {}).values():
+        models = {key: each for key, each in fields.pop("models", {}).items() if each != {"enabled": False}}
+        fields.update({"models": models} if models else {})
+    return found
+
+
 def test_generated_changes_over_the_api_come_back(files: Files) -> None:
     files.apply(EVERYTHING)
     chance = Random(5)
