@@ -17,7 +17,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from imrs_server.cli import main
-from imrs_server.cli.config.origins import shape, sources
+from imrs_server.cli.config.origins import reading, shape, sources
 from imrs_server.cli.config.origins.reading import Unreadable
 from imrs_server.cli.config.origins.sources import Wanted
 from imrs_server.config_file import file, tree
@@ -460,3 +460,9 @@ def test_no_bytes_do_more_than_be_refused(tmp_path: Path, content: bytes, name: 
     except Unreadable:
         return
     shape.fit(draft)
+
+
+def test_a_text_in_a_json_line_may_hold_what_ends_a_line_elsewhere(tmp_path: Path) -> None:
+    dump = tmp_path / "dump.jsonl"
+    dump.write_text('{"name": "one\u2028two"}\r\n\n{"name": "three\x85"}\n', encoding="utf-8", newline="")
+    assert [each.values for each in reading.rows(dump)] == [{"name": "one\u2028two"}, {"name": "three\x85"}]

@@ -134,7 +134,8 @@ def _json_rows(path: Path, found: str) -> Iterator[Row]:
 
 
 def _lines(path: Path, found: str, error: ValueError) -> list[Any]:
-    lines = [line for line in found.splitlines() if line.strip()]
+    # Not at U+2028 and its like, which stand in texts of JSON as they are.
+    lines = [line for line in found.split("\n") if line.strip()]
     try:
         return [_json(line) for line in lines]
     except ValueError:
