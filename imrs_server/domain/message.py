@@ -35,7 +35,10 @@ class Outcome(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Report:
-    """What a caller says of one model call; what is None or empty is left out."""
+    """What a caller says of one model call; what is None or empty is left out.
+
+    ``measured`` where it is Complete that says it, of a call of its own.
+    """
 
     message_id: UUID | None = None
     agent_id: str = ""
@@ -53,11 +56,15 @@ class Report:
     error_kind: str = ""
     metadata: dict[str, Any] = field(default_factory=dict)
     create_time: datetime | None = None
+    measured: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Message:
-    """A row of ``messages``. ``rating`` and its company are those of the vote that speaks for the message."""
+    """A row of ``messages``. ``rating`` and its company are those of the vote that speaks for the message.
+
+    ``measured`` where Complete made the call itself, and counted it.
+    """
 
     tenant_id: UUID
     message_id: UUID
@@ -81,6 +88,7 @@ class Message:
     feedback_type: FeedbackType | None = None
     feedback_time: datetime | None = None
     create_time: datetime
+    measured: bool = False
 
     @property
     def token_count(self) -> int:
@@ -173,6 +181,7 @@ def compose(
         error_kind=report.error_kind,
         metadata=report.metadata,
         create_time=report.create_time or now,
+        measured=report.measured,
     )
 
 
@@ -196,6 +205,7 @@ def revise(stored: Message, report: Report, price: Price) -> Message:
         **told,
         decision_id=stored.decision_id or report.decision_id,
         conversation_id=report.conversation_id or stored.conversation_id,
+        measured=stored.measured or report.measured,
     )
     # A report that says nothing new is not priced anew: the price may have changed since.
     return stored if wanted == stored else replace(wanted, cost_usd=_cost_usd(report, price))

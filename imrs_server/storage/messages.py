@@ -113,4 +113,5 @@ def _columns(message: Message) -> dict[str, Any]:
         "outcome": message.outcome,
         "error_kind": message.error_kind,
         "metadata": Jsonb(message.metadata),
+        "measured": message.measured,
     }

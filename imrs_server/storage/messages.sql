@@ -8,12 +8,12 @@ select * from messages where tenant_id = %(tenant_id)s and message_id = %(messag
 insert into messages (
     tenant_id, message_id, partition_time, agent_id, decision_id, conversation_id, model_id, task_type, tools_used,
     latency_ms, prompt_tokens, completion_tokens, cached_tokens, cost_usd, cost_priced, outcome, error_kind, metadata,
-    tokens_estimated, create_time
+    tokens_estimated, create_time, measured
 ) values (
     %(tenant_id)s, %(message_id)s, %(partition_time)s, %(agent_id)s, %(decision_id)s, %(conversation_id)s,
     %(model_id)s, %(task_type)s, %(tools_used)s, %(latency_ms)s, %(prompt_tokens)s, %(completion_tokens)s,
     %(cached_tokens)s, %(cost_usd)s, %(cost_priced)s, %(outcome)s, %(error_kind)s, %(metadata)s,
-    %(tokens_estimated)s, %(create_time)s
+    %(tokens_estimated)s, %(create_time)s, %(measured)s
 )
 
 -- name: update
@@ -21,7 +21,8 @@ update messages
 set decision_id = %(decision_id)s, conversation_id = %(conversation_id)s, tools_used = %(tools_used)s, latency_ms = %(latency_ms)s,
     prompt_tokens = %(prompt_tokens)s, completion_tokens = %(completion_tokens)s, cached_tokens = %(cached_tokens)s,
     cost_usd = %(cost_usd)s, cost_priced = %(cost_priced)s, outcome = %(outcome)s, error_kind = %(error_kind)s,
-    metadata = %(metadata)s, tokens_estimated = %(tokens_estimated)s, xid = pg_current_xact_id()
+    metadata = %(metadata)s, tokens_estimated = %(tokens_estimated)s, measured = %(measured)s,
+    xid = pg_current_xact_id()
 where tenant_id = %(tenant_id)s and message_id = %(message_id)s and partition_time = %(partition_time)s
 
 -- name: try_lock

@@ -14,7 +14,7 @@ from imrs_server.domain import token_estimate
 from imrs_server.domain.chat import FailureKind, TokenUsage, joined
 from imrs_server.domain.decision import record
 from imrs_server.domain.embedding import EmbeddingQuery
-from imrs_server.domain.errors import DatabaseUnavailable, DomainError
+from imrs_server.domain.errors import AgentMismatch, DatabaseUnavailable, DomainError, InvalidRequest
 from imrs_server.domain.message import Outcome, Report
 from imrs_server.telemetry.model_calls import ModelCall
 from imrs_server.use_cases.late_messages import Late
@@ -200,6 +200,13 @@ class Calls:
 
     def _record(self, call: CallUnderWay, report: Report) -> Message:
         self._messages.notes.called(self._noted(call))
+        try:
+            return self._stored(call, report)
+        except (AgentMismatch, InvalidRequest):
+            # Under the decision's id somebody has told of another call; this one is paid for all the same.
+            return self._stored(call, replace(report, message_id=new_id()))
+
+    def _stored(self, call: CallUnderWay, report: Report) -> Message:
         return self._messages.record(
             self._who,
             self._decision.tenant_id,
@@ -278,4 +285,5 @@ class Calls:
             outcome=call.outcome,
             error_kind=call.error_kind,
             metadata={**self._query.metadata, **({NOTES: call.notes} if call.notes else {})},
+            measured=True,
         )

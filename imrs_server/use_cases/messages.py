@@ -74,7 +74,8 @@ class Messages:
 
         The id is the decision's where none is given, and a new one without a decision. A call that was
         recorded before under the same id is revised: the last report wins on how the call went, and one
-        that says the same changes nothing. A message takes no revision; the answer has the newest. What it
+        that says the same changes nothing; what Complete counted stands, whatever an agent reports of it. A
+        message takes no revision; the answer has the newest. What it
         cost counts on the budgets of its agent and tenant, in place of what ``reservation_id`` set aside.
         ``decided`` is its decision where the caller has it, which then need not have been written yet.
 
@@ -161,6 +162,9 @@ class _Recording:
             raise AgentMismatch
         price = messages.price(self._tx, self._tenant_id, stored.agent_id, stored.model_id)
         revised = calls.revise(stored, report, price or UNPRICED)
+        if stored.measured and not report.measured and self._who.acts_only_as_agent:
+            # It is charged for what it used, not for what it says that it used.
+            return stored
         if revised != stored:
             messages.update(self._tx, revised)
         return revised

@@ -362,6 +362,43 @@ def test_what_agents_report_counts_beyond_the_limit_and_once(world: World) -> No
     assert world.budget.spent_tokens == 250_000
 
 
+def test_an_agent_cannot_talk_down_what_complete_counted(world: World) -> None:
+    world.set(limit_usd="1")
+    world.upstream.script(says("Hi"))
+    done = world.complete()
+    before = spent(world.budget)
+    assert before[1] == TOKENS
+    told = world.bot.record(message_id=done.message_id, model_id=done.model_id)
+    assert told.prompt_tokens + told.completion_tokens == TOKENS
+    assert spent(world.budget) == before
+    message = pb.Message(message_id=done.message_id, model_id=done.model_id, agent_id="bot", prompt_tokens=1)
+    world.service.tenant.feedback.RecordMessage(pb.RecordMessageRequest(message=message))
+    assert spent(world.budget)[1] == 1
+
+
+def test_an_agent_cannot_take_the_place_of_what_complete_counts(world: World) -> None:
+    """By telling of another call under the decision's id before this one has ended."""
+    world.enable("p/dark")
+    world.set(limit_tokens=100_000)
+    told = threading.Event()
+
+    def waits(handler: Any) -> None:
+        assert told.wait(10)
+        says("Hi")(handler)
+
+    world.upstream.script(waits)
+    asked = pb.CompleteRequest(messages=[pb.ChatMessage(role="user", content="Hello")])
+    asked.route.allowed_models.values.append("p/dear")
+    events = world.bot.route.Complete(asked)
+    decision_id = next(events).decision.decision_id
+    world.bot.record(message_id=decision_id, model_id="p/dark", task_type="mine")
+    told.set()
+    *_, last = events
+    assert last.completed.model_id == "p/dear"
+    assert last.completed.message_id != decision_id
+    assert spent(world.budget)[1] == TOKENS
+
+
 def test_every_attempt_is_paid_once(world: World) -> None:
     """A failure that cost nothing gives everything back; an answer that broke off costs what was said."""
     world.enable("p/free")
