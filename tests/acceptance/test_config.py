@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import io
 import json
 from random import Random
-from typing import TYPE_CHECKING
+from typing import IO, TYPE_CHECKING
 
 import pytest
 from click.testing import CliRunner
@@ -36,7 +37,7 @@ agents:
 def run(service: Service, tmp_path: Path) -> Callable[..., Result]:
     """Run ``imrs config WORD`` as a platform admin of the tenant; ``text`` is the file."""
 
-    def run(*words: str, text: str = "", typed: str | None = None, **variables: str) -> Result:
+    def run(*words: str, text: str = "", typed: str | IO[bytes] | None = None, **variables: str) -> Result:
         path = tmp_path / "models.yaml"
         path.write_text(text)
         known = {
@@ -112,6 +113,34 @@ def test_apply_asks_first(run: Callable[..., Result]) -> None:
     assert "Applied; revision" in agreed.stdout
     again = run("apply", text=BOT)
     assert (again.exit_code, again.stdout.splitlines()[-1]) == (0, "Nothing to do.")
+
+
+class Hesitating(io.BytesIO):
+    """Types yes, and meanwhile something happens."""
+
+    def __init__(self, meanwhile: Callable[[], object]) -> None:
+        super().__init__(b"y\n")
+        self._meanwhile = meanwhile
+
+    def read1(self, size: int | None = -1, /) -> bytes:
+        found = super().read1(size)
+        if found:
+            self._meanwhile()
+        return found
+
+
+def test_apply_tells_what_it_did_where_that_is_not_what_it_planned(
+    run: Callable[..., Result], service: Service
+) -> None:
+    run("apply", "--yes", text=BOT)
+    edited = pb.UpdateAgentRequest(agent=pb.Agent(agent_id="bot", display_name="By hand"))
+    typed = Hesitating(lambda: service.tenant.admin.UpdateAgent(edited))
+    done = run("apply", text=BOT.replace("Bot", "Robot"), typed=typed)
+    assert done.exit_code == 0, done.output
+    planned, meanwhile, told = done.stdout.partition("Somebody changed something meanwhile; this was done:\n")
+    assert meanwhile
+    assert 'display_name: "Bot" -> "Robot"' in planned
+    assert 'display_name: "By hand" -> "Robot"' in told
 
 
 def test_mistakes_are_told_with_their_place(run: Callable[..., Result], tmp_path: Path) -> None:

@@ -11,6 +11,7 @@ from imrs_server.cli.config import changes, plan, source
 
 if TYPE_CHECKING:
     from imrs_client import ImrsClient
+    from imrs_client import v1 as pb
 
 
 @click.command("apply")
@@ -39,15 +40,18 @@ def command(
     if as_json and not yes:
         raise click.UsageError("--json needs --yes, for there is nobody to ask")
     wanted = plan.request(source, environment, source_name, prune=prune)
+    planned: list[pb.PlannedChange] | None = None
     if not yes:
         planned = plan.planned(client, wanted)
         changes.echo(planned)
         if changes.changing(planned):
             click.confirm("Apply this?", abort=True)
-    done = client.admin.ApplyConfig(wanted).plan
+    done = list(client.admin.ApplyConfig(wanted).plan)
     if as_json:
         changes.echo_json(done)
-    elif yes:
+    elif done != planned:
+        if planned is not None:
+            click.secho("Somebody changed something meanwhile; this was done:", fg="yellow")
         changes.echo(done)
     if not as_json:
         changed = bool(changes.changing(done))
