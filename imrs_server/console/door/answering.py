@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 log = structlog.get_logger()
 
-# As many calls of the door are in hand at a time; each may hold a body.
+# As many calls of a path are in hand at a time.
 MOST_AT_ONCE = 512
 
 
@@ -76,10 +76,11 @@ class Endpoint:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         request = Request(scope, receive)
         reply = Reply(send, reading.request_id(request))
+        hold = reading.Hold()
         self._in_hand += 1
         try:
             self._require_room()
-            await self._serve(request, reply)
+            await self._serve(request, reply, hold)
         except Refused as refused:
             await reply.refuse(refusals.of_request(refused))
         except ImrsError as failure:
@@ -91,13 +92,14 @@ class Endpoint:
             await reply.refuse(refusals.of_fault(reply.request_id))
         finally:
             self._in_hand -= 1
+            hold.let_go()
 
     def _require_room(self) -> None:
         if self._in_hand > MOST_AT_ONCE:
             raise Refused(f"{MOST_AT_ONCE} calls are in hand; try again.", status=503, code="overloaded")
 
-    async def _serve(self, request: Request, reply: Reply) -> None:
-        body = await reading.document(request) if request.method == "POST" else {}
+    async def _serve(self, request: Request, reply: Reply, hold: reading.Hold) -> None:
+        body = await reading.document(request, hold) if request.method == "POST" else {}
         request.state.document = body
         work = asyncio.ensure_future(self._handle(request, reply))
         gone = asyncio.ensure_future(_gone(request.receive))

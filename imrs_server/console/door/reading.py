@@ -17,6 +17,9 @@ if TYPE_CHECKING:
 BODY_BYTES = 8 << 20
 """As much as the service takes of one request."""
 
+BODIES_BYTES = 128 << 20
+"""As much as this process holds of all requests together, whoever sends them: tokens are checked later."""
+
 _BODY_SECONDS = 30.0
 _ID_CHARACTERS = 128
 
@@ -47,12 +50,35 @@ def trail(request: Request, request_id: str) -> tuple[tuple[str, str], ...]:
     return (*found, (traceparent.KEY, trace)) if traceparent.parse(trace) else found
 
 
-async def document(request: Request) -> dict[str, Any]:
+class Hold:
+    """What one request holds of the room for bodies, until it is let go. Only for the event loop's thread."""
+
+    _all = 0
+
+    def __init__(self) -> None:
+        self._own = 0
+
+    def add(self, size: int) -> None:
+        """Raises Refused where there is no room for so many bytes more."""
+        if Hold._all + size > BODIES_BYTES:
+            raise Refused(
+                "The bodies of other calls take all the room; try again.", status=503, code="overloaded"
+            )
+        Hold._all += size
+        self._own += size
+
+    def let_go(self) -> None:
+        Hold._all -= self._own
+        self._own = 0
+
+
+async def document(request: Request, hold: Hold) -> dict[str, Any]:
     """The body, a JSON object. Raises Refused."""
     body = bytearray()
     try:
         async with asyncio.timeout(_BODY_SECONDS):
             async for chunk in request.stream():
+                hold.add(len(chunk))
                 body += chunk
                 if len(body) > BODY_BYTES:
                     raise Refused(f"The body is larger than {BODY_BYTES >> 20} MiB.", status=413)
