@@ -98,7 +98,8 @@ class FeedbackServiceServicer(object):
     """
 
     def RecordMessage(self, request, context):
-        """Records one call of a model. What is left out comes from the decision. Acknowledged only when durable.
+        """Records one call of a model. What is left out comes from the decision. Acknowledged only when durable. What
+        Complete or Embed measured stands: there an agent's report changes nothing, and an admin's corrects.
 
         Callers: agent, tenant_admin, platform_admin.
 

@@ -44,7 +44,8 @@ class FeedbackServiceStub:
     @_typing.overload
     def __new__(cls, channel: _aio.Channel) -> FeedbackServiceAsyncStub: ...
     RecordMessage: _grpc.UnaryUnaryMultiCallable[_feedback_service_pb2.RecordMessageRequest, _message_pb2.Message]
-    """Records one call of a model. What is left out comes from the decision. Acknowledged only when durable.
+    """Records one call of a model. What is left out comes from the decision. Acknowledged only when durable. What
+    Complete or Embed measured stands: there an agent's report changes nothing, and an admin's corrects.
 
     Callers: agent, tenant_admin, platform_admin.
 
@@ -163,7 +164,8 @@ class FeedbackServiceAsyncStub(FeedbackServiceStub):
 
     def __init__(self, channel: _aio.Channel) -> None: ...
     RecordMessage: _aio.UnaryUnaryMultiCallable[_feedback_service_pb2.RecordMessageRequest, _message_pb2.Message]  # type: ignore[assignment]
-    """Records one call of a model. What is left out comes from the decision. Acknowledged only when durable.
+    """Records one call of a model. What is left out comes from the decision. Acknowledged only when durable. What
+    Complete or Embed measured stands: there an agent's report changes nothing, and an admin's corrects.
 
     Callers: agent, tenant_admin, platform_admin.
 
@@ -284,7 +286,8 @@ class FeedbackServiceServicer:
         request: _feedback_service_pb2.RecordMessageRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_message_pb2.Message, _abc.Awaitable[_message_pb2.Message]]:
-        """Records one call of a model. What is left out comes from the decision. Acknowledged only when durable.
+        """Records one call of a model. What is left out comes from the decision. Acknowledged only when durable. What
+        Complete or Embed measured stands: there an agent's report changes nothing, and an admin's corrects.
 
         Callers: agent, tenant_admin, platform_admin.
 
