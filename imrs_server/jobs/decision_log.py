@@ -23,6 +23,8 @@ log = structlog.get_logger()
 
 CAPACITY = 10_000
 PERIOD_SECONDS = 0.2
+# So many are written without waiting for more.
+MANY = 2_000
 _BATCH = 5_000
 
 
@@ -51,7 +53,8 @@ class DecisionLog:
         self._observed = 0
         """So many of those that wait, the oldest, were told of."""
         self._writing = threading.Lock()
-        self._stopping = threading.Event()
+        self._due = threading.Event()
+        self._stopping = False
         self._thread = threading.Thread(target=self._run, name="decision-log", daemon=True)
         self.dropped = 0
         """Decisions that were not stored: the buffer was full, or the database refused them for good."""
@@ -66,16 +69,20 @@ class DecisionLog:
 
     def stop(self) -> None:
         """End the thread, and write what is left."""
-        self._stopping.set()
+        self._stopping = True
+        self._due.set()
         self._thread.join()
         self.flush()
 
     def offer(self, decision: Decision) -> None:
         """Take a decision; never waits. Counting drops is exact but for races between threads."""
-        if len(self._waiting) >= self._capacity:
+        waiting = len(self._waiting)
+        if waiting >= self._capacity:
             self.dropped += 1
-        else:
-            self._waiting.append(decision)
+            return
+        self._waiting.append(decision)
+        if waiting == MANY:
+            self._due.set()
 
     def flush(self) -> bool:
         """Write what was offered before the call; says whether all of it is settled."""
@@ -106,7 +113,9 @@ class DecisionLog:
                 log.exception("decisions.unobserved")
 
     def _run(self) -> None:
-        while not self._stopping.wait(self._period_seconds):
+        while not self._stopping:
+            self._due.wait(self._period_seconds)
+            self._due.clear()
             self.flush()
 
     def _settle(self, batch: list[Decision]) -> bool:

@@ -14,7 +14,7 @@ from imrs_client.tasks import Confidence, Detection, Source
 from imrs_server.domain.decision import Answer, Decision, RouteQuery, SelectedModel, recall, record
 from imrs_server.domain.errors import DecisionNotFound, RoleRequired
 from imrs_server.domain.listing import PageRequest
-from imrs_server.jobs.decision_log import DecisionLog
+from imrs_server.jobs.decision_log import MANY, DecisionLog
 from imrs_server.storage import decisions
 from imrs_server.storage.database import Database
 from imrs_server.use_cases.decisions import Decisions
@@ -105,6 +105,17 @@ def test_a_missing_partition_is_made(db: Database, decision_log: DecisionLog) ->
         decision_log.offer(each)
     assert decision_log.flush()
     assert (stored(db, *made), decision_log.dropped) == (3, 0)
+
+
+def test_many_at_once_do_not_wait_for_more(db: Database) -> None:
+    log = DecisionLog(db, period_seconds=3600)
+    log.start()
+    made = decision()
+    for _ in range(MANY + 1):
+        log.offer(made._replace(decision_id=new_id()))
+    eventually(lambda: log.waiting < MANY, 10)
+    log.stop()
+    assert log.dropped == 0
 
 
 def test_a_full_buffer_drops_and_counts(db: Database) -> None:
