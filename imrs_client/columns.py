@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 
 # The same few lists come with most requests; more are a sign of random ones.
 _MEMO_SIZE = 64
+# So many bits are set sooner one by one.
+_FEW = 4
 
 
 class Kind(NamedTuple):
@@ -86,15 +88,14 @@ class Columns:
         self.tiers: dict[str, int] = {}
         self.capabilities: dict[str, int] = {}
         self.domains: dict[str, int] = {}
-        for kind, bits in self._kinds():
-            self._add(kind, bits)
+        self.priorities: dict[int, int] = {}
+        self._group()
         self._roles = frozenset().union(*(_named_roles(models[i]) for i in positions(self._restricted)))
         self._lengths = sorted({each.context_length for each in models if each.context_length is not None})
         self._latencies_ms = latencies_ms
         self._error_rates = error_rates
         self._position: Mapping[str, int] | None = None
         self._named: Mapping[str, Sequence[int]] | None = None
-        self._by_priority: dict[int, int] = {}
         self._by_roles: dict[frozenset[str], int] = {}
         self._by_length: dict[tuple[int, bool], int] = {}
         self._by_globs: dict[tuple[str, ...], int] = {}
@@ -106,14 +107,6 @@ class Columns:
         found = self._position
         if found is None:
             found = self._position = {each.model_id: i for i, each in enumerate(self.models)}
-        return found
-
-    def of_priority(self, priority: int) -> int:
-        """Those with just this priority."""
-        found = self._by_priority.get(priority)
-        if found is None:
-            equal = (each.priority == priority for each in self.models)
-            found = self._by_priority[priority] = self.where(equal)
         return found
 
     def open_to(self, roles: frozenset[str]) -> int:
@@ -140,7 +133,7 @@ class Columns:
         """Those whose model_id or external_id a glob matches."""
         if is_literal(globs):
             names = self._names()
-            return self._bits(i for name in globs for i in names.get(name, ()))
+            return self._bits([i for name in globs for i in names.get(name, ())])
         found = self._by_globs.get(globs)
         if found is None:
             known = Globs(globs)
@@ -189,11 +182,15 @@ class Columns:
         """Those that no role is needed for."""
         return ~self._restricted & ((1 << self.size) - 1)
 
-    def _kinds(self) -> Iterable[tuple[Kind, int]]:
-        positions: dict[Kind, list[int]] = defaultdict(list)
+    def _group(self) -> None:
+        kinds: dict[Kind, list[int]] = defaultdict(list)
+        priorities: dict[int, list[int]] = defaultdict(list)
         for i, each in enumerate(self.models):
-            positions[each.kind].append(i)
-        return [(kind, self._bits(found)) for kind, found in positions.items()]
+            kinds[each.kind].append(i)
+            priorities[each.priority].append(i)
+        for kind, found in kinds.items():
+            self._add(kind, self._bits(found))
+        self.priorities = {priority: self._bits(found) for priority, found in priorities.items()}
 
     def _add(self, kind: Kind, bits: int) -> None:
         self.passing |= bits * kind.passes
@@ -204,7 +201,12 @@ class Columns:
         _add(self.capabilities, kind.capabilities, bits)
         _add(self.domains, kind.domains, bits)
 
-    def _bits(self, positions: Iterable[int]) -> int:
+    def _bits(self, positions: Sequence[int]) -> int:
+        if len(positions) <= _FEW:
+            few = 0
+            for i in positions:
+                few |= 1 << i
+            return few
         found = bytearray((self.size + 7) // 8)
         for i in positions:
             found[i >> 3] |= 1 << (i & 7)

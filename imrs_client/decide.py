@@ -62,11 +62,13 @@ class NothingEligible(Exception):
 
 def decide(table: RankedTable, query: Query, limits: Limits = UNLIMITED) -> Choice:
     """Choose a model and its fallbacks. Raises NothingEligible."""
-    eligible = filters.eligible(table, query, limits)
+    eligible, spares = filters.unlimited(table, query), False
+    if limits is not UNLIMITED:
+        eligible, spares = filters.within(limits, eligible, table, query), limits.spares
     if not eligible:
         raise NothingEligible(_removed(table, query, limits))
-    if limits.spares or not _follows_from_eligible(table, query):
-        return _choose(table, query, eligible, spares=limits.spares)
+    if spares or not _follows_from_eligible(table, query):
+        return _choose(table, query, eligible, spares=spares)
     key = (eligible, query.max_fallbacks)
     found: Choice | None = table.choices.get(key)
     if found is None:
@@ -127,7 +129,7 @@ def _flat(table: RankedTable, eligible: int) -> bool:
     """Whether nothing, no rating and no other priority, tells the candidates apart."""
     columns = table.columns
     priority = columns.models[first(eligible)].priority
-    return not eligible & (columns.rated | ~columns.of_priority(priority))
+    return not eligible & (columns.rated | ~columns.priorities[priority])
 
 
 def _position(table: RankedTable, model_id: str, eligible: int) -> int | None:

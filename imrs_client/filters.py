@@ -41,11 +41,11 @@ def reports(table: RankedTable, query: Query, limits: Limits = UNLIMITED) -> lis
 
 def eligible(table: RankedTable, query: Query, limits: Limits = UNLIMITED) -> int:
     """The candidates that pass every filter, as bits: what ``reports`` says, all at once."""
-    found = _eligible(table, query)
-    return found if limits is UNLIMITED else _within(limits, found, table, query)
+    found = unlimited(table, query)
+    return found if limits is UNLIMITED else within(limits, found, table, query)
 
 
-def _within(limits: Limits, found: int, table: RankedTable, query: Query) -> int:
+def within(limits: Limits, found: int, table: RankedTable, query: Query) -> int:
     """Without those that a spent budget does not pay for, and without those that cool, unless all do: a model
     that failed a moment ago is a better answer than none.
     """
@@ -55,7 +55,8 @@ def _within(limits: Limits, found: int, table: RankedTable, query: Query) -> int
     return found & ~table.columns.cooling(limits, query.chance) or found
 
 
-def _eligible(table: RankedTable, query: Query) -> int:
+def unlimited(table: RankedTable, query: Query) -> int:
+    """Those that pass every filter but limits."""
     columns, policy = table.columns, table.policy
     found = columns.passing & columns.types.get(query.model_type, 0) & columns.open_to(query.roles)
     for name in query.capabilities:

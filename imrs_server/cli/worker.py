@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import signal
 import threading
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
 
 # So long a worker that replaces another lets the others answer, while it reads the index.
 _PATIENCE_SECONDS = 10.0
+_GC_THRESHOLDS = (10_000, 20, 20)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -46,6 +48,8 @@ def run(messages: Connection, given: Given, number: int, again: bool) -> None:
     from imrs_server.telemetry import logs  # noqa: PLC0415
     from imrs_server.wiring import App, Place  # noqa: PLC0415
 
+    # Most of what is made lives long, and next to none of it in circles: to look through it seldom is enough.
+    gc.set_threshold(*_GC_THRESHOLDS)
     settings = given.settings
     logs.configure(json=settings.log_format == "json", level=settings.log_level, worker=number)
     place = Place(

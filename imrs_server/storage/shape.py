@@ -7,7 +7,7 @@ from functools import cache
 from typing import TYPE_CHECKING, Any, Generic, TypeVar, cast
 
 from psycopg.types.json import Jsonb
-from pydantic import TypeAdapter
+from pydantic import TypeAdapter, ValidationError
 
 if TYPE_CHECKING:
     from collections.abc import Hashable
@@ -29,7 +29,11 @@ class Shape(Generic[T]):
 
     def parse(self, row: str) -> T:
         """A row as JSON text as the dataclass."""
-        return self(json.loads(row))
+        try:
+            return self._adapter.validate_json(row)
+        except ValidationError:
+            # A null that leaves a field's default is seldom, and half as fast.
+            return self(json.loads(row))
 
     def json(self, value: T) -> dict[str, Any]:
         """Plain JSON values; what is None is left out."""
