@@ -59,16 +59,14 @@ def _bare(router: Router) -> tuple[grpc.Server, str]:
     def route(request: RouteQuery, _context: grpc.ServicerContext) -> bytes:
         return routes.to_bytes(router.route(WHO, request))
 
-    def batch(request: pb.BatchRouteRequest, _context: grpc.ServicerContext) -> pb.BatchRouteResponse:
-        response = pb.BatchRouteResponse()
-        for each in request.requests:
-            routes.to_proto(router.route(WHO, route_queries.checked(each)), response.decisions.add())
-        return response
+    def batch(request: pb.BatchRouteRequest, _context: grpc.ServicerContext) -> bytes:
+        asked = map(route_queries.checked, request.requests)
+        return routes.to_batch([routes.to_bytes(router.route(WHO, each)) for each in asked])
 
     ready = routes.to_proto(router.route(WHO, route_queries.query(AGENT.request(0))))
     handlers = {
         "Route": _handler(route, route_queries.read, _as_it_is),
-        "BatchRoute": _handler(batch, pb.BatchRouteRequest.FromString),
+        "BatchRoute": _handler(batch, pb.BatchRouteRequest.FromString, _as_it_is),
         "Empty": _handler(lambda _request, _context: ready, pb.RouteRequest.FromString),
     }
     server = grpc.server(ThreadPoolExecutor(ROUTE_THREADS))

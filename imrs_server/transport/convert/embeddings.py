@@ -37,7 +37,7 @@ def to_response(events: Iterable[CompletionEvent]) -> pb.EmbedResponse:
     found = pb.EmbedResponse()
     for event in events:
         if isinstance(event, Decision):
-            routes.to_proto(event, found.decision)
+            found.decision.CopyFrom(routes.to_proto(event))
         elif isinstance(event, Delta):
             found.vectors.extend(pb.EmbedResponse.Vector(values=each) for each in event.vectors)
         elif isinstance(event, AttemptFailed):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 from weakref import WeakKeyDictionary
 
@@ -11,7 +12,7 @@ from imrs_client.tasks import Confidence, Source
 from imrs_server.transport.convert import common, endpoints
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterable, Mapping
     from enum import StrEnum
 
     from imrs_client.tasks import Detection
@@ -27,12 +28,31 @@ def to_bytes(decision: Decision) -> bytes:
     return _sent(decision.answer) + own.SerializeToString()
 
 
-def to_proto(decision: Decision, made: pb.Decision | None = None) -> pb.Decision:
-    """A message of its own, or what is given filled in."""
-    made = pb.Decision() if made is None else made
+def to_batch(decisions: Iterable[bytes]) -> bytes:
+    """A serialised BatchRouteResponse of serialised decisions."""
+    return b"".join([piece for each in decisions for piece in (_ITEM, _varint(len(each)), each)])
+
+
+def to_proto(decision: Decision) -> pb.Decision:
+    made = pb.Decision()
     made.CopyFrom(_answer(decision.answer))
     _tell(decision, made)
     return made
+
+
+# What stands before each of them on the wire: number and type of the field, and the length of the message
+# (protobuf.dev, encoding, "length-delimited records").
+_ITEM = bytes([pb.BatchRouteResponse.DECISIONS_FIELD_NUMBER << 3 | 2])
+
+
+@lru_cache(maxsize=4096)
+def _varint(value: int) -> bytes:
+    found = bytearray()
+    while value > 0x7F:
+        found.append(value & 0x7F | 0x80)
+        value >>= 7
+    found.append(value)
+    return bytes(found)
 
 
 def _tell(decision: Decision, made: pb.Decision) -> None:

@@ -76,19 +76,21 @@ class RouteServicer(pb.RouteServiceServicer):
     def DetectTask(self, request: pb.DetectTaskRequest, _context: grpc.ServicerContext) -> pb.TaskDetection:
         return convert.to_detection(self.router.detect(who(), route_queries.detect_query(request)))
 
-    def BatchRoute(
+    def BatchRoute(  # type: ignore[override]
         self, request: pb.BatchRouteRequest, _context: grpc.ServicerContext
-    ) -> pb.BatchRouteResponse:
-        caller, response = who(), pb.BatchRouteResponse()
-        for each in request.requests:
-            self._answer(response.decisions.add(), caller, each, "BatchRoute")
-        return response
-
-    def StreamRoutes(
-        self, request_iterator: Iterable[pb.RouteRequest], _context: grpc.ServicerContext
-    ) -> Iterator[pb.Decision]:
+    ) -> bytes:
         caller = who()
-        return (self._answer(pb.Decision(), caller, each, "StreamRoutes") for each in request_iterator)
+        return convert.to_batch([self._answer(caller, each, "BatchRoute") for each in request.requests])
+
+    BatchRoute.answers_bytes = True  # type: ignore[attr-defined]
+
+    def StreamRoutes(  # type: ignore[override]
+        self, request_iterator: Iterable[pb.RouteRequest], _context: grpc.ServicerContext
+    ) -> Iterator[bytes]:
+        caller = who()
+        return (self._answer(caller, each, "StreamRoutes") for each in request_iterator)
+
+    StreamRoutes.answers_bytes = True  # type: ignore[attr-defined]
 
     def GetDecision(self, request: pb.GetDecisionRequest, _context: grpc.ServicerContext) -> pb.Decision:
         tenant_id, decision_id = common.uuid(request.tenant_id), common.uuid(request.decision_id)
@@ -165,15 +167,13 @@ class RouteServicer(pb.RouteServiceServicer):
         context.add_callback(deadline.cut)
         return embeddings.to_response(self.completions.complete(who(), embeddings.query(request), deadline))
 
-    def _answer(self, made: pb.Decision, caller: Principal, request: Any, method: str) -> pb.Decision:
-        """Fill in an answer of its own for each item; a bad one fails alone."""
+    def _answer(self, caller: Principal, request: Any, method: str) -> bytes:
+        """An answer of its own for each item; a bad one fails alone."""
         try:
-            return convert.to_proto(self.router.route(caller, _checked(request)), made)
+            return convert.to_bytes(self.router.route(caller, _checked(request)))
         except Exception as error:  # noqa: BLE001  (every failure becomes the item's)
-            made.Clear()
-            made.request_id = getattr(request, "request_id", "")
-            made.error.CopyFrom(to_item_error(error, method))
-            return made
+            request_id = getattr(request, "request_id", "")
+            return pb.Decision(request_id=request_id, error=to_item_error(error, method)).SerializeToString()
 
 
 def _seconds(request: pb.CompleteRequest | pb.EmbedRequest, context: grpc.ServicerContext) -> float:
