@@ -15,7 +15,7 @@ run: .venv/run.stamp  ## start everything for development; ARGS="--port 9000" is
 	$(BIN)/imrs dev $(ARGS)
 
 test: .venv/test.stamp  ## run the test suite; ARGS="-k sync" is passed on
-	$(BIN)/pytest -n 2 --dist worksteal -m 'not long' $(ARGS)
+	$(BIN)/pytest -n 3 --dist worksteal -m 'not long' $(ARGS)
 
 test-long: .venv/test.stamp  ## run the tests that take long, also on the oldest PostgreSQL
 	$(BIN)/pytest -n 2 --dist worksteal -m long $(ARGS)
