@@ -99,7 +99,8 @@ class Jwks:
         self._read_at = float("-inf")
         self._waiters = threading.BoundedSemaphore(_WAITERS)
         self._turn = threading.Condition()
-        self._turns = 0
+        self._begun = 0
+        self._done = 0
         self._wanted = threading.Event()
         self._stopping = threading.Event()
         self._thread = threading.Thread(target=self._run, name="jwks", daemon=True)
@@ -126,9 +127,10 @@ class Jwks:
             return None
         try:
             with self._turn:
-                turns = self._turns
+                # The turn under way may have read the set before the key was added: the next one counts.
+                mine = self._begun + 1
                 self._wanted.set()
-                self._turn.wait_for(lambda: self._turns > turns, self._wait_seconds)
+                self._turn.wait_for(lambda: self._done >= mine, self._wait_seconds)
             return self._keys.get(kid)
         finally:
             self._waiters.release()
@@ -155,7 +157,9 @@ class Jwks:
 
     def _run(self) -> None:
         while not self._stopping.is_set():
-            self._wanted.clear()
+            with self._turn:
+                self._wanted.clear()
+                self._begun += 1
             try:
                 if self._is_due():
                     self.refresh()
@@ -163,7 +167,7 @@ class Jwks:
                 # The thread outlives whatever a source can answer; the last good keys stay.
                 log.exception("jwks.failed")
             with self._turn:
-                self._turns += 1
+                self._done = self._begun
                 self._turn.notify_all()
             self._wanted.wait(self._refresh_seconds)
 

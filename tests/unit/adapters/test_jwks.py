@@ -252,6 +252,39 @@ def test_a_new_key_counts_as_soon_as_a_token_names_it(tmp_path: Path) -> None:
         keys.stop()
 
 
+def test_who_asks_while_the_set_is_read_waits_for_the_next_reading() -> None:
+    now = [0.0]
+    answers = [key_set(old=OTHER), key_set(old=OTHER, new=PRIVATE["RS256"])]
+    reading, may_end = threading.Event(), threading.Event()
+
+    def changed() -> None:
+        reading.set()
+        may_end.wait(10)
+
+    def source() -> Any:
+        if now[0]:
+            asking.join(0.2)  # time to go away with what the first reading brought
+        return answers.pop(0)
+
+    found: list[object] = []
+    keys = Jwks(source, clock=lambda: now[0], wait_seconds=10)
+    keys.changed = changed
+    asking = threading.Thread(target=lambda: found.append(keys.find("new")))
+    keys.start()
+    try:
+        assert reading.wait(10)
+        now[0] = 31.0
+        asking.start()
+        while not keys._wanted.is_set():
+            time.sleep(0.001)
+        may_end.set()
+        asking.join()
+        assert found != [None]
+    finally:
+        may_end.set()
+        keys.stop()
+
+
 @pytest.mark.parametrize("content", ["", "{", "\xff", "[" * 100_000, "x" * (1 << 20) + "y"])
 def test_a_file_that_is_no_key_set_is_refused_and_not_quoted(
     tmp_path: Path, content: str, capsys: pytest.CaptureFixture[str]
