@@ -74,6 +74,9 @@ class Settings(TokenSettings):
     pin_workers: bool = Field(
         default=True, description="keep each worker on a core of its own, where there are enough of them"
     )
+    worker_silence_seconds: float = Field(
+        30.0, ge=0, le=3600, description="how long a worker may give no sign of life; 0 bears it for ever"
+    )
     max_waiting_routes: int = Field(
         256, ge=0, description="Route calls a worker lets wait for a thread; the next are told OVERLOADED"
     )

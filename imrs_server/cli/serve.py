@@ -88,7 +88,12 @@ def _serve(settings: Settings, count: int) -> None:
             pinned=settings.pin_workers and count <= cores.count(),
         )
         workers = Workers(
-            worker.run, given, count, standing=standing, bury=lambda pid: exposition.bury(folder, pid)
+            worker.run,
+            given,
+            count,
+            standing=standing,
+            bury=lambda pid: exposition.bury(folder, pid),
+            silence_seconds=settings.worker_silence_seconds,
         )
         stack.enter_context(workers).run(ending)
 

@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
+import faulthandler
 import gc
 import os
 import signal
 import threading
-from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from imrs_server.cli import cores, run_folder
 from imrs_server.cli.ending import Ending
-from imrs_server.cli.workers import READY, STOP_SECONDS
+from imrs_server.cli.pulse import Pulse
+from imrs_server.cli.workers import READY, STACKS_SIGNAL, STOP_SECONDS
 from imrs_server.console.process import after_parent
 from imrs_server.settings import Settings
 
@@ -40,6 +41,9 @@ class Given:
 def run(messages: Connection, given: Given, number: int, again: bool) -> None:
     """Serve until SIGTERM. For ``Workers``."""
     after_parent(_end)
+    faulthandler.register(STACKS_SIGNAL)
+    pulse = Pulse(messages, given.settings.worker_silence_seconds)
+    pulse.start()
     if given.pinned:
         cores.pin(number)
     run_folder.count_in(given.folder)
@@ -62,18 +66,18 @@ def run(messages: Connection, given: Given, number: int, again: bool) -> None:
         try:
             app = App(settings, place=place)
         except (AddressForbidden, InvalidRequest) as error:
-            messages.send(f"IMRS_JWKS_URL: {error}")
+            pulse.say(f"IMRS_JWKS_URL: {error}")
             ending.wait()
             return
         with app:
-            threading.Thread(target=_report, args=(app, messages), name="report", daemon=True).start()
+            pulse.turn = app.await_turn
+            threading.Thread(target=_report, args=(app, pulse), name="report", daemon=True).start()
             ending.wait()
 
 
-def _report(app: App, messages: Connection) -> None:
+def _report(app: App, pulse: Pulse) -> None:
     app.wait_ready(None)
-    with suppress(OSError):  # nobody is there any more
-        messages.send(READY)
+    pulse.say(READY)
 
 
 def _end() -> None:

@@ -1,7 +1,8 @@
-"""Worker processes: spawned, watched, restarted when they die, and ended in order."""
+"""Worker processes: spawned, watched, restarted when they die or hang, and ended in order."""
 
 from __future__ import annotations
 
+import os
 import signal
 import time
 from contextlib import suppress
@@ -12,6 +13,8 @@ from typing import TYPE_CHECKING, Any, Self
 
 import structlog
 
+from imrs_server.cli import pulse, silence
+from imrs_server.cli.silence import Silence
 from imrs_server.console.process import spawn, without_interrupt
 
 if TYPE_CHECKING:
@@ -30,6 +33,13 @@ MOST_FALLS = 6
 _FIRST_PAUSE_SECONDS = 0.1
 # Longer than a worker gives to the calls that it has in hand.
 STOP_SECONDS = 40.0
+# On which a worker writes where each of its threads is, be they all stuck.
+STACKS_SIGNAL = signal.SIGUSR1
+_STACKS_SECONDS = 1.0
+# What a new process may need for its imports on a busy machine, before it can say anything.
+_IMPORT_SECONDS = 30.0
+# After so much of the silence that is too long a worker is taken for one that does not serve just now.
+_DOUBTED_SHARE = 1 / 3
 
 
 class WorkersFailed(Exception):
@@ -43,8 +53,11 @@ class _Worker:
     number: int
     process: SpawnProcess | None = None
     messages: Connection | None = None
+    silence: Silence = field(default_factory=lambda: Silence(0.0))
     start_time: float = 0.0
     ready: bool = False
+    doubted: bool = False
+    """It served, and has not been heard for some time."""
     falls: int = 0
     """How often in a row its process ended soon after its start."""
     due_time: float = field(default=0.0)
@@ -56,7 +69,8 @@ class Workers:
 
     ``given`` is pickled to them; ``again`` is whether the place was held before. A body sends READY when it
     serves, or words for the operator when it never will, and returns after SIGTERM. Whoever dies is replaced,
-    ever more slowly; ``bury`` is told of its process id before. ``standing`` is kept up to date.
+    ever more slowly; ``bury`` is told of its process id before. ``standing`` is kept up to date. Who says
+    nothing for ``silence_seconds``, not even BEAT, hangs: he is ended, and so replaced; with 0 nobody is.
     """
 
     def __init__(
@@ -68,6 +82,7 @@ class Workers:
         standing: Standing,
         bury: Callable[[int], None] = lambda _pid: None,
         settled_seconds: float = SETTLED_SECONDS,
+        silence_seconds: float = 0.0,
     ) -> None:
         self._body = body
         self._given = given
@@ -75,6 +90,8 @@ class Workers:
         self._standing = standing
         self._bury = bury
         self._settled_seconds = settled_seconds
+        self._silence_seconds = silence_seconds
+        self._look_seconds = pulse.every_seconds(silence_seconds)
 
     def __enter__(self) -> Self:
         return self
@@ -100,20 +117,30 @@ class Workers:
             for worker in self._workers:
                 if worker.process is None and worker.due_time <= time.monotonic():
                     self._start(worker)
+            looked_time = time.monotonic()
             found = wait([ending.fileno(), *self._watched()], self._pause_seconds())
+            passed_seconds = time.monotonic() - looked_time
             for worker in self._workers:
                 if worker.messages in found:
                     self._hear(worker)
-                if worker.process is not None and worker.process.sentinel in found:
+                else:
+                    worker.silence.lasted(passed_seconds)
+                if worker.process is None:
+                    continue
+                if worker.process.sentinel in found:
                     self._ended(worker, worker.process)
+                elif self._look_seconds:
+                    self._judge(worker, worker.process)
 
     def _watched(self) -> list[Any]:
         processes = [each.process.sentinel for each in self._workers if each.process is not None]
         return [*processes, *(each.messages for each in self._workers if each.messages is not None)]
 
     def _pause_seconds(self) -> float | None:
-        due = [each.due_time for each in self._workers if each.process is None]
-        return max(min(due) - time.monotonic(), 0) if due else None
+        pauses = [max(each.due_time - time.monotonic(), 0) for each in self._workers if each.process is None]
+        if self._look_seconds:
+            pauses.append(self._look_seconds)
+        return min(pauses, default=None)
 
     def _start(self, worker: _Worker) -> None:
         worker.messages, theirs = spawn.Pipe(duplex=False)
@@ -128,12 +155,17 @@ class Workers:
             process.start()
         theirs.close()
         worker.process, worker.start_time = process, time.monotonic()
+        worker.silence = Silence(self._look_seconds)
 
     def _hear(self, worker: _Worker) -> None:
         assert worker.messages is not None
         said = ""
         with suppress(EOFError, OSError):  # it has ended, which its process tells
             said = worker.messages.recv()
+        if said:
+            worker.silence.heard()
+        if said == pulse.BEAT:
+            return
         if said == READY:
             worker.ready = True
             self._tell()
@@ -143,13 +175,54 @@ class Workers:
         if said:
             raise WorkersFailed(said)
 
+    def _judge(self, worker: _Worker, process: SpawnProcess) -> None:
+        """Doubt him who has not been heard for some time, and end him who has not for too long."""
+        silent, most = worker.silence.seconds, self._silence_seconds
+        if not worker.silence.ever_heard:
+            most = max(most, _IMPORT_SECONDS)
+        if silent >= most:
+            self._end_hung(worker, process)
+            return
+        doubted = silent >= most * _DOUBTED_SHARE
+        if worker.ready and doubted != worker.doubted:
+            worker.doubted = doubted
+            said = log.warning if doubted else log.info
+            said("worker.silent" if doubted else "worker.heard", worker=worker.number, pid=process.pid)
+            self._tell()
+
+    def _end_hung(self, worker: _Worker, process: SpawnProcess) -> None:
+        """By force: a process that hangs does not hear that it should end. That it ended is seen later."""
+        assert process.pid is not None
+        if silence.is_traced(process.pid):
+            # It stays in doubt, and has time to say something when the debugger lets go of it.
+            worker.silence.seconds *= _DOUBTED_SHARE
+            return
+        log.error(
+            "worker.hung",
+            worker=worker.number,
+            pid=process.pid,
+            silent_seconds=round(worker.silence.seconds, 1),
+            state=silence.state(process.pid),
+            detail="it is killed and another started; the stacks of its threads, where it could still write"
+            " them, follow this line and say where it hung; where it was only slow, raise"
+            " IMRS_WORKER_SILENCE_SECONDS (0 never ends a worker)",
+        )
+        with suppress(ProcessLookupError):
+            os.kill(process.pid, STACKS_SIGNAL)
+        process.join(_STACKS_SECONDS)
+        process.kill()
+        # However long it takes to die, it is judged no more.
+        worker.silence = Silence(0.0)
+        worker.ready = worker.doubted = False
+        self._tell()
+
     def _ended(self, worker: _Worker, process: SpawnProcess) -> None:
         """Raises WorkersFailed where another start would end the same way."""
         while worker.messages is not None:
             self._hear(worker)
         process.join()
         how, lived = _how(process.exitcode or 0), time.monotonic() - worker.start_time
-        worker.process, worker.ready = None, False
+        worker.process, worker.ready, worker.doubted = None, False, False
         self._tell()
         assert process.pid is not None
         self._bury(process.pid)
@@ -164,7 +237,7 @@ class Workers:
         log.error("worker.died", worker=worker.number, pid=process.pid, how=how, restart_seconds=pause)
 
     def _tell(self) -> None:
-        serving = sum(each.ready for each in self._workers)
+        serving = sum(each.ready and not each.doubted for each in self._workers)
         if serving == len(self._workers):
             log.info("workers.ready", workers=serving)
         self._standing.tell(serving)

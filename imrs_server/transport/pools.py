@@ -7,7 +7,8 @@ wait in a queue that grows get their answers when nobody asks for them any more.
 from __future__ import annotations
 
 from collections import deque
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import CancelledError, Future, ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
 
@@ -88,6 +89,10 @@ class AtOnce(ThreadPoolExecutor):
         return future
 
 
+def _nothing() -> None:
+    pass
+
+
 class Pools:
     """The pool that serves each method; ``route`` is the server's own."""
 
@@ -137,6 +142,12 @@ class Pools:
     def in_hand(self) -> Mapping[str, int]:
         """Calls in hand, running and waiting, by the name of their pool."""
         return {pool.name: pool.in_hand for pool in self._all}
+
+    def await_turn(self) -> None:
+        """Wait for a thread of Route's; not when the pools are closed."""
+        # A shut pool refuses what comes and cancels what waits.
+        with suppress(RuntimeError, CancelledError):
+            self.route.submit(_nothing).result()
 
     def close(self) -> None:
         """Let what runs end, and start nothing more."""

@@ -128,6 +128,10 @@ class Server:
         for name in ("", *SERVICES):
             self._health.set(name, status)
 
+    def await_turn(self) -> None:
+        """Wait as long as a call of Route would for a thread; not at all from the end on."""
+        self._pools.await_turn()
+
     def stop(self, grace_seconds: float, end_streams: Callable[[], None] = _nothing) -> None:
         """Tell health first, take nothing new, end endless streams, then let calls in flight end."""
         self._health.enter_graceful_shutdown()

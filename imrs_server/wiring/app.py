@@ -387,6 +387,10 @@ class App:
             each.stop()
         log.info("server.stopped", address=self.address)
 
+    def await_turn(self) -> None:
+        """Wait for one of the threads that answer Route; for ever where all of them hang."""
+        self._server.await_turn()
+
     def wait_ready(self, timeout_seconds: float | None) -> bool:
         """Wait until health says SERVING: the index has been read."""
         return self._ready.wait(timeout_seconds)

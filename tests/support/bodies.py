@@ -8,6 +8,7 @@ import threading
 from typing import TYPE_CHECKING
 
 from imrs_server.cli.ending import Ending
+from imrs_server.cli.pulse import Pulse
 from imrs_server.cli.workers import READY
 
 if TYPE_CHECKING:
@@ -20,6 +21,31 @@ def steady(messages: Connection, folder: Path, number: int, again: bool) -> None
     with Ending() as ending:
         (folder / f"{number}-{os.getpid()}-{again}").touch()
         messages.send(READY)
+        ending.wait()
+
+
+SILENCE_SECONDS = 3.0
+
+
+def beating(messages: Connection, folder: Path, number: int, again: bool) -> None:
+    """Serves until it is ended, and gives signs of life."""
+    pulse = Pulse(messages, SILENCE_SECONDS)
+    pulse.start()
+    with Ending() as ending:
+        (folder / f"{number}-{os.getpid()}-{again}").touch()
+        pulse.say(READY)
+        ending.wait()
+
+
+def stuck(messages: Connection, folder: Path, number: int, again: bool) -> None:
+    """The first one's work hangs as soon as it has begun, and nothing else of it does."""
+    pulse = Pulse(messages, SILENCE_SECONDS)
+    with Ending() as ending:
+        (folder / f"{number}-{os.getpid()}-{again}").touch()
+        pulse.say(READY)
+        if not again:
+            pulse.turn = threading.Event().wait  # type: ignore[assignment]
+        pulse.start()
         ending.wait()
 
 

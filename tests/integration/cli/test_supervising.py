@@ -46,28 +46,87 @@ def meanwhile(act: Callable[[], None]) -> Iterator[Ending]:
         raise failed[0]
 
 
+def seen(folder: Path, number: int, *, again: bool) -> list[int]:
+    """The processes that held a place."""
+    return [int(each.name.split("-")[1]) for each in folder.glob(f"{number}-*-{again}")]
+
+
 def test_each_place_that_falls_empty_is_taken_again(tmp_path: Path) -> None:
     standing = Standing(2)
     buried: list[int] = []
 
-    def seen(number: int, again: bool) -> list[int]:
-        return [int(each.name.split("-")[1]) for each in tmp_path.glob(f"{number}-*-{again}")]
-
     def act() -> None:
         eventually(lambda: standing.ready)
-        [first] = seen(0, again=False)
+        [first] = seen(tmp_path, 0, again=False)
         os.kill(first, signal.SIGKILL)
-        eventually(lambda: bool(seen(0, again=True)) and standing.serving == 2)
+        eventually(lambda: bool(seen(tmp_path, 0, again=True)) and standing.serving == 2)
         assert buried == [first]
-        assert len(seen(1, again=False)) == 1
-        assert not seen(1, again=True)
+        assert len(seen(tmp_path, 1, again=False)) == 1
+        assert not seen(tmp_path, 1, again=True)
 
     with (
         meanwhile(act) as ending,
         Workers(bodies.steady, tmp_path, 2, standing=standing, bury=buried.append) as workers,
     ):
         workers.run(ending)
-    assert all(is_gone(pid) for pid in (*seen(0, again=True), *seen(1, again=False)))
+    assert all(is_gone(pid) for pid in (*seen(tmp_path, 0, again=True), *seen(tmp_path, 1, again=False)))
+
+
+def test_a_stopped_worker_is_first_doubted_then_ended_and_replaced(tmp_path: Path) -> None:
+    standing = Standing(2)
+
+    def act() -> None:
+        eventually(lambda: standing.ready)
+        [first] = seen(tmp_path, 0, again=False)
+        os.kill(first, signal.SIGSTOP)
+        eventually(lambda: standing.serving == 1)
+        assert not is_gone(first)
+        eventually(lambda: bool(seen(tmp_path, 0, again=True)) and standing.serving == 2)
+        assert is_gone(first)
+        assert not seen(tmp_path, 1, again=True)
+
+    with structlog.testing.capture_logs() as lines, meanwhile(act) as ending:
+        supervise(bodies.beating, tmp_path, standing, ending)
+    told = [each for each in lines if each["event"].startswith("worker.")]
+    assert [each["event"] for each in told] == ["worker.silent", "worker.hung", "worker.died"]
+    assert told[1]["state"] == "T (stopped)"
+    assert told[1]["silent_seconds"] >= bodies.SILENCE_SECONDS
+
+
+def supervise(body: Callable[..., None], folder: Path, standing: Standing, ending: Ending) -> None:
+    with Workers(
+        body, folder, standing.workers, standing=standing, silence_seconds=bodies.SILENCE_SECONDS
+    ) as workers:
+        workers.run(ending)
+
+
+def test_a_worker_that_goes_on_in_time_counts_again(tmp_path: Path) -> None:
+    standing = Standing(2)
+
+    def act() -> None:
+        eventually(lambda: standing.ready)
+        [first] = seen(tmp_path, 0, again=False)
+        os.kill(first, signal.SIGSTOP)
+        eventually(lambda: standing.serving == 1)
+        os.kill(first, signal.SIGCONT)
+        eventually(lambda: standing.serving == 2)
+        assert not seen(tmp_path, 0, again=True)
+
+    with structlog.testing.capture_logs() as lines, meanwhile(act) as ending:
+        supervise(bodies.beating, tmp_path, standing, ending)
+    told = [each["event"] for each in lines if each["event"].startswith("worker.")]
+    assert told == ["worker.silent", "worker.heard"]
+
+
+def test_a_worker_whose_work_hangs_is_replaced_though_it_could_speak(tmp_path: Path) -> None:
+    standing = Standing(1)
+
+    def act() -> None:
+        eventually(lambda: standing.ready)
+        eventually(lambda: bool(seen(tmp_path, 0, again=True)) and standing.serving == 1, 60)
+
+    with meanwhile(act) as ending:
+        supervise(bodies.stuck, tmp_path, standing, ending)
 
 
 def test_all_must_have_served_before_any_is_enough() -> None:

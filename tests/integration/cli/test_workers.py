@@ -122,6 +122,37 @@ def test_a_killed_worker_is_replaced_while_the_other_serves_on(
         assert serve.terminate() == 0
 
 
+def test_a_worker_that_hangs_is_replaced_while_the_other_serves_on(
+    database: str, vault: Vault, tmp_path: Path
+) -> None:
+    with (
+        serving(database, vault, tmp_path, worker_silence_seconds="6") as serve,
+        by_worker(serve) as clients,
+    ):
+        stopped, left = clients
+        os.kill(stopped, signal.SIGSTOP)
+        eventually(lambda: probe(serve)[1]["workers"] == {"serving": 1, "of": 2})
+        assert pid_of(clients[left]) == left
+        await_ready(serve, 2)
+        assert is_gone(stopped)
+        [hung] = eventual(serve, "worker.hung")
+        assert (hung["pid"], hung["state"]) == (stopped, "T (stopped)")
+        assert "IMRS_WORKER_SILENCE_SECONDS" in hung["detail"]
+        assert pid_of(clients[stopped]) != stopped
+        assert serve.terminate() == 0
+
+
+def test_a_worker_writes_where_its_threads_are_when_it_is_asked(
+    database: str, vault: Vault, tmp_path: Path
+) -> None:
+    with serving(database, vault, tmp_path) as serve, by_worker(serve) as clients:
+        asked, _ = clients
+        os.kill(asked, signal.SIGUSR1)
+        eventually(lambda: "in _beat" in serve.log.read_text())
+        assert pid_of(clients[asked]) == asked
+        assert serve.terminate() == 0
+
+
 def eventual(serve: Serve, event: str) -> list[dict[str, Any]]:
     def found() -> list[dict[str, Any]]:
         return [each for each in serve.events if each["event"] == event]

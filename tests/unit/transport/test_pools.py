@@ -7,7 +7,7 @@ import threading
 import pytest
 
 from imrs_server.transport.access import ROLES
-from imrs_server.transport.pools import AtOnce, Limits, Pool, Pools
+from imrs_server.transport.pools import ROUTE_THREADS, AtOnce, Limits, Pool, Pools
 from tests.support.waiting import eventually
 
 
@@ -71,3 +71,33 @@ def test_streams_beyond_their_limit_do_not_wait() -> None:
     assert not pools.of("/grpc.health.v1.Health/Check").full
     released.set()
     pools.close()
+
+
+def test_a_turn_comes_when_a_thread_of_route_is_free() -> None:
+    pools = Pools(Limits())
+    released = threading.Event()
+    for _ in range(ROUTE_THREADS):
+        pools.route.submit(released.wait, 30)
+    waiting = threading.Thread(target=pools.await_turn)
+    waiting.start()
+    eventually(lambda: pools.route.in_hand == ROUTE_THREADS + 1)
+    assert waiting.is_alive()
+    released.set()
+    waiting.join(30)
+    assert not waiting.is_alive()
+    pools.close()
+
+
+def test_nobody_waits_for_a_turn_at_the_end() -> None:
+    pools = Pools(Limits())
+    released = threading.Event()
+    for _ in range(ROUTE_THREADS):
+        pools.route.submit(released.wait, 30)
+    waiting = threading.Thread(target=pools.await_turn)
+    waiting.start()
+    eventually(lambda: pools.route.in_hand == ROUTE_THREADS + 1)
+    pools.close()
+    waiting.join(30)
+    assert not waiting.is_alive()
+    pools.await_turn()
+    released.set()
