@@ -16,6 +16,7 @@ from imrs_server.domain.pricing import cost_usd
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
+    from imrs_server.domain.chat import TokenUsage
     from imrs_server.domain.message import Message
     from imrs_server.domain.pricing import Price
 
@@ -92,6 +93,24 @@ class Spend:
     @property
     def is_nothing(self) -> bool:
         return not (self.usd or self.tokens or self.unpriced_calls)
+
+
+NOTHING = Spend(usd=Decimal(0), tokens=0)
+
+
+def came_to(price: Price, usage: TokenUsage) -> Spend:
+    """What a call used, at the price of now."""
+    usd = cost_usd(
+        price,
+        prompt_tokens=usage.prompt_tokens,
+        completion_tokens=usage.completion_tokens,
+        cached_tokens=usage.cached_tokens,
+    )
+    return Spend(
+        usd=usd or Decimal(0),
+        tokens=usage.prompt_tokens + usage.completion_tokens,
+        unpriced_calls=int(usd is None),
+    )
 
 
 def estimate(price: Price, tier: CostTier | None, prompt_tokens: int, output_tokens: int) -> Estimate:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import TYPE_CHECKING
 from uuid import UUID
 
@@ -13,7 +14,7 @@ from imrs_server.storage.listing import Listing
 from imrs_server.storage.shape import shape
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Iterable, Mapping
     from datetime import datetime, timedelta
 
     from imrs_server.domain.budget import Estimate, Spend, Wanted
@@ -67,12 +68,13 @@ def reserve(
     wanted: Estimate,
     *,
     seconds: float,
-    instead_of: Sequence[UUID] = (),
+    ended: Mapping[UUID, Spend] = MappingProxyType({}),
 ) -> list[Judged]:
     """Set aside what a call may come to in every budget of the agent and of its tenant, or in none of them.
 
-    What has expired is given back, and so is ``instead_of``; windows that have ended are followed by the
-    next. A reservation expires after ``seconds``.
+    What has expired is given back; of the reservations of ``ended`` calls so much stays as they came to, for
+    they are charged later. Windows that have ended are followed by the next. A reservation expires after
+    ``seconds``.
     """
     return Q.reserve.all(
         tx,
@@ -83,7 +85,9 @@ def reserve(
         usd=wanted.usd,
         tokens=wanted.tokens,
         seconds=seconds,
-        instead_of=list(instead_of),
+        ended_ids=list(ended),
+        ended_usd=[each.usd for each in ended.values()],
+        ended_tokens=[each.tokens for each in ended.values()],
     )
 
 

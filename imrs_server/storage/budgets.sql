@@ -12,10 +12,23 @@ with held as materialized (
 ), expired as (
     delete from budget_reservations as kept using held
     where kept.tenant_id = held.tenant_id and kept.budget_id = held.budget_id
-      and (kept.expire_time <= now() or kept.reservation_id = any(%(instead_of)s::uuid[]))
+      and kept.expire_time <= now()
     returning kept.budget_id, kept.usd, kept.tokens
+), settled as (
+    update budget_reservations as kept
+    set usd = least(ended.usd, 999999999), tokens = ended.tokens
+    from held, budget_reservations as was,
+        unnest(%(ended_ids)s::uuid[], %(ended_usd)s::numeric[], %(ended_tokens)s::bigint[])
+            as ended (reservation_id, usd, tokens)
+    where was.tenant_id = held.tenant_id and was.budget_id = held.budget_id
+      and was.reservation_id = ended.reservation_id
+      and kept.tenant_id = was.tenant_id and kept.budget_id = was.budget_id
+      and kept.reservation_id = was.reservation_id and kept.expire_time > now()
+    returning kept.budget_id, was.usd - kept.usd as usd, was.tokens - kept.tokens as tokens
 ), returned as (
-    select budget_id, sum(usd) as usd, sum(tokens) as tokens from expired group by budget_id
+    select budget_id, sum(usd) as usd, sum(tokens) as tokens
+    from (select * from expired union all select * from settled) as back
+    group by budget_id
 ), free as (
     select
         held.tenant_id, held.budget_id, held.agent_id, held.limit_usd, held.limit_tokens,

@@ -18,6 +18,7 @@ from imrs_server.domain.errors import AgentMismatch, DatabaseUnavailable, Domain
 from imrs_server.domain.message import Outcome, Report
 from imrs_server.telemetry.model_calls import ModelCall
 from imrs_server.use_cases.late_messages import Late
+from imrs_server.use_cases.spending import EndedCall
 
 if TYPE_CHECKING:
     from uuid import UUID
@@ -144,22 +145,37 @@ class Calls:
         self._unwritten: list[CallUnderWay] = []
         self._models = {decision.selected.model_id}
 
-    def begin(self, model: SelectedModel, *, output_tokens: int, seconds: float) -> CallUnderWay:
-        """A call of this model begins, so those before it are not the last one.
+    def reserve(self, model: SelectedModel, *, output_tokens: int, seconds: float) -> UUID | None:
+        """Set aside what a call with an answer of so many tokens may come to, for as long as it may take.
 
-        What it may come to, with an answer of so many tokens, is set aside for as long as it may take.
-        Raises BudgetExceeded and DatabaseUnavailable.
+        None where there is no budget. Raises BudgetExceeded and DatabaseUnavailable.
         """
-        reservation_id = self._spending.reserve(
+        return self._spending.reserve(
             self._decision.tenant_id,
             self._decision.agent_id,
             model,
             prompt_tokens=self._prompt_tokens,
             output_tokens=output_tokens,
             seconds=seconds,
-            # They are over, and are charged in a moment.
-            instead_of=[each.reservation_id for each in self._unwritten if each.reservation_id],
+            ended=[
+                EndedCall(each.reservation_id, each.model.model_id, _counted(each.usage))
+                for each in self._unwritten
+                if each.reservation_id
+            ],
         )
+
+    def give_back(self, reservation_id: UUID | None) -> None:
+        """What was set aside for a call that is not made after all."""
+        if reservation_id is None:
+            return
+        try:
+            self._spending.give_back(self._decision.tenant_id, self._decision.agent_id, reservation_id)
+        except DatabaseUnavailable as error:
+            # It counts until it expires.
+            log.warning("budget.not_given_back", reservation_id=str(reservation_id), reason=error.reason)
+
+    def begin(self, model: SelectedModel, reservation_id: UUID | None) -> CallUnderWay:
+        """A call of this model begins, so those before it are not the last one."""
         self._write_earlier()
         if model.model_id not in self._models:
             self._models.add(model.model_id)
@@ -268,8 +284,7 @@ class Calls:
             )
 
     def _report(self, call: CallUnderWay) -> Report:
-        decision, usage = self._decision, call.usage
-        prompt_tokens = min(usage.prompt_tokens, _MOST_TOKENS)
+        decision, usage = self._decision, _counted(call.usage)
         return Report(
             agent_id=decision.agent_id,
             decision_id=decision.decision_id,
@@ -278,12 +293,23 @@ class Calls:
             task_type=decision.task.task_type,
             tools_used=call.tools,
             latency_ms=call.latency_ms,
-            prompt_tokens=prompt_tokens,
-            completion_tokens=min(usage.completion_tokens, _MOST_TOKENS),
-            cached_tokens=min(usage.cached_tokens, prompt_tokens),
+            prompt_tokens=usage.prompt_tokens,
+            completion_tokens=usage.completion_tokens,
+            cached_tokens=usage.cached_tokens,
             tokens_estimated=usage.estimated,
             outcome=call.outcome,
             error_kind=call.error_kind,
             metadata={**self._query.metadata, **({NOTES: call.notes} if call.notes else {})},
             measured=True,
         )
+
+
+def _counted(usage: TokenUsage) -> TokenUsage:
+    """What is kept of numbers that a provider may have made up."""
+    prompt_tokens = min(usage.prompt_tokens, _MOST_TOKENS)
+    return replace(
+        usage,
+        prompt_tokens=prompt_tokens,
+        completion_tokens=min(usage.completion_tokens, _MOST_TOKENS),
+        cached_tokens=min(usage.cached_tokens, prompt_tokens),
+    )

@@ -16,8 +16,9 @@ from imrs_server.domain.credential import CredentialPath
 from imrs_server.domain.embedding import EmbeddingQuery, EmbeddingRequest
 from imrs_server.domain.errors import DomainError, NoEligibleModel, ProviderNotFound
 from imrs_server.domain.provider import State
+from imrs_server.use_cases.admission import is_own_key
 from imrs_server.use_cases.called import Calls
-from imrs_server.use_cases.conversation import Conversation, is_own_key
+from imrs_server.use_cases.conversation import Conversation
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from imrs_client.ids import new_id
 from imrs_server.domain import budget
-from imrs_server.domain.budget import Level
+from imrs_server.domain.budget import NOTHING, Level
 from imrs_server.domain.pricing import UNPRICED
 from imrs_server.storage import budgets, changes, messages
 
@@ -15,6 +15,8 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from uuid import UUID
 
+    from imrs_server.domain.budget import Spend
+    from imrs_server.domain.chat import TokenUsage
     from imrs_server.domain.decision import SelectedModel
     from imrs_server.domain.errors import BudgetExceeded
     from imrs_server.domain.message import Message
@@ -26,6 +28,14 @@ if TYPE_CHECKING:
 _MARGIN_SECONDS = 60.0
 # Windows go by the database's clock and calls by a server's: what is this new is of the window that is now.
 _NEW = timedelta(minutes=1)
+
+
+class EndedCall(NamedTuple):
+    """A call that is over and not charged yet."""
+
+    reservation_id: UUID
+    model_id: str
+    usage: TokenUsage
 
 
 class Spending:
@@ -44,11 +54,11 @@ class Spending:
         prompt_tokens: int,
         output_tokens: int,
         seconds: float,
-        instead_of: Sequence[UUID] = (),
+        ended: Sequence[EndedCall] = (),
     ) -> UUID | None:
         """Set aside what a call may come to, for as long as it may take; None where there is no budget.
 
-        What was set aside under ``instead_of`` is given back in any case.
+        Of what was set aside for ``ended`` calls only what they came to stays so, until they are charged.
 
         Raises BudgetExceeded, and DatabaseUnavailable: where nobody knows what is left, nothing is spent.
         """
@@ -65,13 +75,18 @@ class Spending:
                 reservation_id,
                 wanted,
                 seconds=seconds + _MARGIN_SECONDS,
-                instead_of=instead_of,
+                ended={each.reservation_id: _came_to(tx, tenant_id, agent_id, each) for each in ended},
             )
             _announce(tx, [each.moved for each in judged])
         refusing = [each.budget for each in judged if each.refuses]
         if refusing:
             raise budget.exceeded(refusing, datetime.now(UTC), wanted)
         return reservation_id if judged else None
+
+    def give_back(self, tenant_id: UUID, agent_id: str, reservation_id: UUID) -> None:
+        """What was set aside for a call that is not made. Raises DatabaseUnavailable; then it expires."""
+        with self._database.transaction(tenant_id) as tx:
+            _announce(tx, budgets.charge(tx, tenant_id, agent_id, NOTHING, reservation_id=reservation_id))
 
     def charge(
         self, tx: Tx, message: Message, before: Message | None = None, *, reservation_id: UUID | None = None
@@ -108,6 +123,11 @@ class Spending:
     def _counts(self, tenant_id: UUID, agent_id: str) -> bool:
         state = self._index.current
         return state is None or state.limits.has_budget(tenant_id, agent_id)
+
+
+def _came_to(tx: Tx, tenant_id: UUID, agent_id: str, call: EndedCall) -> Spend:
+    price = messages.price(tx, tenant_id, agent_id, call.model_id) or UNPRICED
+    return budget.came_to(price, call.usage)
 
 
 def _announce(tx: Tx, moved: list[Moved]) -> None:

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 import psycopg
 import pytest
 from google.protobuf.duration_pb2 import Duration
+from google.protobuf.field_mask_pb2 import FieldMask
 from psycopg.rows import dict_row
 
 from imrs_client import (
@@ -413,6 +414,27 @@ def test_every_attempt_is_paid_once(world: World) -> None:
     eventually(lambda: world.budget.reserved_tokens == 0)
     assert world.budget.spent_tokens == TOKENS + 103 + 10
     assert spent(world.budget)[0] == Decimal("0.000123")
+
+
+def test_who_is_refused_for_a_budget_uses_up_no_call_of_a_rate_limit(world: World) -> None:
+    platform = world.service.platform
+    limited = pb.Provider(provider_id="p", rate_limit_rpm=1)
+    mask = FieldMask(paths=["rate_limit_rpm"])
+    platform.admin.UpdateProvider(pb.UpdateProviderRequest(provider=limited, update_mask=mask))
+    world.service.settled(platform)
+    world.set(limit_usd="0.001")
+    with pytest.raises(ResourceExhausted) as caught:
+        world.complete()
+    assert caught.value.reason == "BUDGET_EXCEEDED"
+    world.set(limit_usd="1")
+    world.upstream.script(says("Hi"))
+    assert world.complete().model_id == "p/dear"
+    # Now it is used up: what was set aside is given back.
+    with pytest.raises(ResourceExhausted) as late:
+        world.complete(timeout=timedelta(seconds=1))
+    assert late.value.reason == "PROVIDER_RATE_LIMITED"
+    assert world.rows("select * from budget_reservations") == []
+    assert reserved(world.budget) == NOTHING
 
 
 def test_a_caller_who_goes_away_pays_what_was_said(world: World) -> None:

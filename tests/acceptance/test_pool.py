@@ -8,8 +8,9 @@ from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from google.protobuf import duration_pb2
 
-from imrs_client import FailedPrecondition, InvalidArgument, NotFound, Unavailable
+from imrs_client import FailedPrecondition, InvalidArgument, NotFound, ResourceExhausted, Unavailable
 from imrs_client import v1 as pb
 from imrs_server.domain.endpoint import EndpointState
 from tests.support.chatting import breaks_off, refuses
@@ -256,6 +257,28 @@ def test_a_model_that_cannot_be_loaded_is_not_waited_for_by_each(
     cold.becomes(endpoint_id, COLD)
     assert cold.bot.complete("Hello").content == "ollama"
     assert cold.endpoints()[endpoint_id].load_error == ""
+
+
+def test_no_model_is_loaded_for_a_call_that_a_budget_refuses(cold: Pooled, ollama: FakeOllama) -> None:
+    """And what was set aside for a call whose model cannot be loaded is given back."""
+    cold.add(ollama.base_url)
+    tenant = cold.service.tenant
+    hour = duration_pb2.Duration(seconds=3600)
+    for limit_tokens in (1, 100_000):
+        budget = pb.Budget(agent_id="bot", limit_tokens=limit_tokens, window=hour)
+        tenant.admin.SetBudget(pb.SetBudgetRequest(budget=budget))
+        cold.settled(tenant)
+        if limit_tokens == 1:
+            with pytest.raises(ResourceExhausted) as caught:
+                cold.bot.complete("Hello")
+            assert caught.value.reason == "BUDGET_EXCEEDED"
+            assert not ollama.requests
+    ollama.error = NEEDS_MEMORY
+    only = pb.StringList(values=["pool/m"])
+    with pytest.raises(FailedPrecondition):
+        cold.bot.complete("Hello", allowed_models=only, timeout=timedelta(seconds=5))
+    (left,) = tenant.admin.ListBudgets(pb.ListBudgetsRequest()).budgets
+    assert (left.reserved_tokens, left.spent_tokens) == (0, 0)
 
 
 def test_a_load_is_not_waited_for_longer_than_its_limit(

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from imrs_server.domain import scoring
+from imrs_server.domain.chat import TokenUsage
 from imrs_server.domain.decision import SelectedModel
 from imrs_server.domain.errors import BudgetExceeded, DatabaseUnavailable
 from imrs_server.domain.message import Report
@@ -16,7 +17,7 @@ from imrs_server.index import loader
 from imrs_server.index.warm import Index
 from imrs_server.storage.database import Database
 from imrs_server.use_cases.messages import Messages
-from imrs_server.use_cases.spending import Spending
+from imrs_server.use_cases.spending import EndedCall, Spending
 from tests.support.principals import ADMIN
 from tests.support.schema import HERE
 
@@ -62,9 +63,23 @@ def test_the_price_is_that_of_now_and_of_the_agent(world: World) -> None:
     with pytest.raises(BudgetExceeded) as caught:
         spending.reserve(HERE, "b", MODEL, **CALL)
     assert "the call may cost 0.006; calls that run hold the rest" in caught.value.message
-    assert spending.reserve(HERE, "b", MODEL, **CALL, instead_of=[held]) is not None
+    spending.give_back(HERE, "a", held)
+    assert spending.reserve(HERE, "b", MODEL, **CALL) is not None
     [row] = world.query("select reserved_usd from budgets")
     assert row["reserved_usd"] == Decimal("0.006")
+
+
+def test_between_two_attempts_nobody_spends_what_the_first_has_spent(world: World) -> None:
+    """It came to 0.010 USD of 0.012, and its message is stored only after the next one has its share."""
+    world.insert("budgets", limit_usd=Decimal("0.012"), budget_id="all", budget_window="1 hour")
+    spending = Spending(world.database, index_of(world))
+    held = spending.reserve(HERE, "a", MODEL, **CALL)
+    assert held is not None
+    ended = EndedCall(held, "p/m", TokenUsage(prompt_tokens=0, completion_tokens=1000))
+    tiny: dict[str, Any] = {"prompt_tokens": 1000, "output_tokens": 0, "seconds": 60}
+    assert spending.reserve(HERE, "a", MODEL, **tiny, ended=[ended]) is not None
+    with pytest.raises(BudgetExceeded):
+        spending.reserve(HERE, "a", MODEL, **tiny)
 
 
 def test_a_change_of_level_is_announced_in_the_transaction_of_the_call(world: World) -> None:

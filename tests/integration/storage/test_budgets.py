@@ -120,16 +120,34 @@ def test_a_charge_takes_the_place_of_what_was_set_aside_and_a_second_one_does_no
     assert (found.spent_usd, found.spent_tokens, found.reserved_usd) == (Decimal(3), 10, Decimal(0))
 
 
-def test_another_reservation_in_place_of_one(db: Database) -> None:
-    """What was held comes back even where the new one does not fit."""
-    put(db, limit_usd=Decimal(10))
-    first = reserve(db, "6")
+def test_of_a_call_that_ended_what_it_came_to_stays_set_aside_until_it_is_charged(db: Database) -> None:
+    """Whether or not the next call fits, and as often as that is asked."""
+    put(db, limit_usd=Decimal(10), limit_tokens=100)
+    first = reserve(db, "6", 60)
     assert first is not None
-    for usd, left in (("8", Decimal(8)), ("11", Decimal(8))):
+    came_to = {first: Spend(usd=Decimal(2), tokens=20)}
+    for usd, held in (("9", Decimal(2)), ("8", Decimal(10)), ("1", Decimal(10))):
         with db.transaction(HERE) as tx:
-            wanted = Estimate(usd=Decimal(usd), tokens=0)
-            budgets.reserve(tx, HERE, "a", new_id(), wanted, seconds=60, instead_of=[first])
-        assert all_of(db)[""].reserved_usd == left
+            wanted = Estimate(usd=Decimal(usd), tokens=1)
+            budgets.reserve(tx, HERE, "a", new_id(), wanted, seconds=60, ended=came_to)
+        assert all_of(db)[""].reserved_usd == held
+    assert reserve(db, "0.000000001") is None
+    charge(db, "2", 20, reservation_id=first)
+    found = all_of(db)[""]
+    assert (found.spent_usd, found.spent_tokens) == (Decimal(2), 20)
+    assert (found.reserved_usd, found.reserved_tokens) == (Decimal(8), 1)
+
+
+def test_a_call_that_ended_may_have_come_to_more_than_was_set_aside(db: Database) -> None:
+    put(db, limit_usd=Decimal(10))
+    first = reserve(db, "1")
+    assert first is not None
+    with db.transaction(HERE) as tx:
+        wanted = Estimate(usd=Decimal(1), tokens=0)
+        more = {first: Spend(usd=Decimal(12), tokens=0), new_id(): Spend(usd=Decimal(5), tokens=0)}
+        (judged,) = budgets.reserve(tx, HERE, "a", new_id(), wanted, seconds=60, ended=more)
+    assert judged.refuses
+    assert all_of(db)[""].reserved_usd == Decimal(12)
 
 
 def test_windows_follow_each_other_without_a_gap_however_long_nobody_called(db: Database) -> None:
