@@ -51,6 +51,8 @@ def _providers(config: ConfigFile) -> Found:
 def _budgets(config: ConfigFile) -> Found:
     known = set()
     for i, budget in enumerate(config.budgets):
+        if budget.limit_usd is None and budget.limit_tokens is None:
+            yield ("budgets", i), "limit_usd, limit_tokens or both must be set"
         same = (budget.agent_id, budget.window)
         if same in known:
             whose = f"agent {budget.agent_id}" if budget.agent_id else "the tenant"

@@ -15,6 +15,10 @@ Flat: TypeAlias = dict[str, Any]
 """Fields by their dotted paths, ``parameters.temperature``, with JSON values."""
 
 
+class AppliedAlready(Exception):
+    """A file is as it was when it was last applied, so that nothing was done."""
+
+
 class Action(StrEnum):
     """What becomes of a thing that a file is about."""
 

@@ -5,10 +5,14 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING
 
+import structlog
+
 from imrs_server.jobs.loop import Loop
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+
+log = structlog.get_logger()
 
 POLL_SECONDS = 10.0
 RECOUNT_SECONDS = 60.0
@@ -51,8 +55,16 @@ class ConfigDrift:
         """Look once. Raises what may pass by itself, such as DatabaseUnavailable."""
         revision, now = self._revision(), self._clock()
         if revision != self._counted_at or now >= self._count_again:
-            self.things = self._count()
+            before, self.things = self.things or 0, self._count()
             self._counted_at, self._count_again = revision, now + self._recount_seconds
+            if self.things != before:
+                self._tell(self.things)
+
+    def _tell(self, things: int) -> None:
+        if things:
+            log.warning("config.drifted", things=things, hint="`imrs config plan` shows them")
+        else:
+            log.info("config.as_given")
 
     def _next(self) -> float:
         self.turn()

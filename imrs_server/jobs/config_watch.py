@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import structlog
 
 from imrs_server.config_file.problems import ConfigInvalid
+from imrs_server.domain.configuration import AppliedAlready
 from imrs_server.domain.errors import Code, DomainError
 from imrs_server.jobs.loop import Loop
 
@@ -47,7 +48,8 @@ class ConfigWatch:
     A file that changes between two looks is left alone until it rests. ``apply`` takes its text; what it
     refuses is logged with its lines and counted, and the last good configuration stays. A valid file that is
     refused for what there is, such as a model that a sync is yet to bring, is tried again now and then.
-    ``note`` is told each result: ok, refused, or the reason why it could not be tried.
+    Where ``apply`` raises AppliedAlready, as after a restart, what was edited past the file stands.
+    ``note`` is told each result: ok, unchanged, refused, or the reason why it could not be tried.
     """
 
     def __init__(
@@ -104,6 +106,12 @@ class ConfigWatch:
         """Apply it; when to try that again, where time may help."""
         try:
             written = self._apply(content.decode("utf-8-sig"))
+        except AppliedAlready:
+            self.refused = False
+            self._note("unchanged")
+            log.info(
+                "config.unchanged", file=str(self._path), hint="it was applied before; edits since stand"
+            )
         except UnicodeDecodeError:
             self._refuse(problems=[f"{self._path}: must be UTF-8"])
         except ConfigInvalid as invalid:

@@ -18,8 +18,10 @@ log = structlog.get_logger()
 class Loop:
     """Calls ``turn`` at once, and again after as many seconds as it returned, or when it is woken.
 
-    A turn that raises is logged as ``{name}.failed`` and tried again after ``retry_seconds``. Between turns
-    lie ``rest_seconds`` at least, so that what comes one by one is handled by the dozen.
+    A turn that raises is tried again after ``retry_seconds``. What may pass by itself, such as a database
+    that is away, is logged as ``{name}.failed`` when it begins, and as ``{name}.recovered`` when a turn
+    succeeds; everything else each time. Between turns lie ``rest_seconds`` at least, so that what comes one
+    by one is handled by the dozen.
     """
 
     def __init__(
@@ -31,6 +33,8 @@ class Loop:
         rest_seconds: float = 0.0,
     ) -> None:
         self._failed = f"{name}.failed"
+        self._recovered = f"{name}.recovered"
+        self._told = ""
         self._turn = turn
         self._retry_seconds = retry_seconds
         self._rest_seconds = rest_seconds
@@ -76,9 +80,16 @@ class Loop:
 
     def _next(self) -> float:
         try:
-            return self._turn()
+            seconds = self._turn()
         except DomainError as error:
-            log.warning(self._failed, reason=error.reason, retry_seconds=self._retry_seconds)
+            if error.reason != self._told:
+                log.warning(self._failed, reason=error.reason, retry_seconds=self._retry_seconds)
+            self._told = error.reason
         except Exception:  # a thread that died would be missed by nobody until it is too late
             log.exception(self._failed, retry_seconds=self._retry_seconds)
+        else:
+            if self._told:
+                log.info(self._recovered, reason=self._told)
+            self._told = ""
+            return seconds
         return self._retry_seconds

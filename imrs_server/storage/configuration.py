@@ -88,6 +88,16 @@ def undone(tx: Tx, apply_id: UUID) -> None:
     Q.undone.run(tx, apply_id=apply_id)
 
 
+def applied(tx: Tx, tenant_id: UUID | None, source: str, digest: bytes) -> bool:
+    """Whether content of this SHA-256 was the last to be applied from a file."""
+    return bool(Q.applied.value(tx, tenant_id=tenant_id, source=source, digest=digest))
+
+
+def note_applied(tx: Tx, tenant_id: UUID | None, source: str, digest: bytes) -> None:
+    """Keep the SHA-256 of what is applied from a file now."""
+    Q.note_applied.run(tx, tenant_id=tenant_id, source=source, digest=digest)
+
+
 def sources(tx: Tx) -> list[tuple[UUID | None, str]]:
     """Every file that owns something, with its tenant; needs ``Database.system``."""
     return Q.sources.all(tx, lambda row: (row["tenant_id"], str(row["source"])))

@@ -37,7 +37,7 @@ where tenant_id is not distinct from %(tenant_id)s and source = %(source)s and a
     select apply_id
     from config_applies
     where tenant_id is not distinct from %(tenant_id)s and source = %(source)s
-    order by apply_id desc
+    order by number desc
     limit %(most)s
 )
 
@@ -45,11 +45,23 @@ where tenant_id is not distinct from %(tenant_id)s and source = %(source)s and a
 select *
 from config_applies
 where tenant_id is not distinct from %(tenant_id)s and source = %(source)s and undo_time is null
-order by apply_id desc
+order by number desc
 limit 1
 
 -- name: undone
 update config_applies set undo_time = now() where apply_id = %(apply_id)s
+
+-- name: applied
+-- Whether this was the last to be applied from the file.
+select exists (
+    select from config_files
+    where tenant_id is not distinct from %(tenant_id)s and source = %(source)s and digest = %(digest)s
+)
+
+-- name: note_applied
+insert into config_files (tenant_id, source, digest)
+values (%(tenant_id)s, %(source)s, %(digest)s)
+on conflict (tenant_id, source) do update set digest = excluded.digest, update_time = now()
 
 -- name: sources
 select distinct tenant_id, source from config_owned order by tenant_id nulls first, source

@@ -38,12 +38,12 @@ class ConfigJobs:
         return self._watch is not None and self._watch.refused
 
     def watch(self, path: Path, tenant_id: UUID | None, environment: str = "") -> None:
-        """Apply a file now, or once we are started, and whenever it changes."""
+        """Apply a file now, or once we are started, and whenever it changes; not what was applied last."""
         who = Principal(subject=f"config:{path}", tenant_id=tenant_id, roles=frozenset({Role.PLATFORM_ADMIN}))
 
         def apply(text: str) -> Written[Plan]:
             return self._configuration.apply(
-                who, tenant_id, text, source=DEFAULT_SOURCE, environment=environment
+                who, tenant_id, text, source=DEFAULT_SOURCE, environment=environment, news_only=True
             )
 
         self._watch = ConfigWatch(path, apply, note=self._note)

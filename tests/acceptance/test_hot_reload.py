@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import os
 import shutil
+import signal
 import time
 import urllib.request
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -21,6 +23,7 @@ from tests.support.config_files import DOCUMENT_003
 from tests.support.serve import Serve, started, variables
 from tests.support.service import SECRET
 from tests.support.waiting import eventually
+from tests.support.workers import await_ready, by_worker
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -155,3 +158,28 @@ def test_a_bad_edit_changes_nothing_and_is_told(world: World) -> None:
     good, bad = (f'imrs_config_reloads_total{{result="{each}"}}' for each in ("ok", "refused"))
     assert world.figures()[good] >= before[good] + 2
     assert world.figures()[bad] == 1
+
+
+def test_a_worker_that_takes_the_place_of_one_that_died_leaves_edits_as_they_are(world: World) -> None:
+    def said(event: str) -> list[dict[str, Any]]:
+        return [each for each in world.serve.events if each["event"] == event]
+
+    with world.client(Role.TENANT_ADMIN) as client:
+        world.write(DOCUMENT_003)
+        eventually(lambda: chosen(client) == OLD)
+        agent = pb.Agent(agent_id="orchestrator", use_case="by hand")
+        client.admin.UpdateAgent(pb.UpdateAgentRequest(agent=agent))
+    applied = said("config.applied")
+    with by_worker(world.serve) as clients:
+        for pid in clients:
+            os.kill(pid, signal.SIGKILL)
+    eventually(lambda: len(said("config.unchanged")) == 1, 30)
+    await_ready(world.serve, 2)
+    assert said("config.unchanged")[0]["worker"] == applied[0]["worker"]
+    with world.client(Role.TENANT_ADMIN) as client:
+        eventually(lambda: world.figures().get("imrs_config_drift") == 1, 30)
+        assert client.admin.GetAgent(pb.GetAgentRequest(agent_id="orchestrator")).use_case == "by hand"
+        # A change of the file counts as ever.
+        world.write(exchanged(DOCUMENT_003, NEW))
+        eventually(lambda: chosen(client) == NEW)
+        assert client.admin.GetAgent(pb.GetAgentRequest(agent_id="orchestrator")).use_case != "by hand"

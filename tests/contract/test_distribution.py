@@ -21,6 +21,7 @@ IN_ONE_PLACE = {
     "breakers",
     "change_log",
     "config_applies",
+    "config_files",
     "config_owned",
     "endpoint_calls",
     "replicas",

@@ -229,6 +229,7 @@ ROWS: dict[str, dict[str, Any]] = {
         "changes": Jsonb([]),
         "owned": Jsonb([]),
     },
+    "config_files": {"tenant_id": HERE, "source": "default", "digest": bytes(32)},
     "outbox": {
         "tenant_id": HERE,
         "item_id": UUID(int=8),

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import hashlib
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, NoReturn
 
 from imrs_client.ids import new_id
 from imrs_server.config_file import file
 from imrs_server.config_file.render import render
-from imrs_server.domain.configuration import Action, Apply, Owned, Plan
+from imrs_server.domain.configuration import Action, AppliedAlready, Apply, Owned, Plan
 from imrs_server.domain.errors import DomainError, InvalidRequest, ModelNotFound, RoleRequired, Violation
 from imrs_server.domain.principal import Role
 from imrs_server.domain.written import Written
@@ -64,23 +65,28 @@ class Configuration:
         environment: str = "",
         validate_only: bool = False,
         prune: bool = False,
+        news_only: bool = False,
     ) -> Written[Plan]:
         """Make things as the file says.
 
         What the file had created and no longer names is deleted; with ``prune``, of the sections that it has,
-        also what no file created. ``validate_only`` does everything and takes it back. Raises ConfigInvalid,
-        RoleRequired before anything is written, and whatever the API's own methods raise for what a file
-        says, with the place in the file.
+        also what no file created. ``validate_only`` does everything and takes it back. With ``news_only``,
+        a file that is as it was when it was last applied is left at that, with what was edited since. Raises
+        ConfigInvalid, RoleRequired before anything is written, AppliedAlready, and whatever the API's own
+        methods raise for what a file says, with the place in the file.
         """
         who.require(Role.TENANT_ADMIN, Role.PLATFORM_ADMIN)
         document = file.read(text, environment)
         found = wanted(document)
         scope = _scope(who, tenant_id, found)
+        digest = _digest(document.environment, text)
         if not who.is_platform_admin:
             _require_only_tenant(found)
         pruned = _pruned(document) if prune else frozenset()
 
         def work(tx: Tx, hand: Hand) -> Plan:
+            if news_only and configuration.applied(tx, scope, source, digest):
+                raise AppliedAlready
             owned = configuration.owned(tx, scope, source)
             mine = found
             if not who.is_platform_admin:
@@ -94,6 +100,7 @@ class Configuration:
                 tx, scope, source, [each for each in now.values() if each != owned.get(each.target)]
             )
             configuration.disown(tx, scope, source, owned.keys() - now.keys())
+            configuration.note_applied(tx, scope, source, digest)
             plan = Plan(changes=tuple(each.change for each in steps))
             if plan.changing:
                 apply = Apply(
@@ -262,6 +269,11 @@ def _scope(who: Principal, tenant_id: UUID | None, found: Mapping[Target, Wanted
     if any(not _is_platform(target) for target in found):
         return who.tenant(tenant_id)
     return who.scope(tenant_id)
+
+
+def _digest(environment: str, text: str) -> bytes:
+    """What tells whether a file is the one that was last applied: an environment makes it another one."""
+    return hashlib.sha256(f"{environment}\0{text}".encode()).digest()
 
 
 def _is_platform(target: Target) -> bool:

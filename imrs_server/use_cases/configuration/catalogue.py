@@ -160,6 +160,9 @@ class ModelKind:
         # These follow from the prices again.
         said |= dict.fromkeys({"cost_tier", "price_state"} & given_back)
         after = catalog.edit(before, said)
+        if "price_state" not in given_back:
+            # The tier follows the admin's prices, and is his word as they are.
+            given_back.discard("cost_tier")
         provenance = {name: by for name, by in after.provenance.items() if name not in given_back}
         models.update(hand.tx, replace(after, provenance=provenance))
         hand.wrote_model(id, before=before, after=models.get(hand.tx, id))

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from datetime import timedelta
     from uuid import UUID
 
+    from imrs_server.domain.budget import Budget
     from imrs_server.domain.configuration import Flat, Wanted
     from imrs_server.storage.database import Tx
     from imrs_server.use_cases.configuration.hand import Hand
@@ -47,8 +48,11 @@ class BudgetKind:
             budget_target(each.agent_id, duration_text(each.window)).id: each
             for each in configuration.budgets(tx, self._tenant_id)
         }
+        # One without a limit only counts; SetBudget makes such, and no file can.
         return {
-            key: Thing(fields=read_fields(each, _NAMES)) for key, each in found.items() if all or key in ids
+            key: Thing(fields=read_fields(each, _NAMES))
+            for key, each in found.items()
+            if key in ids or (all and _limits(each))
         }
 
     def create(self, hand: Hand, id: str, wanted: Wanted) -> None:
@@ -80,6 +84,11 @@ class BudgetKind:
         after = budgets.put(hand.tx, hand.tenant_id, budget_id, limits)
         change = Change(Changed.BUDGET, agent_id, hand.tenant_id)
         hand.wrote(change, ("budget", budget_id), before=before, after=after)
+
+
+def _limits(budget: Budget) -> bool:
+    """Whether there is something that it limits."""
+    return budget.limit_usd is not None or budget.limit_tokens is not None
 
 
 def _parts(id: str) -> tuple[str, timedelta]:

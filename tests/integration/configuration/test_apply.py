@@ -7,6 +7,7 @@ from decimal import Decimal
 
 import pytest
 
+from imrs_server.domain.configuration import AppliedAlready
 from imrs_server.domain.errors import (
     AddressForbidden,
     AgentNotFound,
@@ -171,6 +172,42 @@ def test_an_edit_of_an_owned_field_stands_until_the_next_apply_and_is_shown(file
     assert files.agents.get(PLATFORM, None, "bot").display_name == "By hand"
     files.apply(SMALL)
     assert files.agents.get(PLATFORM, None, "bot").display_name == "Bot"
+
+
+def test_of_a_watched_file_only_news_are_applied(files: Files) -> None:
+    files.apply(SMALL, news_only=True)
+    files.agents.update(TENANT, None, "bot", {"display_name": "By hand"})
+    revision = files.revision()
+    with pytest.raises(AppliedAlready):
+        files.apply(SMALL, news_only=True)
+    assert files.revision() == revision
+    assert files.agents.get(PLATFORM, None, "bot").display_name == "By hand"
+    assert files.configuration.drift() == 1
+    # As another environment sees it, it is another file; by another name, too.
+    assert summary(files.apply(SMALL, environment="development", news_only=True)) == {"agents/bot": "UPDATE"}
+    assert summary(files.apply(SMALL, source="another", news_only=True)) == {}
+    with pytest.raises(AppliedAlready):
+        files.apply(SMALL, source="another", news_only=True)
+
+
+def test_what_a_plan_took_back_and_what_was_refused_are_news_still(files: Files) -> None:
+    files.apply(SMALL)
+    other = SMALL.replace("Bot", "Robot")
+    files.plan(other)
+    refused = other.replace("{openai/a: {p", "{openai/nowhere: {p")
+    with pytest.raises(ModelNotFound):
+        files.apply(refused, news_only=True)
+    assert summary(files.apply(other, news_only=True)) == {"agents/bot": "UPDATE"}
+
+
+def test_what_was_undone_stays_undone_until_there_are_news(files: Files) -> None:
+    files.apply(SMALL)
+    other = SMALL.replace("Bot", "Robot")
+    files.apply(other)
+    files.undo()
+    with pytest.raises(AppliedAlready):
+        files.apply(other, news_only=True)
+    assert summary(files.apply(SMALL.replace("Bot", "Third"), news_only=True)) == {"agents/bot": "UPDATE"}
 
 
 def test_a_rule_of_the_file_catches_and_goes(files: Files) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from random import Random
 from typing import Any
 
@@ -9,7 +10,10 @@ import pytest
 
 from imrs_server.config_file import file, tree
 from imrs_server.config_file.render import render
+from imrs_server.domain.budget import Wanted
 from imrs_server.domain.errors import ModelNotFound
+from imrs_server.domain.listing import PageRequest
+from imrs_server.use_cases.budgets import Budgets
 from tests.integration.configuration.conftest import PLATFORM, TENANT, Files, summary
 from tests.support.config_files import DOCUMENT_003, EVERYTHING
 
@@ -95,6 +99,17 @@ def test_undo_brings_back_what_was_there_before(files: Files) -> None:
         files.apply(text, prune=True)
 
 
+def test_a_tier_that_follows_the_prices_again_comes_back_as_that(files: Files) -> None:
+    priced = "{input_price_usd: 0.1, output_price_usd: 2.5%s}"
+    text = f"providers: {{openai: }}\nmodels: {{openai/m: {priced}}}\n"
+    files.apply(text % ", cost_tier: PREMIUM")
+    files.apply(text % "")
+    before = exported(files)
+    files.apply(text.replace(priced, "{}"))
+    files.undo()
+    assert exported(files) == before
+
+
 def without_disabled(text: str) -> Any:
     """A file, without models of which it only says that they are disabled."""
     found = tree.parse(text).plain()
@@ -116,6 +131,16 @@ def test_generated_changes_over_the_api_come_back(files: Files) -> None:
         files.catalog.update(PLATFORM, "openai/small", {"priority": chance.randint(0, 100)})
         found = exported(files)
         assert summary(files.apply(found, prune=True)) == {}
+
+
+def test_a_budget_that_limits_nothing_is_not_exported_and_stays(files: Files) -> None:
+    budgets = Budgets(files.database)
+    for hours, limit in ((1, None), (2, 5)):
+        budgets.put(TENANT, None, Wanted(window=timedelta(hours=hours), limit_tokens=limit))
+    found = exported(files)
+    assert tree.parse(found).plain()["budgets"] == [{"window": "2h", "limit_tokens": 5}]
+    assert summary(files.apply(found, prune=True)) == {}
+    assert len(budgets.list(TENANT, None, PageRequest(size=10)).items) == 2
 
 
 def test_an_export_needs_what_it_names_to_be_there(files: Files) -> None:
@@ -156,7 +181,7 @@ def configuration(chance: Random) -> dict[str, Any]:
         "agents": agents,
         "rules": rules,
         "budgets": [
-            each | maybe(chance, limit_usd=chance.choice([0, 0.1]), limit_tokens=10)
+            each | {"limit_usd": chance.choice([0, 0.1])} | maybe(chance, limit_tokens=10)
             for each in some(
                 chance,
                 [{"window": "1d"}, {"window": "36h"}, *({"agent_id": a, "window": 60} for a in agents)],

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
 import psycopg
 import pytest
 
+from imrs_client.ids import new_id
 from imrs_server.domain.configuration import Action
 from imrs_server.storage import changes, configuration
 from tests.integration.configuration.conftest import PLATFORM, TENANT, Files, summary
@@ -103,6 +105,20 @@ def test_twenty_applies_are_remembered(files: Files) -> None:
         assert files.agents.get(TENANT, None, "x").display_name == f"number {number}"
     with files.database.transaction(HERE) as tx:
         assert configuration.last(tx, HERE, "default") is None
+
+
+def test_the_last_apply_is_the_one_that_came_last_whatever_the_clocks_of_servers_say(files: Files) -> None:
+    names = ["first", "second", "third"]
+    for number, name in enumerate(names):
+        files.apply(f"agents: {{x: {{display_name: {name}}}}}")
+        # The earlier it was, the further ahead is the clock of the server.
+        ahead = new_id(datetime.now(UTC) + timedelta(hours=len(names) - number))
+        newest = "select max(create_time) from config_applies"
+        with files.database.transaction(HERE) as tx:
+            tx.execute(f"update config_applies set apply_id = %s where create_time = ({newest})", [ahead])
+    for name in ("second", "first"):
+        files.undo()
+        assert files.agents.get(TENANT, None, "x").display_name == name
 
 
 def test_an_edit_of_other_fields_at_the_same_moment_is_kept(files: Files) -> None:

@@ -29,6 +29,7 @@ GRANTS = {
     "budgets": (ALL, ALL),
     "change_log": ("insert", ALL),
     "config_applies": (ALL, ALL),
+    "config_files": (ALL, ALL),
     "config_owned": (ALL, ALL),
     "decisions": (ADD, ALL),
     "defaults": (CHANGE, ALL),
@@ -62,7 +63,9 @@ NOT_ISOLATED = {"change_log"}
 ISOLATED = [table for table, row in ROWS.items() if "tenant_id" in row and table not in NOT_ISOLATED]
 READABLE = [table for table in ISOLATED if "select" in GRANTS[table][0]]
 WRITABLE = [table for table in ISOLATED if "insert" in GRANTS[table][0]]
-PLATFORM = ["audit_events", "config_applies", "config_owned", "idempotency_keys", "issued_tokens"]
+PLATFORM = [
+    "audit_events", "config_applies", "config_files", "config_owned", "idempotency_keys", "issued_tokens",
+]  # fmt: skip
 
 
 def count(connection: psycopg.Connection, table: str) -> int:

@@ -99,7 +99,8 @@ def test_every_section_is_read() -> None:
         ("environments: {dev: {y: {}}}", "f:1:22: environments.dev.y: is not an agent of this file"),
         ("agents: {x: [1]}\nenvironments: {production: {x: {use_case: y}}}", "f:1:13: agents.x: must be a mapping, not a list"),
         ("preferences: {a: {}}", "f:1:18: preferences.a.model_ids: must be set"),
-        ("budgets: [{window: 1d}, {window: 24h}]", "f:1:25: budgets.1: the tenant has a budget of this window already"),
+        ("budgets:\n- {window: 1d, limit_usd: 0}\n- {agent_id: x, window: 1d}", "f:3:3: budgets.1: limit_usd, limit_tokens or both must be set"),
+        ("budgets: [{window: 1d, limit_usd: 1}, {window: 24h, limit_usd: 1}]", "f:1:39: budgets.1: the tenant has a budget of this window already"),
         ("version: 2.0", "f:1:10: version: must be '1.0', not 2.0"),
     ],
 )  # fmt: skip

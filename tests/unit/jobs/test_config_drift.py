@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from structlog.testing import capture_logs
+
 from imrs_server.jobs.config_drift import ConfigDrift
 
 
@@ -44,3 +46,16 @@ def test_a_file_that_takes_over_an_edit_ends_the_drift_though_no_revision_tells(
     world.differ = 0
     world.now += 60
     assert world.turn() == 0
+
+
+def test_it_says_so_when_the_number_changes() -> None:
+    world = World()
+    with capture_logs() as logged:
+        for differ in (0, 2, 2, 0):
+            world.differ = differ
+            world.revision += 1
+            world.turn()
+    assert [(each["event"], each.get("things")) for each in logged] == [
+        ("config.drifted", 2),
+        ("config.as_given", None),
+    ]

@@ -9,7 +9,7 @@ import pytest
 import structlog
 
 from imrs_server.config_file import file
-from imrs_server.domain.configuration import Plan
+from imrs_server.domain.configuration import AppliedAlready, Plan
 from imrs_server.domain.errors import DatabaseUnavailable, ModelNotFound
 from imrs_server.domain.written import Written
 from imrs_server.jobs.config_watch import REFUSED_SECONDS, ConfigWatch
@@ -121,6 +121,19 @@ def test_a_bad_file_changes_nothing_and_tells_its_lines_once(path: Path, applied
     applied.look()
     assert not applied.watch.refused
     assert applied.results == ["ok", "refused", "ok"]
+
+
+def test_a_file_that_was_applied_before_it_was_watched_is_left_at_that(path: Path, applied: Applied) -> None:
+    applied.error = AppliedAlready()
+    with structlog.testing.capture_logs() as lines:
+        for _ in range(3):
+            applied.look()
+    assert [each["event"] for each in lines] == ["config.unchanged"]
+    applied.error = None
+    path.write_text(GOOD % 2)
+    applied.look()
+    assert applied.texts == [GOOD % 2]
+    assert applied.results == ["unchanged", "ok"]
 
 
 def test_bytes_that_are_no_text_and_what_the_server_refuses(path: Path, applied: Applied) -> None:

@@ -5,11 +5,11 @@ from __future__ import annotations
 import threading
 from contextlib import contextmanager
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from structlog.testing import capture_logs
 
-from imrs_server.domain.errors import DatabaseUnavailable
+from imrs_server.domain.errors import DatabaseUnavailable, VaultUnreachable
 from imrs_server.jobs.loop import Loop
 from tests.support.waiting import eventually
 
@@ -51,6 +51,10 @@ class Turns:
         return doing
 
 
+def said(logged: list[Any]) -> list[tuple[str, str, str | None]]:
+    return [(each["event"], each["log_level"], each.get("reason")) for each in logged]
+
+
 def test_the_first_turn_comes_at_once_and_says_when_the_next_does() -> None:
     turns = Turns(0.0, 0.01)
     with running(turns):
@@ -86,9 +90,24 @@ def test_it_outlives_turns_that_fail_and_says_so() -> None:
     turns = Turns(DatabaseUnavailable(), ZeroDivisionError())
     with capture_logs() as logged, running(turns, retry_seconds=0.01):
         eventually(lambda: turns.count == 3)
-    assert [(each["event"], each["log_level"], each.get("reason")) for each in logged] == [
+    assert said(logged) == [
         ("job.failed", "warning", "DATABASE_UNAVAILABLE"),
         ("job.failed", "error", None),
+        ("job.recovered", "info", "DATABASE_UNAVAILABLE"),
+    ]
+
+
+def test_what_is_away_for_long_is_told_when_it_goes_and_when_it_is_back() -> None:
+    away = [DatabaseUnavailable() for _ in range(5)]
+    turns = Turns(*away, 0.0, *away, VaultUnreachable())
+    with capture_logs() as logged, running(turns, retry_seconds=0.001):
+        eventually(lambda: turns.count == 13)
+    assert said(logged) == [
+        ("job.failed", "warning", "DATABASE_UNAVAILABLE"),
+        ("job.recovered", "info", "DATABASE_UNAVAILABLE"),
+        ("job.failed", "warning", "DATABASE_UNAVAILABLE"),
+        ("job.failed", "warning", "VAULT_UNREACHABLE"),
+        ("job.recovered", "info", "VAULT_UNREACHABLE"),
     ]
 
 
