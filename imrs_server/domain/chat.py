@@ -164,12 +164,24 @@ class FailureKind(StrEnum):
     INVALID_RESPONSE = "invalid_response"
     BUDGET = "budget"
     """Not called at all: it may come to more than is left."""
+    UNSUPPORTED = "unsupported"
+    """Not called at all: its provider has no way to take what the request holds."""
 
 
 PASSING = frozenset(
     {FailureKind.TIMEOUT, FailureKind.RATE_LIMITED, FailureKind.OVERLOADED, FailureKind.NETWORK}
 )
 """The kinds that another try in a moment may cure."""
+
+FAULTS_OF_CALLERS = frozenset(
+    {
+        FailureKind.BAD_REQUEST,
+        FailureKind.CONTENT_REFUSED,
+        FailureKind.CONTEXT_TOO_LONG,
+        FailureKind.UNSUPPORTED,
+    }
+)
+"""The kinds that are about what was asked, and say nothing against who was asked."""
 
 
 class ChatFailure(Exception):

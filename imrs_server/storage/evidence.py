@@ -14,6 +14,7 @@ from datetime import timedelta
 from typing import TYPE_CHECKING, Any, cast
 from uuid import UUID
 
+from imrs_server.domain.chat import FAULTS_OF_CALLERS
 from imrs_server.domain.evidence import MAX_TASK_TYPES, OTHER_TASKS
 from imrs_server.domain.routing import DEFAULT_POLICY, RoutingPolicy, merge
 from imrs_server.storage import sql
@@ -149,7 +150,8 @@ def count(
     A sum at time T is made of its parts at times t by 2^-((T - t) / half-life); parts are added in any order
     and any number of turns (Cormode and others, Forward decay, 2009). ``raw_n`` and ``raw_s`` do not decay,
     and count each message once, by the vote that speaks for it. The other sums count every vote that counts,
-    each in the columns of its kind: a signal's own where it has some.
+    each in the columns of its kind: a signal's own where it has some. A call that failed by a fault of its
+    caller is a call of the model and no error of it.
     """
     return Q.count.all(
         tx,
@@ -160,6 +162,7 @@ def count(
         but=list(but),
         max_task_types=MAX_TASK_TYPES,
         other=OTHER_TASKS,
+        faults_of_callers=sorted(FAULTS_OF_CALLERS),
         **lives.parameters(),
     )
 

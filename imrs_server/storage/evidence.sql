@@ -101,7 +101,7 @@ with votes as (
       and (%(only)s::uuid[] is null or tenant_id = any(%(only)s))
       and tenant_id <> all(%(but)s::uuid[])
 ), called as (
-    select 1 as sign, tenant_id, agent_id, task_type, model_id, xid, create_time, outcome, latency_ms
+    select 1 as sign, tenant_id, agent_id, task_type, model_id, xid, create_time, outcome, error_kind, latency_ms
     from messages
     where xid >= %(start)s::xid8
       and xid < %(end)s::xid8
@@ -110,7 +110,7 @@ with votes as (
     union all
     select
         case when born >= %(start)s::xid8 then 1 else -1 end, tenant_id, agent_id, task_type, model_id, born,
-        create_time, outcome, latency_ms
+        create_time, outcome, error_kind, latency_ms
     from past_messages
     where born < %(end)s::xid8
       and (born >= %(start)s::xid8) <> (died < %(end)s::xid8)
@@ -131,7 +131,7 @@ with votes as (
     select
         sign, tenant_id, agent_id, task_type, model_id, xid, create_time, true, false, latency_ms,
         case
-            when outcome in ('ERROR', 'TIMEOUT') then 'FAILED_CALL'
+            when outcome in ('ERROR', 'TIMEOUT') and error_kind <> all(%(faults_of_callers)s::text[]) then 'FAILED_CALL'
             when outcome = 'OK' and latency_ms > 0 then 'TIMED_CALL'
             else 'CALL'
         end

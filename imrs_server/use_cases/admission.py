@@ -4,16 +4,18 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, NamedTuple
 
-from imrs_server.domain.chat import FailureKind
+from imrs_server.domain.chat import ChatFailure, FailureKind
 from imrs_server.domain.completion import AttemptFailed
 from imrs_server.domain.credential import CredentialPath
 from imrs_server.domain.errors import (
     BudgetExceeded,
     CredentialMissing,
     DomainError,
+    InvalidRequest,
     VaultForbidden,
     VaultSealed,
     VaultUnreachable,
+    Violation,
 )
 from imrs_server.use_cases.pool import Entry
 
@@ -21,6 +23,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from uuid import UUID
 
+    from imrs_server.adapters.chat import Prepared
     from imrs_server.adapters.network import Deadline
     from imrs_server.adapters.providers.dialect import Access
     from imrs_server.domain.attempts import Attempts, Turn
@@ -39,8 +42,9 @@ _SHARE = 0.5
 
 
 class Admitted(NamedTuple):
-    """Where a model is called, and what was set aside for the call; None where there is no budget."""
+    """A call that may be made: its place, and what was set aside for it; None where there is no budget."""
 
+    prepared: Prepared
     entry: Entry
     reservation_id: UUID | None
 
@@ -48,8 +52,9 @@ class Admitted(NamedTuple):
 class Admission:
     """That of the models of one Complete.
 
-    First is looked at what costs nothing: who rests, and whether there is a key. Then the budgets are asked,
-    which can be given back; last the model is loaded, and a call of its provider's rate_limit_rpm used up.
+    First is looked at what costs nothing: who rests, whether there is a key, and whether the provider has
+    words for the request. Then the budgets are asked, which can be given back; last the model is loaded, and
+    a call of its provider's rate_limit_rpm used up.
     """
 
     def __init__(
@@ -92,6 +97,10 @@ class Admission:
         except DomainError as error:
             return self._without_key(attempts, model, error)
         try:
+            prepared = self._desk.prepared(model, self._query, access)
+        except ChatFailure as failure:
+            return self._unfit(attempts, model, failure)
+        try:
             reservation_id = self._calls.reserve(
                 model,
                 output_tokens=self._desk.output_tokens(model, self._query),
@@ -101,7 +110,9 @@ class Admission:
             return self._too_dear(attempts, model, error)
         found = self._entered(attempts, turn, access)
         if isinstance(found, Entry):
-            return Admitted(found, reservation_id)
+            if found.access is not access:
+                prepared = self._desk.prepared(model, self._query, found.access)
+            return Admitted(prepared, found, reservation_id)
         self._calls.give_back(reservation_id)
         return found
 
@@ -162,6 +173,11 @@ class Admission:
         self._note(error)
         attempts.unreachable(model)
         return AttemptFailed(model_id=model.model_id, kind=FailureKind.AUTH, detail=error.message)
+
+    def _unfit(self, attempts: Attempts, model: SelectedModel, failure: ChatFailure) -> AttemptFailed:
+        self._note(InvalidRequest(Violation("messages", f"{model.model_id}: {failure.detail}")))
+        attempts.put_off(model, None, self._clock())
+        return AttemptFailed(model_id=model.model_id, kind=failure.kind, detail=failure.detail)
 
     def _too_dear(self, attempts: Attempts, model: SelectedModel, error: BudgetExceeded) -> AttemptFailed:
         self._note(error)

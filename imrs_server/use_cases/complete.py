@@ -23,6 +23,7 @@ from imrs_server.use_cases.conversation import Conversation
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator
 
+    from imrs_server.adapters.chat import Prepared
     from imrs_server.adapters.http import GuardedClient
     from imrs_server.adapters.network import Deadline
     from imrs_server.adapters.vault import Vault
@@ -146,8 +147,14 @@ class Completions:
         """The provider does not take the key."""
         self._keys.forget(_path(model, decision))
 
-    def request(self, model: SelectedModel, query: Query) -> ChatRequest | EmbeddingRequest:
-        """What this model is asked."""
+    def prepared(self, model: SelectedModel, query: Query, access: Access) -> Prepared:
+        """The call of this model. Raises ChatFailure where its provider has no way to take it."""
+        return chat.prepare(access, self._request(model, query))
+
+    def send(self, prepared: Prepared, deadline: Deadline) -> Generator[Delta | Ended, None, None]:
+        return cast("Generator[Delta | Ended, None, None]", chat.send(self._client, prepared, deadline))
+
+    def _request(self, model: SelectedModel, query: Query) -> ChatRequest | EmbeddingRequest:
         if isinstance(query, EmbeddingQuery):
             return EmbeddingRequest(
                 external_id=model.external_id,
@@ -166,13 +173,6 @@ class Completions:
             parameters=model.parameters,
             max_output_tokens=known.max_output_tokens if known else None,
             stream=query.stream,
-        )
-
-    def stream(
-        self, access: Access, request: ChatRequest | EmbeddingRequest, deadline: Deadline
-    ) -> Generator[Delta | Ended, None, None]:
-        return cast(
-            "Generator[Delta | Ended, None, None]", chat.stream(self._client, access, request, deadline)
         )
 
     def _lose(self, model_id: str) -> None:

@@ -28,9 +28,9 @@ if TYPE_CHECKING:
     from imrs_server.domain.decision import Decision, SelectedModel
     from imrs_server.domain.message import Message
     from imrs_server.domain.principal import Principal
+    from imrs_server.use_cases.admission import Admitted
     from imrs_server.use_cases.called import Calls, CallUnderWay
     from imrs_server.use_cases.complete import Completions, Query
-    from imrs_server.use_cases.pool import Entry
 
 # A wait between two calls looks this often whether anybody still waits for the answer.
 _LOOK_SECONDS = 0.1
@@ -79,19 +79,18 @@ class Conversation:
             if isinstance(admitted, AttemptFailed):
                 yield admitted
                 continue
-            entry = admitted.entry
             call = self._calls.begin(turn.model, admitted.reservation_id)
             attempts.called(turn.model)
-            call.endpoint_id = entry.endpoint_id
+            endpoint_id = call.endpoint_id = admitted.entry.endpoint_id
             breakers = self._desk.pacing.breakers
-            trial = breakers.begin(turn.model, own_key=is_own_key(turn.model), endpoint_id=entry.endpoint_id)
+            trial = breakers.begin(turn.model, own_key=is_own_key(turn.model), endpoint_id=endpoint_id)
             try:
-                yield from self._call(turn, entry, call)
+                yield from self._call(turn, admitted, call)
             except ChatFailure as failure:
                 if self._deadline.is_cut:
                     call.cancelled()
                     return
-                place = turn.model.model_id, entry.endpoint_id
+                place = turn.model.model_id, endpoint_id
                 breakers.failed(trial, failure, again=place in self._failed_places)
                 self._failed_places.add(place)
                 yield self._note(attempts, call, failure)
@@ -102,11 +101,11 @@ class Conversation:
         if not self._deadline.is_cut:
             raise self._failed or self._admission.error or _too_late(decision)
 
-    def _call(self, turn: Turn, entry: Entry, call: CallUnderWay) -> Iterator[CompletionEvent]:
+    def _call(self, turn: Turn, admitted: Admitted, call: CallUnderWay) -> Iterator[CompletionEvent]:
         """The pieces of the answer, as they come or in one. Raises ChatFailure."""
         self._deadline.move(self._admission.share_seconds(turn))
-        request = self._desk.request(turn.model, self._query)
-        with entry, closing(self._desk.stream(entry.access, request, self._deadline)) as events:
+        entry = admitted.entry
+        with entry, closing(self._desk.send(admitted.prepared, self._deadline)) as events:
             for event in events:
                 entry.heard()
                 if isinstance(event, Ended):

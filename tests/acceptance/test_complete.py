@@ -270,6 +270,36 @@ def test_what_the_next_model_must_not_be_asked_ends_the_call(
     assert world.kept == [("first", "ERROR", kind)]
 
 
+def test_what_a_provider_has_no_words_for_is_not_called_and_no_call_of_the_model(world: World) -> None:
+    """Anthropic wants the arguments of a tool call as an object, OpenAI as a text."""
+    platform = world.service.platform
+    provider = pb.Provider(provider_id="first", dialect="anthropic")
+    mask = FieldMask(paths=["dialect"])
+    platform.admin.UpdateProvider(pb.UpdateProviderRequest(provider=provider, update_mask=mask))
+    world.service.settled(platform)
+    said = pb.ChatMessage(role="assistant", tool_calls=[pb.ToolCall(id="a", name="f", arguments="{")])
+    told = [pb.ChatMessage(role="user", content="x"), said]
+    world.play(second=says("Yes"))
+    done = world.bot.complete(told, max_attempts=1)
+    assert (done.content, done.model_id) == ("Yes", "second/m")
+    assert [(each.model_id, each.error_kind) for each in done.failed_attempts] == [("first/m", "unsupported")]
+    assert world.asked == ["second"]
+    assert world.kept == [("second", "OK", "")]
+
+    archive = pb.ChatMessage.Part(data=b"PK", mime_type="application/zip")
+    with pytest.raises(InvalidArgument) as caught:
+        world.bot.complete([pb.ChatMessage(role="user", parts=[archive])])
+    assert caught.value.reason == "INVALID_REQUEST"
+    assert "it does not take data of the type application/zip" in caught.value.message
+    assert len(world.messages) == 1
+
+
+def test_a_wrong_address_is_no_fault_of_the_caller(world: World) -> None:
+    world.play(first=refuses(404, message="Invalid URL"), second=says("Yes"))
+    assert world.bot.complete(PROMPT).model_id == "second/m"
+    assert world.kept[0] == ("first", "ERROR", "invalid_response")
+
+
 def test_a_prompt_too_long_goes_on_to_a_longer_window_alone(world: World) -> None:
     platform = world.service.platform
     model = pb.Model(model_id="third/m", context_length=200_000)

@@ -33,6 +33,15 @@ COLUMN = {
 }  # fmt: skip
 BY_TYPE = {"EXPLICIT": "explicit", "SELF_EVAL": "self", "IMPLICIT": "implicit"}
 
+ENDS = (
+    ("OK", ""),
+    ("OK", ""),
+    ("OK", ""),
+    ("ERROR", "overloaded"),
+    ("ERROR", "bad_request"),
+    ("TIMEOUT", "timeout"),
+    ("CANCELLED", ""),
+)
 _AMEND_VOTES = """
     update feedback
     set rating = new.rating, event_time = new.time, model_id = new.model_id, counts = new.counts,
@@ -43,8 +52,9 @@ _AMEND_VOTES = """
 """
 _AMEND_CALLS = """
     update messages
-    set outcome = new.outcome, latency_ms = new.latency_ms
-    from unnest(%s::uuid[], %s::uuid[], %s::text[], %s::int[]) as new (tenant_id, id, outcome, latency_ms)
+    set outcome = new.outcome, error_kind = new.error_kind, latency_ms = new.latency_ms
+    from unnest(%s::uuid[], %s::uuid[], %s::text[], %s::text[], %s::int[])
+        as new (tenant_id, id, outcome, error_kind, latency_ms)
     where messages.tenant_id = new.tenant_id and message_id = new.id
 """
 _WHERE = "from unnest(%s::uuid[], %s::uuid[]) as o (tenant_id, id) where"
@@ -101,7 +111,7 @@ class Writer:
         some = self._some(self._calls, share)
         self._connection.execute(
             _AMEND_CALLS,
-            [*some, [self._outcome() for _ in some[0]], [pick.randrange(3000) for _ in some[0]]],
+            [*some, *self._ends(len(some[0])), [pick.randrange(3000) for _ in some[0]]],
         )
 
     def _some(self, keys: list[tuple[Any, Any]], count: int) -> list[list[Any]]:
@@ -111,8 +121,13 @@ class Writer:
     def _time(self, days: int) -> datetime:
         return self._now - timedelta(days=days * self._pick.random() ** 3)
 
-    def _outcome(self) -> str:
-        return self._pick.choice(("OK", "OK", "OK", "ERROR", "TIMEOUT", "CANCELLED"))
+    def _end(self) -> tuple[str, str]:
+        """How a call ended, and what went wrong."""
+        return self._pick.choice(ENDS)
+
+    def _ends(self, count: int) -> list[list[str]]:
+        found = [self._end() for _ in range(count)]
+        return [[outcome for outcome, _ in found], [error_kind for _, error_kind in found]]
 
     def _cell(self) -> tuple[Any, str, str, str]:
         pick = self._pick.choice
@@ -139,12 +154,12 @@ class Writer:
         rows = []
         for _ in range(count):
             latency_ms = self._pick.choice((0, self._pick.randrange(1, 60_000)))
-            row = (*self._cell(), new_id(), self._now, self._time(90), self._outcome(), latency_ms)
+            row = (*self._cell(), new_id(), self._now, self._time(90), *self._end(), latency_ms)
             self._calls.append((row[0], row[4]))
             rows.append(row)
         self._copy(
             "messages (tenant_id, agent_id, task_type, model_id, message_id, partition_time, create_time, "
-            "outcome, latency_ms)",
+            "outcome, error_kind, latency_ms)",
             rows,
         )
 
@@ -204,7 +219,7 @@ def _facts(
         yield row, row["event_time"], sums
     for row in connection.execute("select * from messages"):
         sums = {"calls": 1.0}
-        if row["outcome"] in {"ERROR", "TIMEOUT"}:
+        if row["outcome"] in {"ERROR", "TIMEOUT"} and row["error_kind"] != "bad_request":
             sums["errors"] = 1.0
         if row["outcome"] == "OK" and row["latency_ms"]:
             sums |= {"latency_n": 1.0, "latency_ms_sum": row["latency_ms"]}

@@ -1,9 +1,9 @@
-"""Calls of models, one small module per way of talking; ``stream`` picks one by the provider's dialect."""
+"""Calls of models, one small module per way of talking; ``prepare`` picks one by the provider's dialect."""
 
 from __future__ import annotations
 
 from itertools import chain
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from imrs_server.adapters import json_stream
 from imrs_server.adapters.chat import failures, sse
@@ -37,19 +37,42 @@ _EMBEDDINGS = EmbeddingVoice()
 _OPENAI = OpenAIVoice()
 
 
+class Prepared(NamedTuple):
+    """A call that was put into the words of its provider, to be made once."""
+
+    access: Access
+    composed: Composed
+    answer: Answer
+    wants_stream: bool
+
+
+def prepare(access: Access, request: ChatRequest | EmbeddingRequest) -> Prepared:
+    """The call. Raises ChatFailure of the kind UNSUPPORTED where the provider has no way to take it."""
+    if isinstance(request, EmbeddingRequest):
+        composed = _EMBEDDINGS.compose(access, request)
+        return Prepared(access, composed, _EMBEDDINGS.answer(request), wants_stream=False)
+    voice: Voice = _ANTHROPIC if access.provider.dialect == "anthropic" else _OPENAI
+    return Prepared(access, voice.compose(access, request), voice.answer(), request.stream)
+
+
 def stream(
     client: GuardedClient, access: Access, request: ChatRequest | EmbeddingRequest, deadline: Deadline
 ) -> Iterator[Delta | Ended]:
+    """Prepare the call and make it."""
+    yield from send(client, prepare(access, request), deadline)
+
+
+def send(client: GuardedClient, prepared: Prepared, deadline: Deadline) -> Iterator[Delta | Ended]:
     """Call the model once: its answer in pieces, and then Ended. Raises ChatFailure, and nothing else.
 
     ``client`` bounds the connect and the silence between two pieces (its Timing); it tries once. Closing the
     iterator closes the connection; one whose answer came to its end may serve the next call.
     """
-    composed, answer = _put(access, request)
+    access, composed, answer, wants_stream = prepared
     delivered = False
     try:
         with client.exchange(composed.call, deadline, STREAM_BYTES) as response:
-            for delta in _read(answer, response, access, wants_stream=request.stream):
+            for delta in _read(answer, response, access, wants_stream=wants_stream):
                 delivered = True
                 yield delta
             # What follows the end of an answer is the end of its transfer, as a rule.
@@ -64,14 +87,6 @@ def stream(
         raise ChatFailure(FailureKind.INVALID_RESPONSE, "the answer is empty", usage=answer.usage)
     finish_reason = answer.finish_reason or FinishReason.STOP
     yield Ended(finish_reason=finish_reason, usage=answer.usage, dropped=composed.dropped)
-
-
-def _put(access: Access, request: ChatRequest | EmbeddingRequest) -> tuple[Composed, Answer]:
-    """The call, and who reads its answer. Raises ChatFailure."""
-    if isinstance(request, EmbeddingRequest):
-        return _EMBEDDINGS.compose(access, request), _EMBEDDINGS.answer(request)
-    voice: Voice = _ANTHROPIC if access.provider.dialect == "anthropic" else _OPENAI
-    return voice.compose(access, request), voice.answer()
 
 
 def _read(answer: Answer, response: HttpAnswer, access: Access, *, wants_stream: bool) -> Iterator[Delta]:

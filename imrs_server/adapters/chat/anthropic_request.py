@@ -78,7 +78,7 @@ def _use(call: ToolCall) -> dict[str, Any]:
         arguments = None
     if not isinstance(arguments, dict):
         raise ChatFailure(
-            FailureKind.BAD_REQUEST, "the arguments of a tool call in the conversation are no JSON object"
+            FailureKind.UNSUPPORTED, "the arguments of a tool call in the conversation are no JSON object"
         )
     return {"type": "tool_use", "id": call.id, "name": call.name, "input": arguments}
 

@@ -51,6 +51,7 @@ _NO_MODEL = re.compile(
 _ABOUT_MODEL = re.compile(
     r"\b(?:model|deployment)s?\b.{0,200}(?:not exist|not found|not available|no longer|decommissioned)"
 )
+_UNFIT = re.compile(r"\bsupport")
 _BAD_KEY = re.compile(r"api_key_invalid|invalid_api_key|(?:invalid|incorrect) api.?key|api key not valid")
 _SPENT = re.compile(
     r"insufficient_quota|spend_limit_reached|credit balance|billing_(?:error|hard_limit|not_active)"
@@ -79,11 +80,12 @@ _DETAILS = {
     FailureKind.CONTEXT_TOO_LONG: "the conversation is longer than the model can read",
     FailureKind.CONTENT_REFUSED: "it refuses the content",
     FailureKind.AUTH: "it refuses the key",
-    FailureKind.BAD_REQUEST: "the address or the request is not what it understands",
+    FailureKind.BAD_REQUEST: "the request is not what it understands",
     FailureKind.NOT_FOUND: "it does not have this model",
     FailureKind.INVALID_RESPONSE: "its answer cannot be used",
 }
 _SPENT_DETAIL = "its account has no credit left"
+_LOST_DETAIL = "it has nothing at this address; see api_base and models_endpoint"
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,7 +137,7 @@ def _failure(
     shown = f" (HTTP {status})" if status is not None else ""
     failure = ChatFailure(
         kind,
-        (_SPENT_DETAIL if is_spent else _DETAILS[kind]) + shown,
+        _detail(kind, status, is_spent=is_spent) + shown,
         # What is said of a key tends to show a piece of it.
         said="" if kind is FailureKind.AUTH else said(told.message, key),
         status=status,
@@ -143,6 +145,13 @@ def _failure(
     )
     failure.again = failure.again and again
     return failure
+
+
+def _detail(kind: FailureKind, status: int | None, *, is_spent: bool) -> str:
+    if is_spent:
+        return _SPENT_DETAIL
+    is_lost = kind is FailureKind.INVALID_RESPONSE and status in (404, 405)
+    return _LOST_DETAIL if is_lost else _DETAILS[kind]
 
 
 def _judged(status: int, words: str) -> tuple[FailureKind, bool]:
@@ -180,9 +189,11 @@ def _of_request(status: int, words: str) -> FailureKind:
     ):
         if pattern.search(words):
             return kind
-    # 404 alone may be a wrong address, which is no reason to take a model for gone.
-    is_gone = status in (404, 410) and _ABOUT_MODEL.search(words) is not None
-    return FailureKind.NOT_FOUND if is_gone else FailureKind.BAD_REQUEST
+    if status in (404, 410) and _ABOUT_MODEL.search(words):
+        return FailureKind.NOT_FOUND
+    # Alone they speak of a wrong address: no reason to take a model for gone, and no fault of a caller.
+    is_lost = status in (404, 405) and _UNFIT.search(words) is None
+    return FailureKind.INVALID_RESPONSE if is_lost else FailureKind.BAD_REQUEST
 
 
 def _waits(status: int, headers: Mapping[str, str]) -> Mapping[str, str]:

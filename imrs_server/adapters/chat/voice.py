@@ -70,7 +70,7 @@ class Refused(Exception):
 
 def unsayable(what: str) -> ChatFailure:
     """The failure of a request that holds what the provider has no way to take."""
-    return ChatFailure(FailureKind.BAD_REQUEST, f"it does not take {what}")
+    return ChatFailure(FailureKind.UNSUPPORTED, f"it does not take {what}")
 
 
 def encode(body: dict[str, Any]) -> bytes:

@@ -10,6 +10,7 @@ import pytest
 from psycopg.types.json import Jsonb
 
 from imrs_client.ids import new_id, time_of
+from imrs_server.domain.chat import FAULTS_OF_CALLERS
 from imrs_server.domain.feedback import FeedbackType, Signal
 from imrs_server.domain.message import Outcome
 from imrs_server.jobs.rollup import Rollup
@@ -80,6 +81,16 @@ def test_calls_count_with_their_errors_and_what_they_took(world: World) -> None:
         world.called(outcome=Outcome(outcome), latency_ms=latency_ms)
     expected = {"calls": 6, "errors": 2, "latency_n": 2, "latency_ms_sum": 400}
     assert world.rolled_up() == {OWN: expected, POOLED: expected}
+
+
+@pytest.mark.parametrize("kind", sorted(FAULTS_OF_CALLERS))
+def test_what_a_caller_did_wrong_is_no_error_of_the_model(world: World, kind: str) -> None:
+    message_id = world.called(outcome=Outcome.ERROR, error_kind=kind).message_id
+    assert world.rolled_up()[OWN] == {"calls": 1}
+    world.called(message_id=message_id, outcome=Outcome.ERROR, error_kind="overloaded")
+    assert world.rolled_up()[OWN] == {"calls": 1, "errors": 1}
+    world.called(message_id=message_id, outcome=Outcome.ERROR, error_kind=kind)
+    assert world.rolled_up()[OWN] == {"calls": 1}
 
 
 def test_a_call_that_is_reported_again_is_counted_as_it_was_last(world: World) -> None:

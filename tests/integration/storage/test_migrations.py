@@ -12,7 +12,7 @@ from imrs_server.domain.errors import DatabaseUnavailable
 from imrs_server.embedded.postgres import Postgres
 from imrs_server.storage import migrate
 from imrs_server.storage.migrate import SchemaError
-from tests.support.schema import acting, insert_all
+from tests.support.schema import acting, insert, insert_all
 from tests.support.snapshot import snapshot
 
 if TYPE_CHECKING:
@@ -225,3 +225,22 @@ def test_a_login_without_rights_is_told_what_an_administrator_must_run(young_ser
         insert_all(connection)
     migrate.require_current(theirs)
     assert migrate.revert(theirs, steps=len(FILES)) == NAMES[::-1]
+
+
+@pytest.mark.parametrize(("kind", "anew"), [("bad_request", True), ("overloaded", False)])
+def test_evidence_is_counted_anew_where_faults_of_callers_were_counted_against_models(
+    empty_database: str, tmp_path: Path, kind: str, anew: bool
+) -> None:
+    name = "20261121205500_faults_of_callers"
+    for path in FILES[: NAMES.index(name)]:
+        shutil.copy(path, tmp_path)
+    migrate.apply(empty_database, tmp_path)
+    with psycopg.connect(empty_database, autocommit=True) as connection:
+        insert(connection, "messages", outcome="ERROR", error_kind=kind)
+        connection.execute(
+            "insert into rollup_state (name, xid, epoch) select 'evidence', '9', epoch from index_revision"
+        )
+        shutil.copy(FILES[NAMES.index(name)], tmp_path)
+        assert migrate.apply(empty_database, tmp_path) == [name]
+        left = connection.execute("select name from rollup_state where name = 'evidence'").fetchall()
+    assert (not left) is anew

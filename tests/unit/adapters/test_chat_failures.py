@@ -57,7 +57,7 @@ SAID: list[tuple[str, int, Any, FailureKind, bool]] = [
     ),
     ("openai", 400, openai("Invalid prompt: was flagged", "x", "invalid_prompt"), K.CONTENT_REFUSED, False),
     ("openai", 404, openai("The model `gpt-9` does not exist", "x", "model_not_found"), K.NOT_FOUND, False),
-    ("openai", 404, openai("Invalid URL (POST /v2/chat)", "invalid_request_error"), K.BAD_REQUEST, False),
+    ("openai", 404, openai("Invalid URL (POST /v2/x)", "invalid_request_error"), K.INVALID_RESPONSE, False),
     (
         "openai",
         400,
@@ -86,7 +86,7 @@ SAID: list[tuple[str, int, Any, FailureKind, bool]] = [
         K.NOT_FOUND,
         False,
     ),
-    ("azure", 404, openai("Resource not found", code="404"), K.BAD_REQUEST, False),
+    ("azure", 404, openai("Resource not found", code="404"), K.INVALID_RESPONSE, False),
     (
         "anthropic",
         400,
@@ -145,7 +145,7 @@ SAID: list[tuple[str, int, Any, FailureKind, bool]] = [
         "anthropic",
         404,
         {"type": "error", "error": {"type": "not_found_error", "message": "Not Found"}},
-        K.BAD_REQUEST,
+        K.INVALID_RESPONSE,
         False,
     ),
     (
@@ -286,7 +286,7 @@ SAID: list[tuple[str, int, Any, FailureKind, bool]] = [
     ("fastapi", 422, {"detail": [{"loc": ["body"], "msg": "field required"}]}, K.BAD_REQUEST, False),
     ("a proxy", 502, "<html><h1>Bad gateway: prompt is too long</h1>", K.OVERLOADED, True),
     ("a proxy", 504, "", K.TIMEOUT, True),
-    ("a proxy", 404, "<html>model not found</html>", K.BAD_REQUEST, False),
+    ("a proxy", 404, "<html>model not found</html>", K.INVALID_RESPONSE, False),
     ("a proxy", 307, "", K.INVALID_RESPONSE, False),
     ("nobody", 204, "", K.INVALID_RESPONSE, False),
     ("nobody", 418, "null", K.BAD_REQUEST, False),

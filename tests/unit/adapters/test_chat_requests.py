@@ -166,7 +166,7 @@ def test_bytes_go_in_the_way_that_fits_their_type_and_are_never_left_out(kind: s
             continue
         with pytest.raises(ChatFailure) as caught:
             voice(part(PIXEL, kind))
-        assert caught.value.kind is FailureKind.BAD_REQUEST
+        assert caught.value.kind is FailureKind.UNSUPPORTED
 
 
 def test_an_image_in_a_data_url_goes_to_anthropic_as_bytes() -> None:
@@ -183,7 +183,7 @@ def test_arguments_that_are_no_object_are_refused_and_not_repeated(arguments: st
     with pytest.raises(ChatFailure) as caught:
         anthropic(request(messages=(ChatMessage(role="assistant", tool_calls=(call,)),)))
 
-    assert caught.value.kind is FailureKind.BAD_REQUEST
+    assert caught.value.kind is FailureKind.UNSUPPORTED
     assert arguments not in str(caught.value) or len(arguments) == 1
 
 

@@ -97,4 +97,4 @@ def test_the_address_is_beside_that_of_chats(dialect: str, base: str, url: str) 
 def test_a_provider_without_embeddings_is_not_called() -> None:
     with pytest.raises(ChatFailure) as caught:
         EmbeddingVoice().compose(shapes.access("https://api.example.com/v1", "anthropic"), ASKED)
-    assert caught.value.kind is FailureKind.BAD_REQUEST
+    assert caught.value.kind is FailureKind.UNSUPPORTED
