@@ -71,18 +71,18 @@ class Knowledge:
                 " ask it with client.choose",
                 metadata={"task_type": task.task_type},
             )
-        more = tuple(each for each in task.required_capabilities if each not in query.capabilities)
-        if more:
-            query = replace(query, capabilities=query.capabilities + more)
+        query = query.needing(task.required_capabilities)
         table = self.snapshot.table(task.task_type, request.agent_class)
         draws = table.ranked.policy.exploration_rate > 0 or self.snapshot.limits.draws
+        seed_of_draw = request.seed if draws and request.HasField("seed") else None
+        asked = (query, request.agent_class, seed_of_draw)
         if draws:
             query = replace(query, chance=_chance(request, request_id) or id_of(time_ns, seed))
         parameters = None
         if request.HasField("parameters"):
             parameters = Parameters()
             parameters.CopyFrom(request.parameters)
-        answer = Answer(task, table, self._decide(table, query), parameters)
+        answer = Answer(task, table, self._decide(table, query), parameters, asked)
         if not (draws or request.message or request.conversation_id or request.request_id):
             _remember(self.answers, key, answer)
         return answer

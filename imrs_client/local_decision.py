@@ -4,17 +4,19 @@ from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
 from functools import cached_property
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
 from google.protobuf.timestamp_pb2 import Timestamp
 
+from imrs_client import decision_context
 from imrs_client.ids import derived_id
 from imrs_client.v1 import Decision, SelectedModel, TaskDetection
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from imrs_client.decide import Choice
+    from imrs_client.query import Query
     from imrs_client.snapshot_tables import Table
     from imrs_client.tasks import Detection
     from imrs_client.v1 import Parameters
@@ -23,16 +25,26 @@ _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _DEFAULT: Final = Decision.Reason.DEFAULT
 
 
+# What was asked, the class of the agent, and the seed of what was drawn.
+Asked: TypeAlias = "tuple[Query, str, int | None]"
+
+
 class Answer:
     """What many equal requests get: the model and its fallbacks, with how they came about."""
 
     def __init__(
-        self, task: Detection, table: Table, choice: Choice, parameters: Parameters | None = None
+        self,
+        task: Detection,
+        table: Table,
+        choice: Choice,
+        parameters: Parameters | None,
+        asked: Asked,
     ) -> None:
         self._detected = task
         self._table = table
         self._choice = choice
         self._parameters = parameters
+        self._asked = asked
         self.reason: Decision.Reason.ValueType = Decision.Reason.Value(choice.reason)
         self.candidates_total = len(table.ranked.candidates)
         self.candidates_eligible = choice.eligible
@@ -63,17 +75,30 @@ class Answer:
             propensity=self.propensity,
         )
 
+    @cached_property
+    def context(self) -> bytes:
+        """What is told beside each report of it, a DecisionContext; empty where nothing is."""
+        return decision_context.of(*self._asked, self._propensities())
+
+    def _propensities(self) -> Mapping[str, float]:
+        candidates = self._table.ranked.candidates
+        return {candidates[i].model_id: chance for i, chance in self._choice.lottery}
+
 
 class DefaultAnswer(Answer):
     """The configured default model, where nothing is known of the agent yet."""
 
-    def __init__(self, task: Detection, model: SelectedModel) -> None:
+    def __init__(self, task: Detection, model: SelectedModel, asked: Asked) -> None:
         self._detected = task
+        self._asked = asked
         self.selected = model
         self.fallbacks = ()
         self.reason = _DEFAULT
         self.candidates_total = self.candidates_eligible = 0
         self.propensity = None
+
+    def _propensities(self) -> Mapping[str, float]:
+        return {}
 
 
 class LocalDecision:
@@ -191,6 +216,11 @@ class LocalDecision:
         report.stale = self.stale
         report.create_time.CopyFrom(_timestamp(self._time_ns))
         return report
+
+    @property
+    def context(self) -> bytes:
+        """What is told beside the report: a DecisionContext, the same for many; empty where nothing is."""
+        return self._answer.context
 
     def __repr__(self) -> str:
         return (

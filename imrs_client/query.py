@@ -2,9 +2,16 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
 COST_TIERS = ("FREE", "LOW", "STANDARD", "PREMIUM")
+
+# More values than this in its lists, and a request costs more to keep than its decision is worth.
+MOST_KEPT_VALUES = 200
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -39,3 +46,16 @@ class Query:
     previous_model_id: str = ""
     max_fallbacks: int = 3
     chance: str = ""
+
+    def needing(self, capabilities: Sequence[str]) -> Query:
+        """With what the task needs beside what was asked for."""
+        more = tuple([each for each in capabilities if each not in self.capabilities])
+        return replace(self, capabilities=self.capabilities + more) if more else self
+
+    @property
+    def is_small(self) -> bool:
+        """Whether it is kept with its decision: one with long lists of models would fill the log."""
+        named = self.allowed_models or ()
+        return (
+            len(named) + len(self.excluded_models) + len(self.domains) + len(self.roles) <= MOST_KEPT_VALUES
+        )

@@ -237,7 +237,8 @@ class Replica:
                 "Nothing is known of the agent yet. Call wait_until_ready() first, give default_model=,"
                 f" or ask the service with client.choose().{why}"
             )
-        answer = DefaultAnswer(route_query.task(request, SRS_RULES), model)
+        task = route_query.task(request, SRS_RULES)
+        answer = DefaultAnswer(task, model, (query, request.agent_class, None))
         agent = (request.tenant_id, request.agent_id or self._agent_id)
         decision = LocalDecision(answer, agent, 0, request.request_id, True, math.inf, time_ns, seed)
         self._offer(decision)

@@ -18,7 +18,6 @@ from imrs_client.v1 import RecordDecisionsRequest
 if TYPE_CHECKING:
     from imrs_client.client import ImrsClient
     from imrs_client.local_decision import LocalDecision
-    from imrs_client.v1 import Decision
 
 log = logging.getLogger(__name__)
 
@@ -37,6 +36,37 @@ REFUSALS: Final = frozenset(
 )
 
 
+class _Batch:
+    """Decisions that go together. What many of them were asked goes with them once."""
+
+    def __init__(self) -> None:
+        self.request = RecordDecisionsRequest()
+        self._bytes = 0
+        self._numbers = {b"": 0}
+
+    def __len__(self) -> int:
+        return len(self.request.decisions)
+
+    @property
+    def full(self) -> bool:
+        return len(self) >= MOST_AT_ONCE or self._bytes >= _MOST_BYTES
+
+    def add(self, decision: LocalDecision) -> None:
+        report = decision.to_report()
+        self.request.decisions.append(report)
+        self.request.context_numbers.append(self._number(decision.context))
+        self._bytes += report.ByteSize()
+
+    def _number(self, context: bytes) -> int:
+        """The place of a context among those that are told, from 1; 0 for none."""
+        found = self._numbers.get(context)
+        if found is None:
+            self.request.contexts.add().MergeFromString(context)
+            found = self._numbers[context] = len(self.request.contexts)
+            self._bytes += len(context)
+        return found
+
+
 class Reports:
     """``offer`` takes a decision and never waits.
 
@@ -48,8 +78,7 @@ class Reports:
         self._client = client
         self._capacity = self._room = capacity
         self._waiting: deque[LocalDecision] = deque()
-        self._batch: list[Decision] = []
-        self._batch_bytes = 0
+        self._batch = _Batch()
         self._pauses = Pauses()
         self._not_before = 0.0
         self._refusal = ""
@@ -93,14 +122,11 @@ class Reports:
             self._sending.release()
 
     def _send_batch(self, timeout_seconds: float | None = None) -> None:
-        while self._waiting and len(self._batch) < MOST_AT_ONCE and self._batch_bytes < _MOST_BYTES:
-            report = self._waiting.popleft().to_report()
-            self._batch.append(report)
-            self._batch_bytes += report.ByteSize()
+        while self._waiting and not self._batch.full:
+            self._batch.add(self._waiting.popleft())
         self._room = self._capacity - len(self._batch)
         try:
-            request = RecordDecisionsRequest(decisions=self._batch)
-            answer = self._client.route.RecordDecisions(request, timeout=timeout_seconds)
+            answer = self._client.route.RecordDecisions(self._batch.request, timeout=timeout_seconds)
         except Exception as error:  # noqa: BLE001  (such as a token that cannot be fetched: later, perhaps)
             self._not_before = time.monotonic() + self._pauses.after(error)
             if isinstance(error, ImrsError) and error.code in REFUSALS:
@@ -127,5 +153,5 @@ class Reports:
         self._clear()
 
     def _clear(self) -> None:
-        self._batch, self._batch_bytes = [], 0
+        self._batch = _Batch()
         self._room = self._capacity

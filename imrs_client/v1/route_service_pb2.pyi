@@ -599,7 +599,9 @@ class ReplayDecisionsResponse(_message.Message):
     unserved_count: _builtins.int
     """Output only. Decisions for which no model would have been eligible; they count as changed."""
     skipped_count: _builtins.int
-    """Output only. Decisions that were not taken again: their requests were too long to be kept."""
+    """Output only. Decisions that were not taken again: their requests were too long to be kept, or a client that
+    decided by itself did not tell them.
+    """
     @_builtins.property
     def estimates(self) -> _containers.RepeatedCompositeFieldContainer[Global___ReplayDecisionsResponse.Estimate]:
         """Output only. How good the answers would have been; empty when not `identifiable`."""
@@ -685,6 +687,8 @@ class RecordDecisionsRequest(_message.Message):
     DESCRIPTOR: _descriptor.Descriptor
 
     DECISIONS_FIELD_NUMBER: _builtins.int
+    CONTEXTS_FIELD_NUMBER: _builtins.int
+    CONTEXT_NUMBERS_FIELD_NUMBER: _builtins.int
     @_builtins.property
     def decisions(self) -> _containers.RepeatedCompositeFieldContainer[_decision_pb2.Decision]:
         """Required. The decisions, at most 1,000, as Route would have made them: with `decision_id`, a UUIDv7,
@@ -692,18 +696,88 @@ class RecordDecisionsRequest(_message.Message):
         anything was known, `index_revision`. `tenant_id` and `agent_id` may be left out.
         """
 
+    @_builtins.property
+    def contexts(self) -> _containers.RepeatedCompositeFieldContainer[Global___DecisionContext]:
+        """Optional. What was asked for in these decisions, each different one once, at most 1,000. A decision whose
+        context is told can be taken again by ReplayDecisions; one that is malformed is passed over.
+        """
+
+    @_builtins.property
+    def context_numbers(self) -> _containers.RepeatedScalarFieldContainer[_builtins.int]:
+        """Optional. For each of `decisions`, in their order, the place of its context in `contexts`: 1 for the first,
+        0 for one that is not told; at most 1,000, or none at all.
+        """
+
     def __init__(
         self,
         *,
         decisions: _abc.Iterable[_decision_pb2.Decision] | None = ...,
+        contexts: _abc.Iterable[Global___DecisionContext] | None = ...,
+        context_numbers: _abc.Iterable[_builtins.int] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["decisions", b"decisions"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["context_numbers", b"context_numbers", "contexts", b"contexts", "decisions", b"decisions"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___RecordDecisionsRequest: _TypeAlias = RecordDecisionsRequest  # noqa: Y015
+
+@_typing.final
+class DecisionContext(_message.Message):
+    """What a decision was asked, and what chance could have led to: what is the same for many decisions."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    @_typing.final
+    class PropensitiesEntry(_message.Message):
+        DESCRIPTOR: _descriptor.Descriptor
+
+        KEY_FIELD_NUMBER: _builtins.int
+        VALUE_FIELD_NUMBER: _builtins.int
+        key: _builtins.str
+        value: _builtins.float
+        def __init__(
+            self,
+            *,
+            key: _builtins.str = ...,
+            value: _builtins.float = ...,
+        ) -> None: ...
+        _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+        def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+        _ClearFieldArgType: _TypeAlias = _typing.Literal["key", b"key", "value", b"value"]  # noqa: Y015
+        def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+        def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+    REQUEST_FIELD_NUMBER: _builtins.int
+    PROPENSITIES_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def request(self) -> Global___RouteRequest:
+        """Optional. What was asked of the model; unset asked for nothing in particular. What the task was taken for
+        says the decision, and so of the request only this is kept: `agent_class`, what limits and orders the models
+        (`required_capabilities` to `data_policy`), the conversation, `previous_model_id`, `max_fallbacks` and, where
+        something was drawn, `seed`. The text of a message is not to be sent.
+        """
+
+    @_builtins.property
+    def propensities(self) -> _containers.ScalarMap[_builtins.str, _builtins.float]:
+        """Optional. The probabilities, 0 to 1, of all models that could have been drawn, by model_id, at most 100; none
+        where nothing was drawn or where there were more.
+        """
+
+    def __init__(
+        self,
+        *,
+        request: Global___RouteRequest | None = ...,
+        propensities: _abc.Mapping[_builtins.str, _builtins.float] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["request", b"request"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["propensities", b"propensities", "request", b"request"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___DecisionContext: _TypeAlias = DecisionContext  # noqa: Y015
 
 @_typing.final
 class RecordDecisionsResponse(_message.Message):

@@ -257,7 +257,7 @@ def _shadow(decision: Decision) -> dict[str, str]:
 
 def _kept_query(decision: Decision) -> dict[str, Any] | None:
     """None for one that is too long to be kept. The conversation has a column of its own."""
-    if decision.query is None or not query_record.is_small(decision.query):
+    if decision.query is None or not decision.query.is_small:
         return None
     kept = query_record.to_json(decision.query)
     kept.pop("conversation_id", None)

@@ -9,18 +9,7 @@ from typing import TYPE_CHECKING, Any, TypeVar, cast, get_args, get_origin, get_
 if TYPE_CHECKING:
     from collections.abc import Hashable
 
-    from imrs_client.query import Query
-
 T = TypeVar("T")
-
-# More values than this in its lists, and a request costs more to keep than its decision is worth.
-MAX_VALUES = 200
-
-
-def is_small(query: Query) -> bool:
-    """Whether a query is kept: one with long lists of models would fill the log."""
-    named = query.allowed_models or ()
-    return len(named) + len(query.excluded_models) + len(query.domains) + len(query.roles) <= MAX_VALUES
 
 
 def to_json(value: Any) -> dict[str, Any]:

@@ -145,6 +145,10 @@ TABLE: dict[str, Rule] = {
     "tool_calls": many(100),
     "update": anything,
     "RecordDecisionsRequest.decisions": many(1000),
+    "contexts": many(1000),
+    "context_numbers": each(between(0, 1000), 1000),
+    "DecisionContext.request": anything,
+    "propensities": entries(MODEL_ID, SHARE, 100),
     # Flags and enums: the type says it all.
     "all": anything,
     "allow_missing": anything,
@@ -429,7 +433,7 @@ def rule_of(message_name: str, field_name: str) -> Rule | None:
 
 
 # Their items are checked one by one by the servicer, so that a bad one fails alone.
-ITEMWISE = frozenset({"requests", "RecordDecisionsRequest.decisions"})
+ITEMWISE = frozenset({"requests", "RecordDecisionsRequest.decisions", "contexts"})
 
 # An answer has room for so many; whoever sends more errors than that gets to know these first.
 MOST_VIOLATIONS = 10

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from datetime import UTC
 from random import Random
 from typing import TYPE_CHECKING, Any
 
+import psycopg
 import pytest
+from psycopg.rows import dict_row
 
 from imrs_client import FeedbackSpool, ImrsClient, ImrsError, Replica, from_item_error
 from imrs_client import v1 as pb
@@ -154,3 +157,61 @@ def test_reported_decisions_are_listed_once_and_votes_on_them_count(fleet: Fleet
     assert agent.route.RecordDecisions(again).accepted_count == 60
     assert set(listed()) == set(found)
     assert len({each.reason for each in made}) == 2
+
+
+@pytest.mark.parametrize("agent_id", ["lucky", "writer", "plain"])
+def test_what_a_replica_was_asked_is_kept_as_of_the_servers_own(fleet: Fleet, agent_id: str) -> None:
+    """So it can be taken again: both sides' rows of the log are compared, and replayed."""
+    client, asked = fleet.service.agent(agent_id), [fleet.request() for _ in range(100)]
+    with Replica(client) as replica:
+        replica.wait_until_ready()
+        for number, request in enumerate(asked):
+            request.request_id = f"{agent_id} {number}"
+            # What one refuses, both do.
+            with suppress(ImrsError):
+                replica.route(request)
+                client.route.Route(request)
+        assert replica.flush() == 0
+        reported = len({each["request_id"] for each in kept(fleet, agent_id)})
+    assert reported > 20
+    eventually(lambda: len(kept(fleet, agent_id)) == 2 * reported)
+    pairs = list(by_request(kept(fleet, agent_id)).values())
+    assert len(pairs) == reported
+    for mine, theirs in pairs:
+        drawn = None not in {mine["propensity"], theirs["propensity"]}
+        assert asked_of(mine, drawn=drawn) == asked_of(theirs, drawn=drawn)
+    chances = [chances_of(each) for pair in pairs for each in pair if each["propensity"] is not None]
+    assert bool(chances) == (agent_id == "lucky")
+    assert all(sum(each.values()) == pytest.approx(1) for each in chances)
+    replay = pb.ReplayDecisionsRequest(agent_id=agent_id)
+    assert fleet.tenant.route.ReplayDecisions(replay).skipped_count == 0
+
+
+def kept(fleet: Fleet, agent_id: str) -> list[dict[str, Any]]:
+    """The rows of the log about decisions of named requests."""
+    dsn = fleet.service.settings.database_url.get_secret_value()
+    with psycopg.connect(dsn, row_factory=dict_row) as connection:
+        return connection.execute(
+            "select * from decisions where agent_id = %s and request_id like %s", [agent_id, f"{agent_id} %"]
+        ).fetchall()
+
+
+def by_request(rows: list[dict[str, Any]]) -> dict[str, list[dict[str, Any]]]:
+    found: dict[str, list[dict[str, Any]]] = {}
+    for each in rows:
+        found.setdefault(each["request_id"], []).append(each)
+    return found
+
+
+def asked_of(row: dict[str, Any], *, drawn: bool) -> Any:
+    detail = {name: value for name, value in row["detail"].items() if name != "propensities"}
+    if not drawn:
+        # Where nothing was drawn, the server also keeps what it would have drawn from.
+        detail.get("query", {}).pop("chance", None)
+    return row["task_type"], row["conversation_id"], detail
+
+
+def chances_of(row: dict[str, Any]) -> dict[str, float]:
+    found: dict[str, float] = row["detail"]["propensities"]
+    assert found[row["model_id"]] == row["propensity"]
+    return found

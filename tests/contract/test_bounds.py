@@ -124,7 +124,7 @@ def test_the_size_of_a_list_is_told(comments: dict[str, str]) -> None:
 
 
 def test_the_size_of_a_map_is_told(comments: dict[str, str]) -> None:
-    values: dict[str, Any] = {"words": pb.StringList(values=["a"])}
+    values: dict[str, Any] = {"words": pb.StringList(values=["a"]), "propensities": 0.5}
     for name, field, rule in checked():
         if not _is_map(field):
             continue
@@ -137,9 +137,10 @@ def test_the_size_of_a_map_is_told(comments: dict[str, str]) -> None:
             assert rule(dict.fromkeys(keys, 0.5)) == ""
             assert rule({"NO_SUCH": 0.5}) != ""
             continue
-        full = {f"key{i}": values.get(field.name, "a") for i in range(most + 1)}
+        of_models = "p/" * (field.name == "propensities")
+        full = {f"{of_models}key{i}": values.get(field.name, "a") for i in range(most + 1)}
         assert rule(full) != "", name
-        del full["key0"]
+        del full[f"{of_models}key0"]
         assert rule(full) == "", name
 
 
@@ -262,5 +263,7 @@ def _item(field: FieldDescriptor, rule: Rule) -> Any:
     """One good item."""
     if field.is_repeated and field.message_type:
         return Struct() if field.message_type.name == "Struct" else object()
+    if field.type == field.TYPE_INT32:
+        return 1
     good = [each for each in ("a", "p/m", "user") if rule(_list(field, [each])) == ""]
     return good[0]

@@ -2,24 +2,30 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
+
+import structlog
 
 from imrs_client import v1 as pb
 from imrs_client.ids import time_of
 from imrs_client.ranked import Reason
 from imrs_client.tasks import Confidence, Detection, Source
-from imrs_server.domain.decision import Answer, Decision, SelectedModel
+from imrs_server.domain.decision import NO_CHANCE, Answer, Decision, RouteQuery, SelectedModel
 from imrs_server.domain.errors import InvalidRequest, Violation
 from imrs_server.transport import validation
-from imrs_server.transport.convert import common
+from imrs_server.transport.convert import common, route_queries
 from imrs_server.transport.rules import between, each, instant, many
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Sequence
 
     from imrs_server.domain.principal import Principal
     from imrs_server.transport.rules import Rule
+
+log = structlog.get_logger()
 
 # As Route would have said it, so that what is stored looks the same whoever decided.
 _RULES: Mapping[str, Rule] = {
@@ -43,10 +49,45 @@ _MODEL_RULES: Mapping[str, Rule] = {"model_id": validation.MODEL_ID, "score": be
 _REQUIRED = ("decision_id", "create_time", "task", "selected", "reason")
 
 
-def decision(told: pb.Decision, caller: Principal) -> Decision:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Context:
+    """What decisions were asked, and what chance could have led to."""
+
+    request: RouteQuery
+    propensities: Mapping[str, float]
+
+
+def contexts(told: pb.RecordDecisionsRequest) -> list[Context | None]:
+    """Of each decision its context; None where it is not told, or is none that Route could have had.
+
+    Raises InvalidRequest where decisions and contexts do not go together.
+    """
+    numbers = told.context_numbers or [0] * len(told.decisions)
+    if len(numbers) != len(told.decisions):
+        raise InvalidRequest(
+            Violation("context_numbers", f"must be empty or {len(told.decisions)}, one for each decision")
+        )
+    if max(numbers, default=0) > len(told.contexts):
+        raise InvalidRequest(
+            Violation("context_numbers", f"must be at most {len(told.contexts)}, the last of contexts")
+        )
+    known = [None, *(_context(each) for each in told.contexts)]
+    return [known[number] for number in numbers]
+
+
+def _context(told: pb.DecisionContext) -> Context | None:
+    try:
+        validation.validate(told)
+        return Context(request=route_queries.query(told.request), propensities=dict(told.propensities))
+    except InvalidRequest as error:
+        log.warning("decision_context.malformed", detail=error.message[:300])
+        return None
+
+
+def decision(told: pb.Decision, caller: Principal, context: Context | None = None) -> Decision:
     """Raises InvalidRequest for what Route could not have said.
 
-    Tenant and agent are the caller's where they are left out; what was asked is not told.
+    Tenant and agent are the caller's where they are left out.
     """
     violations = _check(told, _RULES, required=_REQUIRED)
     violations += _check(told.task, _TASK_RULES, "task.", required=("task_type", "confidence", "source"))
@@ -57,7 +98,21 @@ def decision(told: pb.Decision, caller: Principal) -> Decision:
         violations.append(Violation("create_time", "must be the time inside decision_id, a UUIDv7"))
     if violations:
         raise InvalidRequest(*violations)
-    return _decision(told, caller)
+    found = _decision(told, caller)
+    return _with(found, context) if context else found
+
+
+def _with(decision: Decision, context: Context) -> Decision:
+    request = context.request
+    drawn = decision.propensity is not None
+    named = decision.request_id if drawn else ""
+    chance = named if request.seed is None else f"seed {request.seed}"
+    return decision._replace(
+        conversation_id=request.query.conversation_id,
+        query=replace(request.query.needing(decision.task.required_capabilities), chance=chance),
+        agent_class=request.agent_class,
+        propensities=context.propensities if drawn else NO_CHANCE,
+    )
 
 
 def _decision(told: pb.Decision, caller: Principal) -> Decision:

@@ -149,7 +149,8 @@ class RouteServicer(pb.RouteServiceServicer):
         self, request: pb.RecordDecisionsRequest, context: grpc.ServicerContext
     ) -> pb.RecordDecisionsResponse:
         caller = who()
-        found = [each for each in (_reported(told, caller) for told in request.decisions) if each]
+        told = zip(request.decisions, reports.contexts(request), strict=True)
+        found = [each for each in (_reported(*each, caller) for each in told) if each]
         accepted = self.reports.take(caller, found, patience_seconds=patience_seconds(context))
         return pb.RecordDecisionsResponse(accepted_count=accepted)
 
@@ -186,10 +187,10 @@ def _seconds(request: pb.CompleteRequest | pb.EmbedRequest, context: grpc.Servic
     return min(wished_seconds, max(remaining_seconds - _LAST_WORDS_SECONDS, remaining_seconds / 2))
 
 
-def _reported(told: pb.Decision, caller: Principal) -> Decision | None:
+def _reported(told: pb.Decision, context: reports.Context | None, caller: Principal) -> Decision | None:
     """None for a malformed one: it is not accepted, and the others are."""
     try:
-        return reports.decision(told, caller)
+        return reports.decision(told, caller, context)
     except InvalidRequest as error:
         log.warning("decision.malformed", decision_id=told.decision_id[:36], detail=error.message[:300])
         return None

@@ -54,6 +54,8 @@ class Played(v1.RouteServiceServicer):
     watched: list[v1.WatchAgentRequest] = field(default_factory=list)
     reported: list[v1.Decision] = field(default_factory=list)
     batches: list[int] = field(default_factory=list)
+    contexts: dict[str, v1.DecisionContext | None] = field(default_factory=dict)
+    context_counts: list[int] = field(default_factory=list)
     failures: deque[Any] = field(default_factory=deque)
     lose_answers: int = 0
 
@@ -86,6 +88,9 @@ class Played(v1.RouteServiceServicer):
         self, request: v1.RecordDecisionsRequest, context: grpc.ServicerContext
     ) -> v1.RecordDecisionsResponse:
         self.batches.append(len(request.decisions))
+        self.context_counts.append(len(request.contexts))
+        for decision, number in zip(request.decisions, request.context_numbers, strict=True):
+            self.contexts[decision.decision_id] = request.contexts[number - 1] if number else None
         if self.failures:
             context.abort_with_status(self.failures.popleft())
         known = {each.decision_id for each in self.reported}
@@ -370,6 +375,41 @@ def test_decisions_are_reported_once_even_where_an_answer_is_lost(played: Played
     assert max(played.batches) <= 1000
     first = played.reported[0]
     assert (first.selected.model_id, first.task.task_type, first.index_revision) == ("p/good", "code", 5)
+
+
+def test_what_was_asked_is_reported_once_for_all_that_asked_it(played: Played, client: ImrsClient) -> None:
+    played.say_whole()
+    with Replica(client) as replica:
+        replica.wait_until_ready()
+        plain = [replica.route(task_type="code", request_id=f"r{number}") for number in range(50)]
+        limited = [
+            replica.route(message=f"secret {number}", required_capabilities=["text"], agent_class="gold")
+            for number in range(50)
+        ]
+        long = replica.route(excluded_models=[f"x/{number}" for number in range(201)])
+        assert replica.flush() == 0
+    assert sum(played.context_counts) <= 2 * len(played.batches)
+    for each in plain:
+        assert played.contexts[each.decision_id] == v1.DecisionContext(request=v1.RouteRequest())
+    for each in limited:
+        request = v1.RouteRequest(required_capabilities=["text"], agent_class="gold")
+        assert played.contexts[each.decision_id] == v1.DecisionContext(request=request)
+    assert played.contexts[long.decision_id] is None
+
+
+def test_what_chance_could_have_led_to_is_reported(played: Played, client: ImrsClient) -> None:
+    policy = Policy(exploration_rate=0.5, cheaper_when_similar=False)
+    played.say_whole(content({"*": table(GOOD, replace(FAIR, estimate=0.5), policy=policy)}))
+    with Replica(client) as replica:
+        replica.wait_until_ready()
+        made = [replica.route(task_type="code", seed=number) for number in range(2)]
+        assert replica.flush() == 0
+    for number, each in enumerate(made):
+        context = played.contexts[each.decision_id]
+        assert context is not None
+        assert context.request.seed == number
+        assert dict(context.propensities) == {"p/good": 0.75, "q/fair": 0.25}
+        assert each.propensity == context.propensities[each.selected.model_id]
 
 
 def test_what_is_not_reported_yet_is_reported_at_the_end(played: Played, client: ImrsClient) -> None:

@@ -10,10 +10,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from imrs_client.ids import new_id
-from imrs_client.query import DataDemand, Query
+from imrs_client.query import MOST_KEPT_VALUES, DataDemand, Query
 from imrs_client.ranked import Reason
 from imrs_client.tasks import Detection
-from imrs_server.domain import query_record
 from imrs_server.domain.decision import Answer, Decision, SelectedModel, recall, record
 from imrs_server.domain.model import CostTier, ModelType
 
@@ -83,7 +82,7 @@ def test_a_list_that_is_empty_is_not_a_list_that_is_unset() -> None:
 
 
 def test_a_query_with_long_lists_is_not_kept_and_says_so() -> None:
-    long = Query(excluded_models=tuple(f"p/{i}" for i in range(query_record.MAX_VALUES + 1)))
+    long = Query(excluded_models=tuple(f"p/{i}" for i in range(MOST_KEPT_VALUES + 1)))
     assert record(decided(long)).detail == {"query": None}
     assert through_json(decided(long)).query is None
     assert record(through_json(decided(long))).detail == {"query": None}

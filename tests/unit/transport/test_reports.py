@@ -10,12 +10,16 @@ import pytest
 
 from imrs_client import v1 as pb
 from imrs_client.ids import new_id, time_of
+from imrs_client.query import Query
+from imrs_server.domain.decision import record
 from imrs_server.domain.errors import InvalidRequest
 from imrs_server.domain.principal import Principal, Role
 from imrs_server.transport.convert import reports, routes
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+
+    from imrs_server.domain.decision import Decision
 
 HERE = UUID(int=7)
 CALLER = Principal(subject="a", tenant_id=HERE, roles=frozenset({Role.AGENT}), agent_id="a")
@@ -52,6 +56,64 @@ def test_what_route_answered_can_be_reported() -> None:
     assert reports.decision(again, CALLER).create_time == made.create_time
     assert (again.request_id, again.index_revision, again.stale, again.propensity) == ("r", 3, True, 0.5)
     assert not reports.decision(report(), CALLER).stale
+
+
+def batch(
+    *decisions: pb.Decision, numbers: tuple[int, ...] = (), **request: Any
+) -> pb.RecordDecisionsRequest:
+    """Reports with one context, in which so much was asked."""
+    context = pb.DecisionContext(
+        request=pb.RouteRequest(**request), propensities={"p/high": 0.75, "p/mid": 0.25}
+    )
+    return pb.RecordDecisionsRequest(decisions=decisions, contexts=[context], context_numbers=numbers)
+
+
+def with_context(told: pb.Decision, **request: Any) -> Decision:
+    [context] = reports.contexts(batch(told, numbers=(1,), **request))
+    return reports.decision(told, CALLER, context)
+
+
+def test_what_was_asked_is_taken_over_without_its_text() -> None:
+    told = report(task=pb.TaskDetection(required_capabilities=["vision"]))
+    made = with_context(
+        told, roles=["r"], agent_class="gold", conversation_id="c", message="secret", tools_used=["secret"]
+    )
+    assert made.query == Query(roles=frozenset({"r"}), capabilities=("vision",), conversation_id="c")
+    assert (made.agent_class, made.conversation_id) == ("gold", "c")
+    assert "secret" not in str(record(made))
+    assert record(made).conversation_id == "c"
+
+
+def test_what_is_not_told_is_not_taken_for_nothing() -> None:
+    told = report()
+    for request in (batch(told), batch(told, numbers=(0,)), pb.RecordDecisionsRequest(decisions=[told])):
+        [context] = reports.contexts(request)
+        assert reports.decision(told, CALLER, context).query is None
+    assert with_context(told).query == Query()
+
+
+def test_what_was_drawn_from_is_the_seed_or_the_name_of_the_request() -> None:
+    drawn = report(propensity=0.75, request_id="r")
+    assert with_context(drawn).query == Query(chance="r")
+    assert with_context(drawn, seed=3).query == Query(chance="seed 3")
+    assert with_context(drawn).propensities == {"p/high": 0.75, "p/mid": 0.25}
+    certain = with_context(report(request_id="r"))
+    assert (certain.query, certain.propensities) == (Query(), {})
+
+
+def test_a_context_that_is_none_costs_nothing_but_itself() -> None:
+    told = report()
+    request = batch(told, told, numbers=(1, 2), required_capabilities=["Not a word"])
+    request.contexts.add(request=pb.RouteRequest(model_type=99))  # type: ignore[arg-type]  # of a later version
+    assert reports.contexts(request) == [None, None]
+    request.contexts[0].CopyFrom(pb.DecisionContext(propensities={"p/high": 2.0}))
+    assert reports.contexts(request) == [None, None]
+
+
+@pytest.mark.parametrize("numbers", [(1,), (1, 1, 1), (1, 2)])
+def test_numbers_that_do_not_fit_are_refused(numbers: tuple[int, ...]) -> None:
+    with pytest.raises(InvalidRequest, match="context_numbers"):
+        reports.contexts(batch(report(), report(), numbers=numbers))
 
 
 def edit(name: str, value: Any) -> Callable[[pb.Decision], None]:
