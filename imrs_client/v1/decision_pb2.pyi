@@ -38,7 +38,7 @@ class Decision(_message.Message):
     class _ReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[Decision._Reason.ValueType], _builtins.type):
         DESCRIPTOR: _descriptor.EnumDescriptor
         REASON_UNSPECIFIED: Decision._Reason.ValueType  # 0
-        """Never sent; any reason in a filter."""
+        """No model is selected (ExplainRoute only); any reason in a filter."""
         SCORE: Decision._Reason.ValueType  # 1
         """The best score."""
         OVERRIDE: Decision._Reason.ValueType  # 2
@@ -56,7 +56,7 @@ class Decision(_message.Message):
         """What decided. The order is OVERRIDE, AFFINITY, PREFERENCE, EXPLORE, SCORE."""
 
     REASON_UNSPECIFIED: Decision.Reason.ValueType  # 0
-    """Never sent; any reason in a filter."""
+    """No model is selected (ExplainRoute only); any reason in a filter."""
     SCORE: Decision.Reason.ValueType  # 1
     """The best score."""
     OVERRIDE: Decision.Reason.ValueType  # 2
@@ -112,7 +112,7 @@ class Decision(_message.Message):
 
     @_builtins.property
     def selected(self) -> Global___SelectedModel:
-        """Output only. The model to use."""
+        """Output only. The model to use; unset where none is left (ExplainRoute only)."""
 
     @_builtins.property
     def fallbacks(self) -> _containers.RepeatedCompositeFieldContainer[Global___SelectedModel]:

@@ -165,7 +165,9 @@ class RouteServiceServicer(object):
         raise NotImplementedError('Method not implemented!')
 
     def ExplainRoute(self, request, context):
-        """Says what Route would answer, by the same code, with every candidate. Nothing is stored.
+        """Says what Route would answer, by the same code, with every candidate. Nothing is stored. Where filters leave
+        no model, and Route answers NO_ELIGIBLE_MODEL, `selected` and `reason` are unset, and each of `candidates`
+        says which filter removed it; without candidates the agent has no models.
 
         Callers: agent, tenant_admin, platform_admin.
 
@@ -175,7 +177,6 @@ class RouteServiceServicer(object):
         - PERMISSION_DENIED TENANT_MISMATCH: the request names another tenant than the token.
         - PERMISSION_DENIED AGENT_MISMATCH: the request names another agent than the token.
         - NOT_FOUND AGENT_NOT_FOUND: the tenant has no such agent.
-        - FAILED_PRECONDITION NO_ELIGIBLE_MODEL: filters left no model; metadata says which removed how many.
         - RESOURCE_EXHAUSTED RATE_LIMITED: the caller's limit is reached; see RetryInfo.
         - UNAVAILABLE REVISION_NOT_REACHED: the server has not seen `min_revision` yet; see RetryInfo.
         """

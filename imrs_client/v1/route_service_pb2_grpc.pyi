@@ -79,7 +79,9 @@ class RouteServiceStub:
     - RESOURCE_EXHAUSTED RATE_LIMITED: the caller's limit is reached; see RetryInfo.
     """
     ExplainRoute: _grpc.UnaryUnaryMultiCallable[_route_service_pb2.RouteRequest, _decision_pb2.Decision]
-    """Says what Route would answer, by the same code, with every candidate. Nothing is stored.
+    """Says what Route would answer, by the same code, with every candidate. Nothing is stored. Where filters leave
+    no model, and Route answers NO_ELIGIBLE_MODEL, `selected` and `reason` are unset, and each of `candidates`
+    says which filter removed it; without candidates the agent has no models.
 
     Callers: agent, tenant_admin, platform_admin.
 
@@ -89,7 +91,6 @@ class RouteServiceStub:
     - PERMISSION_DENIED TENANT_MISMATCH: the request names another tenant than the token.
     - PERMISSION_DENIED AGENT_MISMATCH: the request names another agent than the token.
     - NOT_FOUND AGENT_NOT_FOUND: the tenant has no such agent.
-    - FAILED_PRECONDITION NO_ELIGIBLE_MODEL: filters left no model; metadata says which removed how many.
     - RESOURCE_EXHAUSTED RATE_LIMITED: the caller's limit is reached; see RetryInfo.
     - UNAVAILABLE REVISION_NOT_REACHED: the server has not seen `min_revision` yet; see RetryInfo.
     """
@@ -273,7 +274,9 @@ class RouteServiceAsyncStub(RouteServiceStub):
     - RESOURCE_EXHAUSTED RATE_LIMITED: the caller's limit is reached; see RetryInfo.
     """
     ExplainRoute: _aio.UnaryUnaryMultiCallable[_route_service_pb2.RouteRequest, _decision_pb2.Decision]  # type: ignore[assignment]
-    """Says what Route would answer, by the same code, with every candidate. Nothing is stored.
+    """Says what Route would answer, by the same code, with every candidate. Nothing is stored. Where filters leave
+    no model, and Route answers NO_ELIGIBLE_MODEL, `selected` and `reason` are unset, and each of `candidates`
+    says which filter removed it; without candidates the agent has no models.
 
     Callers: agent, tenant_admin, platform_admin.
 
@@ -283,7 +286,6 @@ class RouteServiceAsyncStub(RouteServiceStub):
     - PERMISSION_DENIED TENANT_MISMATCH: the request names another tenant than the token.
     - PERMISSION_DENIED AGENT_MISMATCH: the request names another agent than the token.
     - NOT_FOUND AGENT_NOT_FOUND: the tenant has no such agent.
-    - FAILED_PRECONDITION NO_ELIGIBLE_MODEL: filters left no model; metadata says which removed how many.
     - RESOURCE_EXHAUSTED RATE_LIMITED: the caller's limit is reached; see RetryInfo.
     - UNAVAILABLE REVISION_NOT_REACHED: the server has not seen `min_revision` yet; see RetryInfo.
     """
@@ -484,7 +486,9 @@ class RouteServiceServicer:
         request: _route_service_pb2.RouteRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_decision_pb2.Decision, _abc.Awaitable[_decision_pb2.Decision]]:
-        """Says what Route would answer, by the same code, with every candidate. Nothing is stored.
+        """Says what Route would answer, by the same code, with every candidate. Nothing is stored. Where filters leave
+        no model, and Route answers NO_ELIGIBLE_MODEL, `selected` and `reason` are unset, and each of `candidates`
+        says which filter removed it; without candidates the agent has no models.
 
         Callers: agent, tenant_admin, platform_admin.
 
@@ -494,7 +498,6 @@ class RouteServiceServicer:
         - PERMISSION_DENIED TENANT_MISMATCH: the request names another tenant than the token.
         - PERMISSION_DENIED AGENT_MISMATCH: the request names another agent than the token.
         - NOT_FOUND AGENT_NOT_FOUND: the tenant has no such agent.
-        - FAILED_PRECONDITION NO_ELIGIBLE_MODEL: filters left no model; metadata says which removed how many.
         - RESOURCE_EXHAUSTED RATE_LIMITED: the caller's limit is reached; see RetryInfo.
         - UNAVAILABLE REVISION_NOT_REACHED: the server has not seen `min_revision` yet; see RetryInfo.
         """

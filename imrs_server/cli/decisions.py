@@ -90,5 +90,11 @@ def explain(client: ImrsClient, *, form: Form, **asked: Any) -> None:
             "candidates": f"{found.candidates_eligible:,} of {found.candidates_total:,} are usable",
         }
     )
+    if not found.candidates:
+        agent_id = text.harmless(found.agent_id)
+        click.echo(
+            f"`imrs agents enable-models {agent_id} --provider PROVIDER_ID` lets it use models.", err=True
+        )
+        return
     columns = tables.columns(pb.CandidateReport.DESCRIPTOR, _CANDIDATES)
     tables.echo(columns, (tables.cells(each, _CANDIDATES) for each in found.candidates))

@@ -72,6 +72,10 @@ class SelectedModel:
     endpoint: Endpoint | None = None
 
 
+NO_MODEL = SelectedModel(model_id="")
+"""What an explanation selects where every candidate is removed; its reason then says nothing."""
+
+
 @dataclass(frozen=True, slots=True)
 class CandidateReport:
     """What became of one candidate; ``removed_by`` None means that it passed every filter."""

@@ -16,8 +16,9 @@ from imrs_client.decide import NothingEligible, decide, explain
 from imrs_client.ids import new_id
 from imrs_client.limits import Budget, Funds, Limits
 from imrs_client.query import Query
+from imrs_client.ranked import Reason
 from imrs_client.tasks import Detection
-from imrs_server.domain.decision import NO_CHANCE, CandidateReport, Decided, Decision
+from imrs_server.domain.decision import NO_CHANCE, NO_MODEL, Answer, CandidateReport, Decided, Decision
 from imrs_server.domain.errors import (
     AgentNotFound,
     DatabaseUnavailable,
@@ -66,16 +67,24 @@ class Router:
         Raises AgentNotFound, NoEligibleModel, RevisionNotReached, and DatabaseUnavailable as long as nothing
         was ever read.
         """
-        decision = self._decide(who, request)
+        decision = self._decide(self._state(request.min_revision), who, request)
         self._offer(decision)
         return decision
 
     def explain(self, who: Principal, request: RouteQuery) -> Decision:
-        """What ``route`` would answer, with a report on each candidate, best first; nothing is logged."""
+        """What ``route`` would answer, with a report on each candidate, best first; nothing is logged.
+
+        Where no model is left, that is the answer: NO_MODEL, and why not the candidates. Raises what else
+        ``route`` raises.
+        """
         state = self._state(request.min_revision)
-        case = _case(state, _tables(state, who, request), request)
+        tables = _tables(state, who, request)
+        case = _case(state, tables, request)
         ranked = case.table.ranked
-        decision = self._decide(who, request)
+        try:
+            decision = self._decide(state, who, request)
+        except NoEligibleModel:
+            decision = self._refuse(state, tables, case, request)
         query = _with_chance(case, request, decision.decision_id)
         reports = zip(ranked.candidates, explain(ranked, query, case.limits), strict=True)
         return decision._replace(
@@ -105,8 +114,27 @@ class Router:
             raise RevisionNotReached(revision=state.revision, min_revision=min_revision)
         return state
 
-    def _decide(self, who: Principal, request: RouteQuery) -> Decision:
-        state = self._state(request.min_revision)
+    def _refuse(self, state: State, tables: AgentTables, case: _Case, request: RouteQuery) -> Decision:
+        """In place of a decision, where there is none."""
+        return Decision(
+            decision_id=new_id(),
+            request_id=request.request_id,
+            answer=Answer(
+                tenant_id=tables.agent.tenant_id,
+                agent_id=tables.agent.agent_id,
+                task=case.task,
+                selected=NO_MODEL,
+                fallbacks=(),
+                reason=Reason.SCORE,
+                candidates_total=len(case.table.ranked.candidates),
+                candidates_eligible=0,
+            ),
+            index_revision=state.revision,
+            stale=self._index.stale,
+            conversation_id=request.query.conversation_id,
+        )
+
+    def _decide(self, state: State, who: Principal, request: RouteQuery) -> Decision:
         decision_id = new_id()
         decided = state.recall(who, request)
         if decided is None:

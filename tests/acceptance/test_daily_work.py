@@ -194,9 +194,16 @@ def test_decisions_and_why(
     assert any(line.startswith("seen/only yes 0.5") for line in lines)
     assert done("decisions", "explain", "asks")["candidates"][0]["model_id"] == "seen/only"
     refused = run("decisions", "explain", "asks", "--capability", "vision")
-    assert refused.exit_code == 1
-    says = "Removed by CAPABILITY 1. `imrs agents models asks --effective` says why of each."
-    assert says in refused.stderr.splitlines()
+    assert refused.exit_code == 0
+    lines = [" ".join(line.split()) for line in refused.stdout.splitlines()]
+    assert lines[:2] == ["selected -", "reason -"]
+    assert "candidates 0 of 1 are usable" in lines
+    assert lines[-1].startswith("seen/only no ")
+    assert lines[-1].endswith(" CAPABILITY lacks vision")
+    assert run("agents", "add", "bare").exit_code == 0
+    empty = run("decisions", "explain", "bare")
+    assert "candidates 0 of 0 are usable" in [" ".join(line.split()) for line in empty.stdout.splitlines()]
+    assert "imrs agents enable-models bare" in empty.stderr
     shown = done("decisions", "show", decided.decision_id)
     assert shown["selected"]["model_id"] == "seen/only"
     [row] = rows(run("decisions", "list", "--agent", "asks", "--since", "2026-01-01", "--csv"))

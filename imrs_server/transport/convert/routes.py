@@ -9,6 +9,7 @@ from weakref import WeakKeyDictionary
 from imrs_client import v1 as pb
 from imrs_client.ranked import Level, Reason, RemovedBy
 from imrs_client.tasks import Confidence, Source
+from imrs_server.domain.decision import NO_MODEL
 from imrs_server.transport.convert import common, endpoints
 
 if TYPE_CHECKING:
@@ -37,6 +38,9 @@ def to_proto(decision: Decision) -> pb.Decision:
     made = pb.Decision()
     made.CopyFrom(_answer(decision.answer))
     _tell(decision, made)
+    if decision.selected is NO_MODEL:
+        made.ClearField("selected")
+        made.ClearField("reason")
     return made
 
 

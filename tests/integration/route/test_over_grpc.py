@@ -134,6 +134,15 @@ def test_an_explanation_has_every_candidate(world: World, stub: pb.RouteServiceS
     assert best.score == pytest.approx(0.6)
 
 
+def test_an_explanation_of_nothing_left_selects_nothing(world: World, stub: pb.RouteServiceStub) -> None:
+    request = pb.RouteRequest(excluded_models=["p/*"], request_id="r")
+    explained = stub.ExplainRoute(request, metadata=AGENT)
+    assert not explained.HasField("selected")
+    assert (explained.reason, explained.request_id) == (pb.Decision.REASON_UNSPECIFIED, "r")
+    assert (explained.candidates_total, explained.candidates_eligible) == (3, 0)
+    assert {each.removed_by for each in explained.candidates} == {pb.CandidateReport.EXCLUDED}
+
+
 def test_detection_alone(stub: pb.RouteServiceStub) -> None:
     request = pb.DetectTaskRequest(tools_used=["code_execute"], attachments=[pb.Attachment(filename="a.png")])
     found = stub.DetectTask(request, metadata=AGENT)

@@ -12,7 +12,7 @@ from structlog.testing import capture_logs
 from imrs_client.query import Query
 from imrs_client.ranked import Reason, RemovedBy
 from imrs_client.tasks import Attachment, Confidence, Detection, Rules, Source
-from imrs_server.domain.decision import Decision, RouteQuery
+from imrs_server.domain.decision import NO_MODEL, Decision, RouteQuery
 from imrs_server.domain.errors import (
     AgentMismatch,
     AgentNotFound,
@@ -242,6 +242,21 @@ def test_an_explanation_reports_on_every_candidate_and_is_not_logged(index: Inde
     answered = router.route(A, asked(capabilities=("code",)))
     assert logged == [answered]
     assert (name(answered), answered.reason) == (name(explained), explained.reason)
+
+
+def test_an_explanation_tells_why_nothing_is_left(index: Index, router: Router) -> None:
+    request = asked(capabilities=("teleport",), excluded_models=("p/high",))
+    with pytest.raises(NoEligibleModel) as caught:
+        router.route(A, request)
+    explained = router.explain(A, request)
+    assert explained.selected is NO_MODEL
+    assert (explained.candidates_total, explained.candidates_eligible, explained.fallbacks) == (3, 0, ())
+    assert (explained.agent_id, explained.task.task_type) == ("a", "code")
+    assert index.current is not None
+    assert explained.index_revision == index.current.revision
+    told = {each.candidate.external_id: (each.removed_by, each.detail) for each in explained.candidates}
+    assert told == dict.fromkeys(("high", "mid", "low"), (RemovedBy.CAPABILITY, "lacks teleport"))
+    assert caught.value.metadata["CAPABILITY"] == "3"
 
 
 @pytest.fixture
