@@ -22,6 +22,7 @@ from imrs_client.ids import new_id
 from imrs_server.cli import main
 from imrs_server.domain.principal import Role
 from tests.support.model_server import model_server
+from tests.support.waiting import eventually
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -201,6 +202,7 @@ def test_decisions_and_why(
     assert lines[-1].startswith("seen/only no ")
     assert lines[-1].endswith(" CAPABILITY lacks vision")
     assert run("agents", "add", "bare").exit_code == 0
+    eventually(lambda: run("decisions", "explain", "bare").exit_code == 0)
     empty = run("decisions", "explain", "bare")
     assert "candidates 0 of 0 are usable" in [" ".join(line.split()) for line in empty.stdout.splitlines()]
     assert "imrs agents enable-models bare" in empty.stderr
