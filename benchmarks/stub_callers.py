@@ -1,7 +1,8 @@
 """Callers of Route through the client library.
 
 ``python -m benchmarks.stub_callers ADDRESS CALLERS CALLS SPREAD``.
-Each caller is a thread that makes its next call when the one before is answered. SPREAD says which agents
+Each caller is a thread with a connection of its own, as agents have, that makes its next call when the one
+before is answered. SPREAD says which agents
 call: ``zipf``, as when few of the 10,000 make most calls, or ``even``. Prints latencies in ms as JSON.
 """
 
@@ -21,6 +22,8 @@ from imrs_server.domain.principal import Role
 
 AGENTS = 10_000
 PATIENCE_SECONDS = 30.0
+# Channels of one process share a connection otherwise, and a connection has one worker.
+_ALONE = (("grpc.use_local_subchannel_pool", 1),)
 
 
 def main() -> None:
@@ -50,7 +53,8 @@ def _calls(address: str, calls: int, weights: list[float], seed: int) -> list[fl
     token = world.token(Role.TENANT_ADMIN, Agent(tenant).tenant_id)
     latencies = []
     # A slow answer is a figure too.
-    with ImrsClient(address, token=token, timeouts_seconds={"Route": PATIENCE_SECONDS}) as client:
+    patience = {"Route": PATIENCE_SECONDS}
+    with ImrsClient(address, token=token, timeouts_seconds=patience, options=_ALONE) as client:
         for number in draw.choices(numbers, cum_weights=weights[: len(numbers)], k=calls):
             request = Agent(number).request(draw.randrange(1_000_000))
             request.agent_id = Agent(number).agent_id

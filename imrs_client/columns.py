@@ -49,8 +49,6 @@ class Described(Protocol):
     @property
     def kind(self) -> Kind: ...
     @property
-    def priority(self) -> int: ...
-    @property
     def context_length(self) -> int | None: ...
     @property
     def capsule_roles(self) -> frozenset[str] | None: ...
@@ -75,6 +73,7 @@ class Columns:
         self,
         models: Sequence[Described],
         *,
+        priorities: Sequence[int],
         rated: Iterable[bool],
         latencies_ms: Iterable[float],
         error_rates: Iterable[float],
@@ -88,17 +87,18 @@ class Columns:
         self.tiers: dict[str, int] = {}
         self.capabilities: dict[str, int] = {}
         self.domains: dict[str, int] = {}
-        self.priorities: dict[int, int] = {}
         self._group()
         self._roles = frozenset().union(*(_named_roles(models[i]) for i in positions(self._restricted)))
-        self._lengths = sorted({each.context_length for each in models if each.context_length is not None})
+        self._priorities = priorities
         self._latencies_ms = latencies_ms
         self._error_rates = error_rates
         self._position: Mapping[str, int] | None = None
         self._named: Mapping[str, Sequence[int]] | None = None
         self._by_roles: dict[frozenset[str], int] = {}
+        self._lengths: tuple[list[int | None], list[int]] | None = None
         self._by_length: dict[tuple[int, bool], int] = {}
         self._by_globs: dict[tuple[str, ...], int] = {}
+        self._by_priority: dict[int, int] = {}
         self._limited: tuple[Limits, int, Sequence[tuple[int, str, float]]] = (UNLIMITED, 0, ())
 
     @property
@@ -123,10 +123,21 @@ class Columns:
 
     def holding(self, tokens: int, *, told: bool) -> int:
         """Those whose context holds so many tokens; an unknown one does, unless it must be ``told``."""
-        key = (bisect_left(self._lengths, tokens), told)
+        lengths, rising = self._lengths or self._measured()
+        key = (bisect_left(rising, tokens), told)
         found = self._by_length.get(key)
         if found is None:
-            found = self._by_length[key] = self.where(_holds(each, tokens, told) for each in self.models)
+            found = self._by_length[key] = self.where(
+                [not told if each is None else each >= tokens for each in lengths]
+            )
+        return found
+
+    def prioritized_like(self, position: int) -> int:
+        """Those with the priority of one of them."""
+        priority = self._priorities[position]
+        found = self._by_priority.get(priority)
+        if found is None:
+            found = self._by_priority[priority] = self.where([each == priority for each in self._priorities])
         return found
 
     def named(self, globs: tuple[str, ...]) -> int:
@@ -183,14 +194,17 @@ class Columns:
         return ~self._restricted & ((1 << self.size) - 1)
 
     def _group(self) -> None:
-        kinds: dict[Kind, list[int]] = defaultdict(list)
-        priorities: dict[int, list[int]] = defaultdict(list)
+        # By identity, because a kind takes long to hash; equal ones are added up.
+        kinds: dict[int, tuple[Kind, list[int]]] = {}
         for i, each in enumerate(self.models):
-            kinds[each.kind].append(i)
-            priorities[each.priority].append(i)
-        for kind, found in kinds.items():
+            kind = each.kind
+            known = kinds.get(id(kind))
+            if known is None:
+                kinds[id(kind)] = (kind, [i])
+            else:
+                known[1].append(i)
+        for kind, found in kinds.values():
             self._add(kind, self._bits(found))
-        self.priorities = {priority: self._bits(found) for priority, found in priorities.items()}
 
     def _add(self, kind: Kind, bits: int) -> None:
         self.passing |= bits * kind.passes
@@ -211,6 +225,11 @@ class Columns:
         for i in positions:
             found[i >> 3] |= 1 << (i & 7)
         return int.from_bytes(found, "little")
+
+    def _measured(self) -> tuple[list[int | None], list[int]]:
+        lengths = [each.context_length for each in self.models]
+        found = self._lengths = lengths, sorted({each for each in lengths if each is not None})
+        return found
 
     def _names(self) -> Mapping[str, Sequence[int]]:
         if self._named is None:
@@ -253,8 +272,3 @@ def _is_open(candidate: Described, roles: frozenset[str]) -> bool:
     return (capsule is None or not capsule.isdisjoint(roles)) and (
         not allowed or not allowed.isdisjoint(roles)
     )
-
-
-def _holds(candidate: Described, tokens: int, told: bool) -> bool:
-    known = candidate.context_length
-    return not told if known is None else known >= tokens

@@ -128,8 +128,7 @@ def _select(table: RankedTable, query: Query, eligible: int, spares: bool) -> tu
 def _flat(table: RankedTable, eligible: int) -> bool:
     """Whether nothing, no rating and no other priority, tells the candidates apart."""
     columns = table.columns
-    priority = columns.models[first(eligible)].priority
-    return not eligible & (columns.rated | ~columns.priorities[priority])
+    return not eligible & columns.rated and not eligible & ~columns.prioritized_like(first(eligible))
 
 
 def _position(table: RankedTable, model_id: str, eligible: int) -> int | None:

@@ -177,6 +177,7 @@ class RankedTable:
 def _columns(candidates: Sequence[Candidate]) -> Columns:
     return Columns(
         candidates,
+        priorities=[each.priority for each in candidates],
         rated=(each.rating_count != 0 for each in candidates),
         latencies_ms=[_or_below(each.latency_ms) for each in candidates],
         error_rates=[_or_below(each.error_rate) for each in candidates],

@@ -39,12 +39,15 @@ class Standing:
 class Candidates(Sequence[Candidate]):
     """Models in their order, the best first, as they stand at a task."""
 
-    __slots__ = ("_made", "_models", "_order", "standing")
+    __slots__ = ("_made", "_models", "_order", "_priorities", "standing")
 
-    def __init__(self, models: Sequence[Traits], standing: Standing, order: Numbers) -> None:
+    def __init__(
+        self, models: Sequence[Traits], priorities: Numbers, standing: Standing, order: Numbers
+    ) -> None:
         """``order`` has the positions of the models, the best first."""
         self._order: list[int] = order.tolist()
         self._models = [models[i] for i in self._order]
+        self._priorities: list[int] = priorities[order].tolist()
         self.standing = standing
         self._made: dict[int, Candidate] = {}
 
@@ -53,7 +56,8 @@ class Candidates(Sequence[Candidate]):
         standing, order = self.standing, self._order
         return Columns(
             self._models,
-            rated=standing.scores.rating_counts[order] != 0,
+            priorities=self._priorities,
+            rated=(standing.scores.rating_counts[order] != 0).tolist(),
             latencies_ms=_or_below(standing.latencies_ms[order]),
             error_rates=_or_below(standing.error_rates[order]),
         )
@@ -87,6 +91,7 @@ class Candidates(Sequence[Candidate]):
         standing, scores = self.standing, self.standing.scores
         return Candidate(
             **dict(zip(_TRAITS, _traits(model), strict=True)),
+            priority=self._priorities[position],
             latency_ms=_told(standing.latencies_ms[i]),
             error_rate=_told(standing.error_rates[i]),
             priority_term=float(scores.priority_terms[i]),

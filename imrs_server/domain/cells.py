@@ -158,7 +158,7 @@ def look_up(wanted: Numbers, rising: Numbers, columns: Iterable[Floats]) -> Iter
         return
     at = np.minimum(np.searchsorted(rising, wanted), len(rising) - 1)
     found = rising[at] == wanted
-    yield from (np.where(found, each[at], 0.0) for each in columns)
+    yield from (each[at] * found for each in columns)
 
 
 def _squares(rare: NDArray[Any], kind: str, n: Floats, s: Floats) -> Floats:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from math import inf
 from typing import TYPE_CHECKING
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from decimal import Decimal
 
 _PRICED = frozenset({PriceState.PRICE_KNOWN, PriceState.PRICE_FREE})
+_NO_DATA_POLICY = DataPolicy()
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,7 +28,10 @@ class Offer:
     """One model of an agent, with what the catalogue says of it.
 
     ``own_key`` is where the agent's own key for the provider lies, ``own_key_usable`` whether it is there.
-    ``number`` is the model's in the evidence; ``endpoints`` are its places in the model pool.
+    ``number`` is the model's in the evidence; ``endpoints`` are its places in the model pool. ``traits`` are
+    what it is to an agent that is active and has no capsule.
+
+    Many agents have the same one: which priority a model has with an agent is kept beside it.
     """
 
     agent_model: AgentModel
@@ -37,11 +41,10 @@ class Offer:
     own_key_usable: bool = True
     number: int = 0
     endpoints: tuple[Endpoint, ...] = ()
+    traits: Traits = field(init=False, compare=False, repr=False)
 
-    @property
-    def is_shared(self) -> bool:
-        """Whether other agents have the same one."""
-        return self.own_key is None and not self.agent_model.agent_id
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "traits", _traits(self))
 
     @property
     def credentials_ok(self) -> bool:
@@ -53,11 +56,6 @@ class Offer:
     @property
     def api_key_vault_path(self) -> str:
         return self.provider.api_key_vault_path if self.own_key is None else self.own_key.shown
-
-    @property
-    def priority(self) -> int:
-        override = self.agent_model.priority_override
-        return self.model.priority if override is None else override
 
     @property
     def context_length(self) -> int | None:
@@ -84,14 +82,9 @@ class Offer:
             if price is not None and (trusted or mine is not None)
         ]
         if len(prices) == 2:
-            return _blended(*prices)
+            input_usd, output_usd = prices
+            return float(3 * input_usd + output_usd) / 4
         return 0.0 if model.price_state is PriceState.PRICE_FREE else None
-
-
-# Many agents have the same models.
-@lru_cache(maxsize=65_536)
-def _blended(input_usd: Decimal, output_usd: Decimal) -> float:
-    return float(3 * input_usd + output_usd) / 4
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -107,7 +100,6 @@ class Traits:
     capabilities: frozenset[str]
     domains: frozenset[str]
     context_length: int | None
-    priority: int
     cost_tier: str
     cost_usd: float | None
     state_removal: tuple[RemovedBy, str] | None
@@ -123,15 +115,26 @@ class Traits:
 
 
 def traits(agent: Agent, offer: Offer, roles: Roles) -> Traits:
-    """What an agent's offer is; ``roles`` are those to which the agent's capsule allows the model."""
+    """What an offer is to an agent; ``roles`` are those to which the agent's capsule allows the model."""
+    known = offer.traits
+    if agent.state is State.ACTIVE and roles is None:
+        return known
+    removal = (
+        known.state_removal if agent.state is State.ACTIVE else (RemovedBy.DISABLED, "the agent is disabled")
+    )
+    kind = known.kind._replace(passes=removal is None, restricted=roles is not None or known.kind.restricted)
+    return replace(known, state_removal=removal, capsule_roles=roles, kind=_one(kind))
+
+
+def _traits(offer: Offer) -> Traits:
     model, own = offer.model, offer.agent_model
-    data = offer.provider.data_policy or DataPolicy()
-    removal, cost_usd = _removal(agent, offer), offer.blended_usd
+    data = offer.provider.data_policy or _NO_DATA_POLICY
+    removal, cost_usd = _removal(offer), offer.blended_usd
     allowed_roles, credentials_ok = _set(own.allowed_roles), offer.credentials_ok
     kind = Kind(
         passes=removal is None,
         credentialed=credentials_ok,
-        restricted=roles is not None or bool(allowed_roles),
+        restricted=bool(allowed_roles),
         model_type=model.model_type,
         cost_tier=model.cost_tier,
         capabilities=_set(model.capabilities),
@@ -144,11 +147,10 @@ def traits(agent: Agent, offer: Offer, roles: Roles) -> Traits:
         capabilities=kind.capabilities,
         domains=kind.domains,
         context_length=offer.context_length,
-        priority=offer.priority,
         cost_tier=model.cost_tier,
         cost_usd=cost_usd,
         state_removal=removal,
-        capsule_roles=roles,
+        capsule_roles=None,
         allowed_roles=allowed_roles,
         regions=_set(data.regions),
         trains_on_data=data.trains_on_data,
@@ -171,10 +173,8 @@ def _one(kind: Kind) -> Kind:
     return kind
 
 
-def _removal(agent: Agent, offer: Offer) -> tuple[RemovedBy, str] | None:
+def _removal(offer: Offer) -> tuple[RemovedBy, str] | None:
     model, provider = offer.model, offer.provider
-    if agent.state is not State.ACTIVE:
-        return RemovedBy.DISABLED, "the agent is disabled"
     if not offer.agent_model.enabled:
         return RemovedBy.DISABLED, "not enabled for the agent"
     if provider.state is not State.ACTIVE:

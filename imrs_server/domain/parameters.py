@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field, fields, replace
+from operator import attrgetter
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -22,28 +23,31 @@ class Parameters:
 
 UNSET = Parameters()
 
+_NAMES = tuple(each.name for each in fields(Parameters) if each.name != "extra")
+_values = attrgetter(*_NAMES)
+
 
 def merge(*levels: Parameters) -> Parameters:
     """Merge from the weakest level to the strongest: the last to set a field wins, ``extra`` key by key.
 
     A null in ``extra`` takes the key away from what lies below, so it stays until ``resolve``.
     """
-    merged: dict[str, Any] = {"extra": {}}
+    merged: dict[str, Any] = {}
+    extra: dict[str, Any] = {}
     for level in levels:
         if level is UNSET:
             continue
-        for each in fields(Parameters):
-            value = getattr(level, each.name)
-            if each.name == "extra":
-                merged["extra"] = {**merged["extra"], **value}
-            elif value is not None:
-                merged[each.name] = value
-    return Parameters(**merged)
+        values = zip(_NAMES, _values(level), strict=True)
+        merged |= {name: value for name, value in values if value is not None}
+        extra |= level.extra
+    return Parameters(**merged, extra=extra)
 
 
 def resolve(*levels: Parameters) -> Parameters:
     """Merge all levels there are: what a call is made with."""
     merged = merge(*levels)
+    if None not in merged.extra.values():
+        return merged
     return replace(merged, extra={key: value for key, value in merged.extra.items() if value is not None})
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -14,11 +15,10 @@ from imrs_server.domain.candidates import Candidates, Standing
 from imrs_server.domain.cells import Floats, Numbers
 from imrs_server.domain.evidence import DEFAULT_WEIGHTS
 from imrs_server.domain.offer import Traits
+from imrs_server.domain.provider import State
 from imrs_server.domain.routing import CostPreference, Exploration, RoutingPolicy
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
-
     from imrs_server.domain.offer import Offer
     from imrs_server.domain.scoring import Knowledge, Scorer, Scores
 
@@ -44,29 +44,38 @@ class Subject:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Lineup:
-    """An agent's models as far as no evidence is asked: one entry an offer, priorities 0 to 1.
+    """An agent's models as far as no evidence is asked: one entry an offer, priorities 0 to 100.
 
     ``numbers`` are those of the evidence; ``ties`` say which of two with equal scores goes first.
     """
 
     numbers: Numbers
-    priorities: Floats
+    priorities: Numbers
     ties: Numbers
-    traits: tuple[Traits, ...]
+    traits: Sequence[Traits]
+
+    @property
+    def shares(self) -> Floats:
+        """The priorities, 0 to 1."""
+        found: Floats = self.priorities / 100
+        return found
 
 
-def lineup(offers: Iterable[Offer], found: tuple[Traits, ...]) -> Lineup:
-    """Of offers, and what each of them is."""
+def lineup(agent: Agent, offers: Sequence[Offer], priorities: Sequence[int]) -> Lineup:
+    """Of an agent's offers, each with its priority."""
+    found = _traits(agent, offers)
     return Lineup(
         numbers=np.array([each.number for each in offers], np.int64),
-        priorities=np.array([each.priority for each in found], np.float64) / 100,
+        priorities=np.array(priorities, np.int64),
         ties=_tie_ranks(found),
         traits=found,
     )
 
 
-def traits(agent: Agent, offers: Iterable[Offer]) -> list[Traits]:
+def _traits(agent: Agent, offers: Sequence[Offer]) -> list[Traits]:
     """What each of an agent's offers is."""
+    if agent.capsule is None and agent.state is State.ACTIVE:
+        return [each.traits for each in offers]
     allowed = capsule.allowed(agent.capsule)
     return [
         offer.traits(agent, each, allowed(each.model.model_id, each.model.external_id)) for each in offers
@@ -77,13 +86,13 @@ def standing(
     policy: RoutingPolicy, models: Lineup, knowledge: Knowledge, scorer: Scorer = scoring.score
 ) -> Standing:
     """How models stand by what is known. Raises what the scorer raises."""
-    scores = scorer(policy, knowledge, models.numbers, models.priorities)
+    scores = scorer(policy, knowledge, models.numbers, models.shares)
     return _standing(knowledge, models.numbers, scores, degraded=False)
 
 
 def standing_by_priority(models: Lineup, knowledge: Knowledge) -> Standing:
     """How models stand by mere priority, for where ranking or detection failed."""
-    scores = scoring.by_priority(models.priorities)
+    scores = scoring.by_priority(models.shares)
     return _standing(knowledge, models.numbers, scores, degraded=True)
 
 
@@ -105,7 +114,7 @@ def _tie_ranks(models: Sequence[Traits]) -> Numbers:
 
 def candidates(models: Lineup, found: Standing) -> Candidates:
     """The models as they stand, best first."""
-    return Candidates(models.traits, found, order(found, models.ties))
+    return Candidates(models.traits, models.priorities, found, order(found, models.ties))
 
 
 def table(subject: Subject, ranked: Candidates) -> RankedTable:

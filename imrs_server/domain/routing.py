@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field, fields
 from datetime import timedelta
 from enum import StrEnum
+from operator import attrgetter
 from typing import TYPE_CHECKING, Any
 
 from imrs_server.domain.errors import InvalidRequest, Violation
@@ -58,6 +59,9 @@ class RoutingPolicy:
     shadow: RoutingPolicy | None = None
 
 
+_NAMES = tuple(each.name for each in fields(RoutingPolicy))
+_values = attrgetter(*_NAMES)
+
 DEFAULT_POLICY = RoutingPolicy(
     priority_weight=0.3,
     experience_weight=0.7,
@@ -74,12 +78,11 @@ def merge(*levels: RoutingPolicy) -> RoutingPolicy:
     """Merge from the weakest level to the strongest; maps key by key."""
     merged: dict[str, Any] = {}
     for level in levels:
-        for each in fields(RoutingPolicy):
-            value = getattr(level, each.name)
+        for name, value in zip(_NAMES, _values(level), strict=True):
             if isinstance(value, dict):
-                merged[each.name] = {**merged.get(each.name, {}), **value}
+                merged[name] = {**merged.get(name, {}), **value}
             elif value is not None:
-                merged[each.name] = value
+                merged[name] = value
     return RoutingPolicy(**merged)
 
 

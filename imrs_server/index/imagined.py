@@ -11,7 +11,7 @@ from imrs_server.index import rows
 from imrs_server.index.state import Made
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Mapping
 
     from imrs_server.domain.model import Model
     from imrs_server.domain.replay import WhatIf
@@ -29,7 +29,8 @@ def tables(state: State, key: Key, what: WhatIf, catalogue: Iterable[Model]) -> 
     enrolled = state.agents.get(key)
     if enrolled is None:
         return None
-    other = replace(enrolled, agent=_agent(enrolled.agent, what), models=_models(enrolled, what))
+    models = _models(enrolled, state.numbered.by_number, what)
+    other = replace(enrolled, agent=_agent(enrolled.agent, what), models=models, plain=b"")
     imagined = replace(
         state,
         agents=rows.given({key: other}),
@@ -45,8 +46,9 @@ def _agent(agent: Agent, what: WhatIf) -> Agent:
     return replace(agent, routing=routing.merge(agent.routing, what.policy))
 
 
-def _models(enrolled: Enrolled, what: WhatIf) -> tuple[AgentModel, ...]:
-    found = {each.model_id: each for each in enrolled.models if each.model_id not in what.removed_models}
+def _models(enrolled: Enrolled, names: Mapping[int, str], what: WhatIf) -> tuple[AgentModel, ...]:
+    known = {each.model_id: each for each in enrolled.settings(names)}
+    found = {model_id: each for model_id, each in known.items() if model_id not in what.removed_models}
     for model_id in what.added_models:
         own = found.get(model_id) or AgentModel(agent_id=enrolled.agent.agent_id, model_id=model_id)
         found[model_id] = replace(own, enabled=True)

@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 
 from imrs_server.index import dirt, pool, rows
 from imrs_server.index.limits import NO_LIMITS
+from imrs_server.index.offers import Shared
 from imrs_server.index.rows import EnrolledRow, Numbered
 from imrs_server.index.state import Made, State
-from imrs_server.index.tables import Shared
 from imrs_server.storage import breakers, changes, index
 from imrs_server.storage.index import NO_SETTINGS, Key, Place
 
@@ -55,7 +55,7 @@ def _whole(tx: Tx, scorer: Scorer, evidence: Callable[[], Evidence]) -> State:
         epoch=now.epoch,
         providers={each.provider_id: each for each in index.providers(tx)},
         models=rows.models(rows.learn(numbered, index.models(tx))),
-        agents=rows.agents(_enrolled(tx, None), numbered),
+        agents=rows.agents(_enrolled(tx, None)),
         preferences={each.agent_class: each for each in index.preferences(tx)},
         defaults={each.tenant_id: each for each in index.defaults(tx)},
         endpoints=places,
@@ -119,7 +119,7 @@ def _agents(
     state: State, keys: set[Key] | None, read: Mapping[Key, EnrolledRow]
 ) -> Shaped[Key, EnrolledRow, Enrolled]:
     if keys is None:
-        return rows.agents(read, state.numbered)
+        return rows.agents(read)
     return state.agents.over(read, frozenset(keys - read.keys()))
 
 
@@ -198,11 +198,12 @@ def _by_task(
 def _taken_over(before: State, state: State, dirty: Dirt) -> State:
     """With what stays true of what was made before. Copied, because readers still add to that."""
     made = before.made
+    shared = _shared(state, made.shared, dirty)
     if dirty.providers or dirty.preferences or dirty.defaults or dirty.models.all or dirty.endpoints.all:
         learned = {} if dirty.evidence or dirty.defaults else dict(made.learned)
-        return replace(state, made=Made(learned=learned))
+        return replace(state, made=Made(learned=learned, shared=shared))
     if dirty.agents.all or dirty.evidence.all:
-        return replace(state, made=Made(rules=dict(made.rules)))
+        return replace(state, made=Made(rules=dict(made.rules), shared=shared))
     tenants: set[UUID] = {key.tenant_id for key in dirty.evidence.some}
     model_ids = frozenset(dirty.models.some | dirty.endpoints.some)
     known = {
@@ -227,8 +228,18 @@ def _taken_over(before: State, state: State, dirty: Dirt) -> State:
             for key, each in list(made.learned.items())
         },
         rules=dict(made.rules),
-        providers=dict(made.providers),
-        shared=Shared() if dirty.models or dirty.endpoints else made.shared,
+        shared=shared,
     )
     found.effort.seconds = thread_time() - start
     return replace(state, made=found)
+
+
+def _shared(state: State, before: Shared, dirty: Dirt) -> Shared:
+    """The offers of before that are still true."""
+    if dirty.providers or dirty.models.all or dirty.endpoints.all:
+        return Shared()
+    changed = dirty.models.some | dirty.endpoints.some
+    if not changed:
+        return before
+    numbers = state.numbered.by_id
+    return before.without(numbers[each] for each in changed if each in numbers)

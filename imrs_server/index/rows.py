@@ -9,7 +9,6 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
-from functools import lru_cache
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from imrs_server.domain.agent import Agent, AgentModel
@@ -20,6 +19,8 @@ from imrs_server.storage.shape import shape
 
 if TYPE_CHECKING:
     from imrs_server.storage.index import ModelRow
+
+_NONE = NO_SETTINGS.settings
 
 K = TypeVar("K")
 R = TypeVar("R")
@@ -83,12 +84,27 @@ class Numbered:
 class Enrolled:
     """An agent with its settings for models, and the providers for which it has a key of its own.
 
-    Settings that say nothing but a priority are shared by agents, and name none.
+    Settings that say nothing but a priority are left as rows of PLAIN.
     """
 
     agent: Agent
     models: tuple[AgentModel, ...] = ()
     keys: tuple[AgentKey, ...] = ()
+    plain: bytes = b""
+
+    def settings(self, names: Mapping[int, str]) -> tuple[AgentModel, ...]:
+        """All of them, given the ids of models by number."""
+        agent_id = self.agent.agent_id
+        plain = (
+            AgentModel(
+                agent_id=agent_id,
+                model_id=names[number],
+                enabled=enabled,
+                priority_override=None if priority < 0 else priority,
+            )
+            for number, priority, enabled in PLAIN.iter_unpack(self.plain)
+        )
+        return (*plain, *self.models)
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,9 +130,9 @@ def models(rows: Mapping[str, str]) -> Shaped[str, str, Model]:
     return Shaped(rows, shape(Model).parse)
 
 
-def agents(rows: Mapping[Key, EnrolledRow], numbered: Numbered) -> Shaped[Key, EnrolledRow, Enrolled]:
+def agents(rows: Mapping[Key, EnrolledRow]) -> Shaped[Key, EnrolledRow, Enrolled]:
     """Enrolled agents by key."""
-    return Shaped(rows, lambda row: _enrolled(row, numbered))
+    return Shaped(rows, _enrolled)
 
 
 def learn(numbered: Numbered, rows: Iterable[ModelRow]) -> dict[str, str]:
@@ -126,18 +142,7 @@ def learn(numbered: Numbered, rows: Iterable[ModelRow]) -> dict[str, str]:
     return {each.model_id: each.row for each in rows}
 
 
-def _enrolled(row: EnrolledRow, numbered: Numbered) -> Enrolled:
-    names = numbered.by_number
-    plain = [
-        _plain(names[number], priority, enabled)
-        for number, priority, enabled in PLAIN.iter_unpack(row.models.plain)
-    ]
-    others = (shape(AgentModel)(each) for each in json.loads(row.models.settings))
-    return Enrolled(shape(Agent).parse(row.agent), (*plain, *others), row.keys)
-
-
-# Of models without settings of an agent's own there are few kinds: agents share them.
-@lru_cache(maxsize=1 << 17)
-def _plain(model_id: str, priority: int, enabled: bool) -> AgentModel:
-    override = None if priority < 0 else priority
-    return AgentModel(agent_id="", model_id=model_id, enabled=enabled, priority_override=override)
+def _enrolled(row: EnrolledRow) -> Enrolled:
+    settings = row.models.settings
+    own = () if settings == _NONE else tuple(map(shape(AgentModel), json.loads(settings)))
+    return Enrolled(shape(Agent).parse(row.agent), own, row.keys, row.models.plain)

@@ -18,7 +18,6 @@ from imrs_server.domain.decision import Decided, RouteQuery
 from imrs_server.domain.defaults import Defaults
 from imrs_server.domain.endpoint import Endpoint
 from imrs_server.domain.model import Model
-from imrs_server.domain.offer import Offer
 from imrs_server.domain.preference import Preference
 from imrs_server.domain.principal import Principal
 from imrs_server.domain.provider import Provider
@@ -28,14 +27,12 @@ from imrs_server.domain.vault_view import NEVER_LOOKED, VaultView
 from imrs_server.index import learned, rows
 from imrs_server.index.learned import Learned
 from imrs_server.index.limits import NO_LIMITS, AllLimits
+from imrs_server.index.offers import Catalogue, Shared
 from imrs_server.index.rows import Enrolled, Numbered, Shaped
-from imrs_server.index.tables import AgentTables, Effort, Shared, Sources
+from imrs_server.index.tables import AgentTables, Effort, Sources
 from imrs_server.storage.index import Key
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
-    from imrs_server.domain.agent import AgentModel
     from imrs_server.domain.credential import CredentialPath
 
 # Beyond this the oldest tables are made again when they are asked for. One takes a quarter of a kilobyte.
@@ -50,15 +47,16 @@ _NO_KEYS: Mapping[str, Any] = MappingProxyType({})
 class Made:
     """What was made from a state: only ever added to, entry by entry. A lost entry is made again.
 
-    ``outdated`` are agents of whom nothing but the evidence has changed since.
+    ``outdated`` are agents of whom nothing but the evidence has changed since. At ``enough`` agents their
+    size is looked at.
     """
 
     agents: dict[Key, AgentTables] = field(default_factory=dict)
     outdated: dict[Key, AgentTables] = field(default_factory=dict)
-    providers: dict[str, Provider] = field(default_factory=dict)
     learned: dict[UUID, Learned] = field(default_factory=dict)
     rules: dict[UUID, Rules] = field(default_factory=dict)
     decided: dict[tuple[int, int], tuple[Principal, Decided]] = field(default_factory=dict)
+    enough: int = 64
     effort: Effort = field(default_factory=Effort)
     shared: Shared = field(default_factory=Shared)
 
@@ -85,6 +83,13 @@ class State:
     vault: VaultView = NEVER_LOOKED
     scorer: Scorer = scoring.score
     made: Made = field(default_factory=Made, compare=False, repr=False)
+
+    @property
+    def catalogue(self) -> Catalogue:
+        """What offers are made from."""
+        return Catalogue(
+            self.models, self.numbered, self.endpoints, self.providers, self.vault, self.made.shared
+        )
 
     def agent(self, tenant_id: UUID, agent_id: str) -> AgentTables | None:
         """The tables of an agent; None where the tenant has no such agent."""
@@ -146,11 +151,14 @@ class State:
         return replace(self, vault=vault, made=made)
 
     def _keep(self, key: Key, tables: AgentTables) -> AgentTables:
-        agents = self.made.agents
+        made, agents = self.made, self.made.agents
         agents[key] = tables
-        if len(agents) % 64 == 0 and sum(each.size for each in list(agents.values())) > MAX_CANDIDATES:
-            for oldest in list(agents)[: len(agents) // 4]:
-                agents.pop(oldest, None)
+        if len(agents) >= made.enough:
+            if sum(each.size for each in list(agents.values())) > MAX_CANDIDATES:
+                for oldest in list(agents)[: len(agents) // 4]:
+                    agents.pop(oldest, None)
+            # To look at all of them each time would take longer than to make one.
+            made.enough = len(agents) * 9 // 8 + 64
         return tables
 
     def _tables(self, key: Key, enrolled: Enrolled) -> AgentTables:
@@ -162,50 +170,17 @@ class State:
         before = self.made.outdated.get(key)
         if before is not None:
             return before.renewed(**evidence, effort=self.made.effort)
+        offered = list(self.catalogue.of(enrolled))
         sources = Sources(
             agent=enrolled.agent,
-            offers=tuple(self._offers(enrolled)),
+            offers=[offer for offer, _ in offered],
+            priorities=[priority for _, priority in offered],
             levels=self._levels(key.tenant_id),
             preferences=self.preferences,
             scorer=self.scorer,
-            shared=self.made.shared,
             **evidence,
         )
         return AgentTables(sources, limits=self.limits.of(key, sources.offers))
-
-    def _offers(self, enrolled: Enrolled) -> Iterator[Offer]:
-        if enrolled.keys:
-            usable = self.vault.usable
-            keys = {
-                each.provider_id: (each.path, usable(each.path, each.key_version)) for each in enrolled.keys
-            }
-            yield from (self._offer(own, keys) for own in enrolled.models if own.model_id in self.models)
-            return
-        shared = self.made.shared.offers
-        for own in enrolled.models:
-            # Nothing else has its id while it is kept here.
-            found = shared.get(id(own))
-            if found is None or found.agent_model is not own:
-                if own.model_id not in self.models:
-                    continue
-                found = self._offer(own)
-                if found.is_shared:
-                    shared[id(own)] = found
-            yield found
-
-    def _offer(self, own: AgentModel, keys: Mapping[str, tuple[CredentialPath, bool]] = _NO_KEYS) -> Offer:
-        model = self.models[own.model_id]
-        own_key, usable = keys.get(model.provider_id, (None, True))
-        number = self.numbered.by_id.get(model.model_id, 0)
-        places = self.endpoints.get(model.model_id, ())
-        return Offer(own, model, self._provider(model.provider_id), own_key, usable, number, places)
-
-    def _provider(self, provider_id: str) -> Provider:
-        found = self.made.providers.get(provider_id)
-        if found is None:
-            seen = self.vault.provider(self.providers[provider_id])
-            found = self.made.providers[provider_id] = seen
-        return found
 
     def _levels(self, tenant_id: UUID) -> list[Defaults]:
         found = (self.defaults.get(None), self.defaults.get(tenant_id))

@@ -14,15 +14,14 @@ import structlog
 
 from imrs_client.ids import new_id
 from imrs_client.limits import UNLIMITED, Limits
-from imrs_server.domain import offer, parameters, ranking, routing, scoring
+from imrs_server.domain import parameters, ranking, routing, scoring
 from imrs_server.domain.agent import Agent
 from imrs_server.domain.cells import NO_CELLS, Cells
 from imrs_server.domain.defaults import Defaults
 from imrs_server.domain.evidence import MAX_TASK_TYPES, OTHER_TASKS, weights
-from imrs_server.domain.offer import Offer, Traits
+from imrs_server.domain.offer import Offer
 from imrs_server.domain.parameters import Parameters
 from imrs_server.domain.preference import OTHER_CLASSES, Preference
-from imrs_server.domain.provider import State
 from imrs_server.domain.ranking import Lineup, Subject
 from imrs_server.domain.routing import DEFAULT_POLICY, RoutingPolicy
 from imrs_server.domain.scoring import Knowledge, Scorer
@@ -30,8 +29,6 @@ from imrs_server.index.learned import NOTHING_LEARNED, Learned
 from imrs_server.index.table import Table
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     from imrs_client.ranked import Policy
     from imrs_server.domain.candidates import Candidates, Standing
 
@@ -50,38 +47,31 @@ class Effort:
     seconds: float = 0.0
 
 
-@dataclass(slots=True)
-class Shared:
-    """What agents without settings of their own for a model have in common. Only ever added to."""
-
-    offers: dict[int, Offer] = field(default_factory=dict)
-    traits: dict[int, tuple[Offer, Traits]] = field(default_factory=dict)
-
-
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Sources:
     """What the tables of an agent are made from, at a revision.
 
-    ``levels`` are the defaults, the global ones first; ``own`` the evidence of the agent by task type, and
-    ``learned`` its tenant's.
+    ``priorities`` are those of the offers, 0 to 100; ``levels`` the defaults, the global ones first; ``own``
+    the evidence of the agent by task type, and ``learned`` its tenant's.
     """
 
     revision: int
     agent: Agent
-    offers: tuple[Offer, ...]
+    offers: Sequence[Offer]
+    priorities: Sequence[int]
     levels: Sequence[Defaults] = ()
     preferences: Mapping[str, Preference] = field(default_factory=dict)
     own: Mapping[str, Cells] = field(default_factory=dict)
     learned: Learned = NOTHING_LEARNED
     scorer: Scorer = scoring.score
     effort: Effort = field(default_factory=Effort, compare=False, repr=False)
-    shared: Shared = field(default_factory=Shared, compare=False, repr=False)
 
     def configured_like(self, other: Sources) -> bool:
         """Whether nothing but evidence tells the two apart."""
         return (
             self.agent == other.agent
             and self.offers == other.offers
+            and self.priorities == other.priorities
             and self.levels == other.levels
             and self.preferences == other.preferences
         )
@@ -101,24 +91,8 @@ def _basis(sources: Sources) -> Basis:
     return Basis(
         common=parameters.merge(*(each.parameters for each in sources.levels)),
         policy=routing.merge(DEFAULT_POLICY, *policies, sources.agent.routing),
-        lineup=ranking.lineup(sources.offers, tuple(_traits(sources))),
+        lineup=ranking.lineup(sources.agent, sources.offers, sources.priorities),
     )
-
-
-def _traits(sources: Sources) -> Iterator[Traits]:
-    """What each of the offers is; what nothing of the agent's own changes, many agents have."""
-    agent, known = sources.agent, sources.shared.traits
-    if agent.capsule is not None or agent.state is not State.ACTIVE:
-        yield from ranking.traits(agent, sources.offers)
-        return
-    for each in sources.offers:
-        # Nothing else has its id while it is kept here.
-        found = known.get(id(each))
-        if found is None or found[0] is not each:
-            found = (each, offer.traits(agent, each, None))
-            if each.is_shared:
-                known[id(each)] = found
-        yield found[1]
 
 
 class AgentTables:
@@ -157,7 +131,7 @@ class AgentTables:
         return (1 + len(self._tables)) * len(self._sources.offers)
 
     @property
-    def offers(self) -> tuple[Offer, ...]:
+    def offers(self) -> Sequence[Offer]:
         """The agent's models, whether or not they can serve."""
         return self._sources.offers
 

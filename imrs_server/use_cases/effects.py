@@ -70,7 +70,7 @@ def _origins(state: State, enrolled: Enrolled) -> Iterator[tuple[str, dict[str, 
     )
     everybody, tenant = state.defaults.get(None), state.defaults.get(agent.tenant_id)
     common = _of_agent(agent, everybody, tenant)
-    for own in enrolled.models:
+    for own in enrolled.settings(state.numbered.by_number):
         model = state.models.get(own.model_id)
         if model is None:
             continue

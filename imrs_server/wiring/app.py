@@ -30,6 +30,7 @@ from imrs_server.jobs.shared_view import SharedView
 from imrs_server.jobs.stocktaking import Stocktaking
 from imrs_server.jobs.sync_schedule import SyncSchedule
 from imrs_server.jobs.usage import UsageRollup
+from imrs_server.jobs.warming import Warming
 from imrs_server.storage.database import Database
 from imrs_server.storage.group_commit import MOST
 from imrs_server.transport.paging import Pager
@@ -169,6 +170,7 @@ class App:
         self._parts: tuple[Part, ...] = (
             *((keys,) if keys else ()),
             self._refresher,
+            Warming(self.index),
             self.decisions,
             self.rollup,
             *((self.outbox,) if self.outbox else ()),

@@ -282,8 +282,11 @@ def test_what_configuration_made_of_an_agent_outlives_its_evidence(world: World)
 
 def comparable(state: State) -> State:
     """The state without what was made from it; the order of an agent's models is the database's whim."""
+    names = state.numbered.by_number
     agents = {
-        key: replace(each, models=tuple(sorted(each.models, key=lambda own: own.model_id)))
+        key: replace(
+            each, models=tuple(sorted(each.settings(names), key=lambda own: own.model_id)), plain=b""
+        )
         for key, each in state.agents.items()
     }
     learned = {

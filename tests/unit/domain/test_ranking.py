@@ -43,7 +43,11 @@ def built(
     degraded: bool = False,
     **known: Any,
 ) -> RankedTable:
-    models = ranking.lineup(offers, tuple(ranking.traits(agent, offers)))
+    overrides = [each.agent_model.priority_override for each in offers]
+    priorities = [
+        each.model.priority if own is None else own for each, own in zip(offers, overrides, strict=True)
+    ]
+    models = ranking.lineup(agent, offers, priorities)
     if degraded:
         found = ranking.standing_by_priority(models, knowledge(**known))
     else:
