@@ -27,9 +27,12 @@ Q = sql.load(__file__)
 MOST_REMEMBERED = 20
 
 
-def take_turns(tx: Tx, tenant_id: UUID | None, source: str) -> None:
-    """Let nobody else apply this file for this tenant until the transaction ends."""
-    Q.take_turns.run(tx, tenant_id=tenant_id, source=source)
+def take_turns(tx: Tx, tenant_id: UUID | None, *, platform: bool) -> None:
+    """Let nobody else apply a file for this tenant, or for the ``platform``, until the transaction ends."""
+    if platform:
+        Q.take_turn.run(tx, whose="")
+    if tenant_id is not None:
+        Q.take_turn.run(tx, whose=str(tenant_id))
 
 
 def owned(tx: Tx, tenant_id: UUID | None, source: str) -> dict[Target, Owned]:

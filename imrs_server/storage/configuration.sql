@@ -1,6 +1,6 @@
--- name: take_turns
--- Applies of one file for one tenant, one after the other.
-select pg_advisory_xact_lock(hashtextextended('imrs.config.' || coalesce(%(tenant_id)s::text, '') || '/' || %(source)s, 0))
+-- name: take_turn
+-- Applies that write the same tenant's things, or the platform's, one after the other: each locks many rows.
+select pg_advisory_xact_lock(hashtextextended('imrs.config.' || %(whose)s, 0))
 
 -- name: owned
 select target, fields, created

@@ -43,6 +43,7 @@ class Endpoints:
         with self._database.transaction() as tx:
             change = put(tx, endpoint)
             audit.write(tx, who, "SetEndpoint", change.target, before=change.before, after=change.after)
+            _forgive(tx, change.subject)
             return Written(change.after, changes.announce(tx, *change.announced))
 
     def list(
@@ -59,6 +60,7 @@ class Endpoints:
         with self._database.transaction() as tx:
             change = delete(tx, endpoint_id)
             audit.write(tx, who, "DeleteEndpoint", change.target, before=change.before)
+            _forgive(tx, change.subject)
             return Written(None, changes.announce(tx, *change.announced))
 
     def load(self, who: Principal, endpoint_id: str, deadline: Deadline) -> Written[Endpoint]:
@@ -87,7 +89,7 @@ class Endpoints:
             after = endpoints.get(tx, before.endpoint_id)
             if after is None:
                 raise EndpointNotFound(endpoint_id=before.endpoint_id)
-            _forgive(tx, after.endpoint_id)
+            _forgive(tx, _subject(after))
             audit.write(tx, who, method, ("endpoint", after.endpoint_id), before=before, after=after)
             return Written(after, changes.announce(tx, *_announced(after)))
 
@@ -105,6 +107,11 @@ class EndpointChange:
         return "endpoint", self.after.endpoint_id
 
     @property
+    def subject(self) -> Subject:
+        """What calls there had reported against."""
+        return _subject(self.after)
+
+    @property
     def announced(self) -> tuple[Change, ...]:
         return _announced(*(each for each in (self.before, self.after) if each is not None))
 
@@ -117,7 +124,10 @@ def check(endpoint: Endpoint, rules: AddressRules) -> None:
 
 
 def put(tx: Tx, endpoint: Endpoint) -> EndpointChange:
-    """Store an endpoint whose address was checked. Raises InvalidRequest, ModelNotFound."""
+    """Store an endpoint whose address was checked; its breaker is to be closed after all rows are written.
+
+    Raises InvalidRequest, ModelNotFound.
+    """
     endpoints.claim_model(tx, endpoint.model_id)
     same = endpoints.at(tx, endpoint.model_id, endpoint.base_url)
     if not endpoint.endpoint_id:
@@ -128,17 +138,15 @@ def put(tx: Tx, endpoint: Endpoint) -> EndpointChange:
         )
     before = endpoints.lock(tx, endpoint.endpoint_id)
     after = endpoints.put(tx, replace(endpoint, state=_first_state(tx, endpoint)))
-    _forgive(tx, after.endpoint_id)
     return EndpointChange(before=before, after=after)
 
 
 def delete(tx: Tx, endpoint_id: str) -> EndpointChange:
-    """Raises EndpointNotFound."""
+    """The same for one that goes. Raises EndpointNotFound."""
     before = endpoints.lock(tx, endpoint_id)
     if before is None:
         raise EndpointNotFound(endpoint_id=endpoint_id)
     endpoints.delete(tx, endpoint_id)
-    _forgive(tx, endpoint_id)
     return EndpointChange(before=before, after=before)
 
 
@@ -152,10 +160,14 @@ def _first_state(tx: Tx, endpoint: Endpoint) -> EndpointState:
     return EndpointState.COLD if is_kept else EndpointState.HOT
 
 
-def _forgive(tx: Tx, endpoint_id: str) -> None:
-    """Whoever changes it has seen to what failed there."""
+def _forgive(tx: Tx, subject: Subject) -> None:
+    """Whoever changes it has seen to what failed there. Last but for the announcement, as everywhere."""
     breakers.hold(tx)
-    breakers.remove(tx, Subject(SubjectKind.ENDPOINT, endpoint_id))
+    breakers.remove(tx, subject)
+
+
+def _subject(endpoint: Endpoint) -> Subject:
+    return Subject(SubjectKind.ENDPOINT, endpoint.endpoint_id)
 
 
 def _announced(*touched: Endpoint) -> tuple[Change, ...]:

@@ -114,7 +114,7 @@ class Configuration:
                 configuration.remember(tx, scope, apply)
             return plan
 
-        return self._transact(who, scope, source, "ApplyConfig", work, validate_only=validate_only)
+        return self._transact(who, scope, "ApplyConfig", work, validate_only=validate_only)
 
     def undo(
         self, who: Principal, tenant_id: UUID | None, *, source: str, validate_only: bool = False
@@ -147,7 +147,7 @@ class Configuration:
             configuration.undone(tx, last.apply_id)
             return Plan(changes=tuple(each.change for each in steps))
 
-        return self._transact(who, scope, source, "UndoConfig", work, validate_only=validate_only)
+        return self._transact(who, scope, "UndoConfig", work, validate_only=validate_only)
 
     def export(self, who: Principal, tenant_id: UUID | None) -> str:
         """Everything that the caller may apply, as a file for which there is nothing to do."""
@@ -165,7 +165,6 @@ class Configuration:
         self,
         who: Principal,
         tenant_id: UUID | None,
-        source: str,
         method: str,
         work: Callable[[Tx, Hand], Plan],
         *,
@@ -178,7 +177,7 @@ class Configuration:
         )
         try:
             with transaction as tx:
-                configuration.take_turns(tx, tenant_id, source)
+                configuration.take_turns(tx, tenant_id, platform=who.is_platform_admin)
                 hand = Hand(tx, who, tenant_id, method)
                 plan = work(tx, hand)
                 if validate_only:
@@ -236,7 +235,9 @@ class Configuration:
         return found, done
 
 
-def _do(hand: Hand, kind: Kind, steps: Iterable[Step]) -> None:
+def _do(hand: Hand, kind: Kind, steps: Sequence[Step]) -> None:
+    if isinstance(kind, EndpointKind):
+        kind.claim(hand.tx, [each for each in steps if each.action is not Action.UNCHANGED])
     first = Action.DELETE if kind.deletes_first else None
     for step in sorted(steps, key=lambda each: each.action is not first):
         with placing(step.wanted):

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from imrs_server.storage import audit, changes
+from imrs_server.storage import audit, breakers, changes
 from imrs_server.use_cases import catalogue_feed, known
 
 if TYPE_CHECKING:
     from uuid import UUID
 
     from imrs_server.domain.agent import Agent
+    from imrs_server.domain.breaker import Subject
     from imrs_server.domain.principal import Principal
     from imrs_server.storage.changes import Change
     from imrs_server.storage.database import Tx
@@ -26,6 +27,7 @@ class Hand:
         self._method = method
         self._changes: dict[Change, None] = {}
         self._model_ids: dict[str, None] = {}
+        self._forgiven: dict[Subject, None] = {}
         self._agents: dict[str, Agent] = {}
 
     @property
@@ -66,10 +68,19 @@ class Hand:
         audit.write(self.tx, self.who, self._method, ("model", model_id), before=before, after=after)
         self._model_ids[model_id] = None
 
+    def forgive(self, subject: Subject) -> None:
+        """Have its breaker closed at the end."""
+        self._forgiven[subject] = None
+
     def announce(self) -> int:
         """Tell every server, once; the revision, also where there was nothing to tell. Call it last."""
         if self._model_ids:
             self._changes |= dict.fromkeys(catalogue_feed.caught(self.tx, list(self._model_ids)))
+        if self._forgiven:
+            # As everywhere after all rows: others hold a row of theirs while they wait for this.
+            breakers.hold(self.tx)
+            for each in self._forgiven:
+                breakers.remove(self.tx, each)
         if not self._changes:
             return changes.current(self.tx).rev
         return changes.announce(self.tx, *self._changes)

@@ -7,16 +7,18 @@ from typing import TYPE_CHECKING
 from imrs_server.domain.configuration import Thing
 from imrs_server.domain.endpoint import Endpoint
 from imrs_server.storage import configuration
+from imrs_server.storage.endpoints import claim_model
 from imrs_server.use_cases import endpoints
 from imrs_server.use_cases.configuration.kind import blank_fields, domain_fields, read_fields
 
 if TYPE_CHECKING:
-    from collections.abc import Collection
+    from collections.abc import Collection, Iterable
 
     from imrs_server.adapters.addresses import AddressRules
     from imrs_server.domain.configuration import Flat, Wanted
     from imrs_server.storage.database import Tx
     from imrs_server.use_cases.configuration.hand import Hand
+    from imrs_server.use_cases.configuration.planning import Step
     from imrs_server.use_cases.endpoints import EndpointChange
 
 _NAMES = frozenset({"model_id", "base_url", "weight", "ttl"})
@@ -46,6 +48,12 @@ class EndpointKind:
         found = configuration.endpoints(tx, (), all=True)
         return {each.endpoint_id: Thing(fields=read_fields(each, _NAMES)) for each in found}
 
+    @staticmethod
+    def claim(tx: Tx, steps: Iterable[Step]) -> None:
+        """Take the models of all endpoints that are to be written, before any of their rows."""
+        for model_id in sorted({str(each.fields["model_id"]) for each in steps if "model_id" in each.fields}):
+            claim_model(tx, model_id)
+
     def create(self, hand: Hand, id: str, wanted: Wanted) -> None:
         self._put(hand, id, self.blank | wanted.initial | wanted.fields)
 
@@ -68,3 +76,4 @@ class EndpointKind:
         first, *others = change.announced
         hand.wrote(first, change.target, before=change.before, after=None if gone else change.after)
         hand.tell(*others)
+        hand.forgive(change.subject)

@@ -4,20 +4,27 @@ from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
+from ipaddress import ip_network
 from typing import TYPE_CHECKING
 
 import psycopg
 import pytest
 
 from imrs_client.ids import new_id
+from imrs_server.adapters.addresses import AddressRules
+from imrs_server.adapters.http import GuardedClient
+from imrs_server.adapters.vault import Vault
 from imrs_server.domain.configuration import Action
+from imrs_server.domain.endpoint import Endpoint
 from imrs_server.storage import changes, configuration
+from imrs_server.use_cases.endpoints import Endpoints
+from imrs_server.use_cases.loading import Loading
 from tests.integration.configuration.conftest import PLATFORM, TENANT, Files, summary
 from tests.support.config_files import DOCUMENT_003, EVERYTHING
 from tests.support.schema import HERE
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
 ROUNDS = 6
 
@@ -138,3 +145,35 @@ def test_an_edit_of_other_fields_at_the_same_moment_is_kept(files: Files) -> Non
             each.result()
     agent = files.agents.get(TENANT, None, "x")
     assert (agent.labels, agent.use_case) == ({"file": "19"}, "19")
+
+
+def test_endpoints_are_applied_and_set_at_once(files: Files) -> None:
+    """Whoever sets one holds its model, then its row, then the breakers: so does who applies many."""
+    rules = AddressRules(allowed=(ip_network("127.0.0.0/8"),))
+    nobody = Vault("http://127.0.0.1:9", role_id=str, secret_id=str)
+    pool = Endpoints(files.database, Loading(files.database, nobody, GuardedClient()), rules)
+    provider = "providers: {p: {provider_type: CUSTOM, api_base: 'http://127.0.0.1:9'}}"
+    files.apply(f"{provider}\nmodels: {{p/one: {{}}, p/two: {{}}, p/three: {{}}}}", source="catalogue")
+    names = ("one", "two", "three")
+
+    def text(order: Sequence[str], number: int) -> str:
+        lines = (
+            f"  {name}: {{model_id: p/{name}, base_url: 'http://127.0.0.1:9/{name}', weight: {number}}}"
+            for name in order
+        )
+        return "\n".join(("endpoints:", *lines))
+
+    def applying(source: str, order: Sequence[str]) -> None:
+        for number in range(1, ROUNDS * 3):
+            files.apply(text(order, number), source=source)
+
+    def setting(name: str) -> None:
+        for number in range(ROUNDS * 6):
+            place = {"model_id": f"p/{name}", "base_url": f"http://127.0.0.1:9/{name}"}
+            pool.put(PLATFORM, Endpoint(endpoint_id=name, weight=number + 100, **place))
+
+    with ThreadPoolExecutor(5) as threads:
+        running = [threads.submit(setting, name) for name in names]
+        running += [threads.submit(applying, "a", names), threads.submit(applying, "b", names[::-1])]
+        for each in running:
+            each.result()
