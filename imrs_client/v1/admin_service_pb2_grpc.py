@@ -450,6 +450,7 @@ class AdminServiceServicer(object):
         - FAILED_PRECONDITION VAULT_SEALED: Vault is sealed.
         - FAILED_PRECONDITION VAULT_FORBIDDEN: Vault refuses the server's own credentials.
         - UNAVAILABLE VAULT_UNREACHABLE: Vault does not answer; see RetryInfo.
+        - RESOURCE_EXHAUSTED PROVIDER_RATE_LIMITED: its rate_limit_rpm is used up, so it was not called; see RetryInfo.
         - UNAVAILABLE DATABASE_UNAVAILABLE: the database does not answer; see RetryInfo.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)

@@ -153,6 +153,7 @@ class AdminServiceStub:
     - FAILED_PRECONDITION VAULT_SEALED: Vault is sealed.
     - FAILED_PRECONDITION VAULT_FORBIDDEN: Vault refuses the server's own credentials.
     - UNAVAILABLE VAULT_UNREACHABLE: Vault does not answer; see RetryInfo.
+    - RESOURCE_EXHAUSTED PROVIDER_RATE_LIMITED: its rate_limit_rpm is used up, so it was not called; see RetryInfo.
     - UNAVAILABLE DATABASE_UNAVAILABLE: the database does not answer; see RetryInfo.
     """
     SyncProvider: _grpc.UnaryStreamMultiCallable[_admin_service_pb2.SyncProviderRequest, _provider_pb2.SyncProgress]
@@ -818,6 +819,7 @@ class AdminServiceAsyncStub(AdminServiceStub):
     - FAILED_PRECONDITION VAULT_SEALED: Vault is sealed.
     - FAILED_PRECONDITION VAULT_FORBIDDEN: Vault refuses the server's own credentials.
     - UNAVAILABLE VAULT_UNREACHABLE: Vault does not answer; see RetryInfo.
+    - RESOURCE_EXHAUSTED PROVIDER_RATE_LIMITED: its rate_limit_rpm is used up, so it was not called; see RetryInfo.
     - UNAVAILABLE DATABASE_UNAVAILABLE: the database does not answer; see RetryInfo.
     """
     SyncProvider: _aio.UnaryStreamMultiCallable[_admin_service_pb2.SyncProviderRequest, _provider_pb2.SyncProgress]  # type: ignore[assignment]
@@ -1520,6 +1522,7 @@ class AdminServiceServicer:
         - FAILED_PRECONDITION VAULT_SEALED: Vault is sealed.
         - FAILED_PRECONDITION VAULT_FORBIDDEN: Vault refuses the server's own credentials.
         - UNAVAILABLE VAULT_UNREACHABLE: Vault does not answer; see RetryInfo.
+        - RESOURCE_EXHAUSTED PROVIDER_RATE_LIMITED: its rate_limit_rpm is used up, so it was not called; see RetryInfo.
         - UNAVAILABLE DATABASE_UNAVAILABLE: the database does not answer; see RetryInfo.
         """
 

@@ -52,6 +52,7 @@ class BreakerReports:
 
     def _next(self) -> float:
         self._known.write()
+        self._known.forget()
         return IDLE_SECONDS
 
 

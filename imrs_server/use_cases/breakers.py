@@ -220,6 +220,22 @@ class Breakers:
         self._hand_over(pending, revision)
         return count
 
+    def forget(self) -> None:
+        """Drop what no longer counts: how long models took that are gone, and what is over."""
+        state, known, now_seconds = self._index.current, self._known(), self._clock()
+        with self._lock:
+            if state is not None:
+                usual = self._usual_seconds.items()
+                self._usual_seconds = {each: seconds for each, seconds in usual if each in state.models}
+            tallies = self._tallies.items()
+            over = [
+                each for each, tally in tallies if tally.is_over(*_standing(known.get(each)), now_seconds)
+            ]
+            for each in over:
+                del self._tallies[each]
+            for each in [each for each, own in self._own.items() if own.end_seconds <= now_seconds]:
+                del self._own[each]
+
     def _hand_over(self, subjects: Iterable[Subject], revision: int) -> None:
         """From a revision on the index knows of these."""
         with self._lock:

@@ -99,12 +99,21 @@ class Pool:
             self._used.add(endpoint_id)
 
     def take_news(self) -> dict[str, int]:
-        """Calls that run now, by endpoint; of endpoints that were used since this was asked last."""
+        """Calls that run now, by endpoint; of endpoints that were used since this was asked last.
+
+        Endpoints that are gone, and of which there is no more news, are forgotten.
+        """
+        state = self._index.current
+        there = {each.endpoint_id for every in state.endpoints.values() for each in every} if state else None
         with self._lock:
             used, self._used = self._used, set()
-            return {
+            news = {
                 each: load.in_flight for each, load in self._loads.items() if load.in_flight or each in used
             }
+            if there is not None:
+                for gone in self._loads.keys() - there - news.keys():
+                    del self._loads[gone]
+            return news
 
     def _share(self, endpoint: Endpoint) -> float:
         state = self._index.current

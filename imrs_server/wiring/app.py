@@ -178,13 +178,13 @@ class App:
         )
 
         self.providers = Providers(self.database, self.vault, rules, lambda: self.index.vault)
-        self.provider_checks = ProviderChecks(
-            self.database, self.vault, provider_client(settings, rules, tries=1)
-        )
         grace = settings.missing_grace
         client = provider_client(settings, rules)
         self.breakers = Breakers(self.database, self.index, count=self._observers.cooled)
         pacing = Pacing(self.breakers, CallRates(self.database, used_up=self.breakers.used_up))
+        self.provider_checks = ProviderChecks(
+            self.database, self.vault, provider_client(settings, rules, tries=1), permit=pacing.permit
+        )
         self.sync = Sync(
             self.database,
             self.vault,

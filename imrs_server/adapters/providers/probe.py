@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING
 
-from imrs_server.adapters.failures import CallFailed, Unusable
+from imrs_server.adapters.failures import CallFailed, RateLimited, Unusable
 from imrs_server.adapters.providers.listing import page, require_no_error
 from imrs_server.domain.errors import AddressForbidden
 from imrs_server.domain.provider_check import ProviderCheck
@@ -19,7 +19,10 @@ REFUSED = (401, 403)
 
 
 def probe(client: GuardedClient, dialect: Dialect, access: Access, *, seconds: float) -> ProviderCheck:
-    """Call the provider once, or twice where its list is public. Whatever it does is an answer."""
+    """Call the provider once, or twice where its list is public. Whatever it does is an answer.
+
+    Raises RateLimited where ``client`` may not call it now.
+    """
     started = time.monotonic()
     deadline = client.deadline(seconds)
     try:
@@ -29,6 +32,8 @@ def probe(client: GuardedClient, dialect: Dialect, access: Access, *, seconds: f
             reachable=False, authorized=False, latency_ms=_since(started), detail=refusal.message
         )
     except CallFailed as failure:
+        if isinstance(failure, RateLimited) and failure.status is None:
+            raise
         answered = failure.status is not None or isinstance(failure, Unusable)
         return ProviderCheck(
             reachable=answered, authorized=False, latency_ms=_since(started), detail=_told(failure)

@@ -9,7 +9,11 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from imrs_server.adapters.http import GuardedClient, Timing
-from imrs_server.domain.errors import CredentialMissing, ProviderNotFound, RoleRequired
+from imrs_server.domain.errors import CredentialMissing, ProviderNotFound, ProviderRateLimited, RoleRequired
+from imrs_server.index.warm import Index
+from imrs_server.use_cases.breakers import Breakers
+from imrs_server.use_cases.call_rates import CallRates
+from imrs_server.use_cases.pacing import Pacing
 from imrs_server.use_cases.provider_checks import ProviderChecks
 from imrs_server.use_cases.providers import Providers
 from tests.integration.catalogue.conftest import LOOPBACK
@@ -117,6 +121,25 @@ def test_a_failure_of_the_provider_is_an_answer(
     assert words in found.detail
     assert "sk-test" not in found.detail
     assert found.latency_ms < 2000
+    assert len(upstream.requests) == 1
+
+
+def test_a_check_is_one_of_the_calls_that_a_rate_limit_allows(
+    db: Database, keys: Vault, upstream: FakeProvider, add_provider: Add
+) -> None:
+    """And where none is left the provider is not called, and nothing is said about it."""
+    played(dialects.OPENAI, upstream, add_provider)
+    with db.transaction() as tx:
+        tx.execute("update providers set rate_limit_rpm = 1")
+    pacing = Pacing(Breakers(db, Index()), CallRates(db))
+    client = GuardedClient(LOOPBACK, timing=Timing(tries=1))
+    checks = ProviderChecks(db, keys, client, permit=pacing.permit)
+
+    assert checks.run(PLATFORM, "mine").authorized
+    with pytest.raises(ProviderRateLimited) as caught:
+        checks.run(PLATFORM, "mine")
+
+    assert 30 < (caught.value.retry_after_seconds or 0) <= 62
     assert len(upstream.requests) == 1
 
 
