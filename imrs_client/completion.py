@@ -86,6 +86,7 @@ class Answer:
         self._calls: dict[int, ToolCall] = {}
         self._arguments: dict[int, list[str]] = {}
         self._end: CompleteEvent.Completed | None = None
+        self.restarts = 0
 
     def take(self, event: CompleteEvent) -> CompleteEvent.Delta | None:
         """Take the next event; gives the piece of the answer where it is one."""
@@ -99,6 +100,8 @@ class Answer:
             self.decision = event.decision
         elif kind == "attempt_failed":
             self.failed_attempts.append(event.attempt_failed)
+            if event.attempt_failed.partly_delivered:
+                self._restart()
         elif kind == "completed":
             self._end = event.completed
         return None
@@ -121,6 +124,12 @@ class Answer:
             failed_attempts=tuple(self.failed_attempts),
             dropped=tuple(end.dropped),
         )
+
+    def _restart(self) -> None:
+        self.restarts += 1
+        self._content.clear()
+        self._calls.clear()
+        self._arguments.clear()
 
     def _continue(self, piece: ToolCall) -> None:
         known = self._calls.setdefault(piece.index, ToolCall(index=piece.index))
@@ -152,8 +161,16 @@ class _Stream:
         return tuple(self._answer.failed_attempts)
 
     @property
+    def restarts(self) -> int:
+        """How often an answer broke off so far whose pieces are to be dropped, for it begins anew.
+
+        Only with `allow_mid_stream_fallback`; else such a break ends the call.
+        """
+        return self._answer.restarts
+
+    @property
     def completion(self) -> Completion:
-        """The whole answer. Raises ValueError while it is not whole."""
+        """The whole answer, without what broke off. Raises ValueError while it is not whole."""
         return self._answer.completion()
 
     def close(self) -> None:

@@ -24,7 +24,7 @@ _sym_db = _symbol_database.Default()
 
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x12imrs/v1/chat.proto\x12\x07imrs.v1\"\xfc\x01\n\x0b\x43hatMessage\x12\x0c\n\x04role\x18\x01 \x01(\t\x12\x0f\n\x07\x63ontent\x18\x02 \x01(\t\x12(\n\x05parts\x18\x03 \x03(\x0b\x32\x19.imrs.v1.ChatMessage.Part\x12%\n\ntool_calls\x18\x04 \x03(\x0b\x32\x11.imrs.v1.ToolCall\x12\x14\n\x0ctool_call_id\x18\x05 \x01(\t\x12\x0c\n\x04name\x18\x06 \x01(\t\x1aY\n\x04Part\x12\x0e\n\x04text\x18\x01 \x01(\tH\x00\x12\x13\n\timage_url\x18\x02 \x01(\tH\x00\x12\x0e\n\x04\x64\x61ta\x18\x03 \x01(\x0cH\x00\x12\x11\n\tmime_type\x18\x04 \x01(\tB\t\n\x07\x63ontent\"F\n\x08ToolCall\x12\n\n\x02id\x18\x01 \x01(\t\x12\x0c\n\x04name\x18\x02 \x01(\t\x12\x11\n\targuments\x18\x03 \x01(\t\x12\r\n\x05index\x18\x04 \x01(\x05\x42(\n\x0b\x64\x65v.imrs.v1P\x01Z\x17imrs.dev/imrs/v1;imrsv1b\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x12imrs/v1/chat.proto\x12\x07imrs.v1\"\x92\x02\n\x0b\x43hatMessage\x12\x0c\n\x04role\x18\x01 \x01(\t\x12\x0f\n\x07\x63ontent\x18\x02 \x01(\t\x12(\n\x05parts\x18\x03 \x03(\x0b\x32\x19.imrs.v1.ChatMessage.Part\x12%\n\ntool_calls\x18\x04 \x03(\x0b\x32\x11.imrs.v1.ToolCall\x12\x14\n\x0ctool_call_id\x18\x05 \x01(\t\x12\x0c\n\x04name\x18\x06 \x01(\t\x1ao\n\x04Part\x12\x0e\n\x04text\x18\x01 \x01(\tH\x00\x12\x13\n\timage_url\x18\x02 \x01(\tH\x00\x12\x0e\n\x04\x64\x61ta\x18\x03 \x01(\x0cH\x00\x12\x11\n\tmime_type\x18\x04 \x01(\t\x12\x14\n\x0cimage_detail\x18\x05 \x01(\tB\t\n\x07\x63ontent\"F\n\x08ToolCall\x12\n\n\x02id\x18\x01 \x01(\t\x12\x0c\n\x04name\x18\x02 \x01(\t\x12\x11\n\targuments\x18\x03 \x01(\t\x12\r\n\x05index\x18\x04 \x01(\x05\x42(\n\x0b\x64\x65v.imrs.v1P\x01Z\x17imrs.dev/imrs/v1;imrsv1b\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -33,9 +33,9 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['DESCRIPTOR']._loaded_options = None
   _globals['DESCRIPTOR']._serialized_options = b'\n\013dev.imrs.v1P\001Z\027imrs.dev/imrs/v1;imrsv1'
   _globals['_CHATMESSAGE']._serialized_start=32
-  _globals['_CHATMESSAGE']._serialized_end=284
+  _globals['_CHATMESSAGE']._serialized_end=306
   _globals['_CHATMESSAGE_PART']._serialized_start=195
-  _globals['_CHATMESSAGE_PART']._serialized_end=284
-  _globals['_TOOLCALL']._serialized_start=286
-  _globals['_TOOLCALL']._serialized_end=356
+  _globals['_CHATMESSAGE_PART']._serialized_end=306
+  _globals['_TOOLCALL']._serialized_start=308
+  _globals['_TOOLCALL']._serialized_end=378
 # @@protoc_insertion_point(module_scope)

@@ -34,6 +34,7 @@ class ChatMessage(_message.Message):
         IMAGE_URL_FIELD_NUMBER: _builtins.int
         DATA_FIELD_NUMBER: _builtins.int
         MIME_TYPE_FIELD_NUMBER: _builtins.int
+        IMAGE_DETAIL_FIELD_NUMBER: _builtins.int
         text: _builtins.str
         """Text, at most 1,000,000 characters."""
         image_url: _builtins.str
@@ -42,6 +43,11 @@ class ChatMessage(_message.Message):
         """Bytes of an image, a sound or a document; at most 4 MiB."""
         mime_type: _builtins.str
         """Optional. MIME type of `data`, `image/png`, at most 255 characters."""
+        image_detail: _builtins.str
+        """Optional. How closely an image is to be looked at: auto, low, high, or another word that the provider
+        knows, pattern `^[a-z][a-z_]{0,31}$`; empty leaves it to the provider. Where the provider has no word for
+        it, it is left out and named in `dropped` as `image_url.detail`.
+        """
         def __init__(
             self,
             *,
@@ -49,10 +55,11 @@ class ChatMessage(_message.Message):
             image_url: _builtins.str = ...,
             data: _builtins.bytes = ...,
             mime_type: _builtins.str = ...,
+            image_detail: _builtins.str = ...,
         ) -> None: ...
         _HasFieldArgType: _TypeAlias = _typing.Literal["content", b"content", "data", b"data", "image_url", b"image_url", "text", b"text"]  # noqa: Y015
         def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-        _ClearFieldArgType: _TypeAlias = _typing.Literal["content", b"content", "data", b"data", "image_url", b"image_url", "mime_type", b"mime_type", "text", b"text"]  # noqa: Y015
+        _ClearFieldArgType: _TypeAlias = _typing.Literal["content", b"content", "data", b"data", "image_detail", b"image_detail", "image_url", b"image_url", "mime_type", b"mime_type", "text", b"text"]  # noqa: Y015
         def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
         _WhichOneofReturnType_content: _TypeAlias = _typing.Literal["text", "image_url", "data"]  # noqa: Y015
         _WhichOneofArgType_content: _TypeAlias = _typing.Literal["content", b"content"]  # noqa: Y015

@@ -818,6 +818,7 @@ class CompleteRequest(_message.Message):
     TIMEOUT_FIELD_NUMBER: _builtins.int
     MAX_ATTEMPTS_FIELD_NUMBER: _builtins.int
     METADATA_FIELD_NUMBER: _builtins.int
+    ALLOW_MID_STREAM_FALLBACK_FIELD_NUMBER: _builtins.int
     tool_choice: _builtins.str
     """Optional. Which tool: auto, none, required, or the name of one, at most 255 characters; empty leaves it
     to the provider.
@@ -826,6 +827,11 @@ class CompleteRequest(_message.Message):
     """Optional. Whether the answer comes in deltas as it is made; else it comes in one."""
     max_attempts: _builtins.int
     """Optional. Most calls of providers, 1 to 100; unset means one for the model and one for each fallback."""
+    allow_mid_stream_fallback: _builtins.bool
+    """Optional. Whether the answer may begin anew when it breaks off after pieces of it were delivered: an
+    AttemptFailed with `partly_delivered` says so, and the pieces before it are to be dropped. Unset, such a
+    break ends the call.
+    """
     @_builtins.property
     def route(self) -> Global___RouteRequest:
         """Optional. What to choose a model for; where it says nothing, `messages` and `tools` are read."""
@@ -868,10 +874,11 @@ class CompleteRequest(_message.Message):
         timeout: _duration_pb2.Duration | None = ...,
         max_attempts: _builtins.int = ...,
         metadata: _struct_pb2.Struct | None = ...,
+        allow_mid_stream_fallback: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["metadata", b"metadata", "response_format", b"response_format", "route", b"route", "timeout", b"timeout"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["max_attempts", b"max_attempts", "messages", b"messages", "metadata", b"metadata", "response_format", b"response_format", "route", b"route", "stream", b"stream", "timeout", b"timeout", "tool_choice", b"tool_choice", "tools", b"tools"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["allow_mid_stream_fallback", b"allow_mid_stream_fallback", "max_attempts", b"max_attempts", "messages", b"messages", "metadata", b"metadata", "response_format", b"response_format", "route", b"route", "stream", b"stream", "timeout", b"timeout", "tool_choice", b"tool_choice", "tools", b"tools"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -918,22 +925,28 @@ class CompleteEvent(_message.Message):
         MODEL_ID_FIELD_NUMBER: _builtins.int
         ERROR_KIND_FIELD_NUMBER: _builtins.int
         DETAIL_FIELD_NUMBER: _builtins.int
+        PARTLY_DELIVERED_FIELD_NUMBER: _builtins.int
         model_id: _builtins.str
         """Output only. The model that failed."""
         error_kind: _builtins.str
-        """Output only. What went wrong, as in Message.error_kind."""
+        """Output only. What went wrong, as in Message.error_kind; `budget` and `unsupported` where the model was not
+        called, because too little is left or its provider has no way to take the request.
+        """
         detail: _builtins.str
         """Output only. More, for people; never a key."""
+        partly_delivered: _builtins.bool
+        """Output only. Whether pieces of its answer were delivered. They are no part of the answer: drop them."""
         def __init__(
             self,
             *,
             model_id: _builtins.str = ...,
             error_kind: _builtins.str = ...,
             detail: _builtins.str = ...,
+            partly_delivered: _builtins.bool = ...,
         ) -> None: ...
         _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
         def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-        _ClearFieldArgType: _TypeAlias = _typing.Literal["detail", b"detail", "error_kind", b"error_kind", "model_id", b"model_id"]  # noqa: Y015
+        _ClearFieldArgType: _TypeAlias = _typing.Literal["detail", b"detail", "error_kind", b"error_kind", "model_id", b"model_id", "partly_delivered", b"partly_delivered"]  # noqa: Y015
         def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
         def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -22,17 +22,19 @@ class TextPart:
 
 @dataclass(frozen=True, slots=True)
 class ImagePart:
-    """An image by its address, https or a data URL."""
+    """An image by its address, https or a data URL; ``detail`` is how closely it is to be looked at."""
 
     url: str
+    detail: str = ""
 
 
 @dataclass(frozen=True, slots=True)
 class DataPart:
-    """The bytes of an image, a sound or a document."""
+    """The bytes of an image, a sound or a document; ``detail`` is as in ImagePart."""
 
     data: bytes
     mime_type: str
+    detail: str = ""
 
 
 Part = TextPart | ImagePart | DataPart

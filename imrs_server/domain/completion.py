@@ -17,7 +17,8 @@ class CompletionQuery:
     """A CompleteRequest. ``route`` is filled from what the conversation tells.
 
     ``max_attempts`` is the most calls of providers; None is one for each model that the decision names.
-    ``metadata`` is kept with the message of every call.
+    ``metadata`` is kept with the message of every call. With ``allow_mid_stream_fallback`` an answer that
+    broke off after pieces of it were delivered may begin anew.
     """
 
     route: RouteQuery
@@ -28,15 +29,20 @@ class CompletionQuery:
     stream: bool = False
     max_attempts: int | None = None
     metadata: dict[str, Any] = field(default_factory=dict)
+    allow_mid_stream_fallback: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AttemptFailed:
-    """A model that did not answer. ``detail`` is for people, and has no key."""
+    """A model that did not answer. ``detail`` is for people, and has no key.
+
+    ``partly_delivered`` where the caller has pieces of its answer, which are no part of what follows.
+    """
 
     model_id: str
     kind: FailureKind
     detail: str
+    partly_delivered: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -24,6 +24,7 @@ class EmbeddingQuery:
     metadata: dict[str, Any] = field(default_factory=dict)
 
     stream: ClassVar[bool] = False
+    allow_mid_stream_fallback: ClassVar[bool] = False
     tools: ClassVar[tuple[Mapping[str, Any], ...]] = ()
 
     @property

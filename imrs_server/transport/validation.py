@@ -181,6 +181,7 @@ TABLE: dict[str, Rule] = {
     "Provider.state": _state,
     "Agent.state": _state,
     "stream": anything,
+    "allow_mid_stream_fallback": anything,
     "trains_on_data": anything,
     "validate_only": anything,
     # Lists, filters and ranges.
@@ -286,6 +287,7 @@ TABLE: dict[str, Rule] = {
     "content": size(10**6),
     "text": size(10**6),
     "image_url": size(4 * MIB),
+    "image_detail": pattern(r"[a-z][a-z_]{0,31}", "a word such as low"),
     "data": size(4 * MIB, "bytes"),
     "CompleteRequest.tools": each(STRUCT, 256),
     "tool_choice": NAME,

@@ -130,7 +130,8 @@ class Conversation:
         # One place without the model is no reason to think that there is none.
         if failure.cause is FailureKind.NOT_FOUND and not is_own_key(model) and visit is None:
             self.unknown.append(model.model_id)
-        if call.is_delivered or self._admission.left_seconds() <= 0:
+        is_stuck = call.is_delivered and not self._query.allow_mid_stream_fallback
+        if is_stuck or self._admission.left_seconds() <= 0:
             # Nothing could take back what the caller has, and no other model goes on in the middle of it.
             attempts.give_up()
         elif visit is not None and visit.helps(failure):
@@ -139,7 +140,12 @@ class Conversation:
             attempts.failed(model, failure, self._clock())
         place = f"endpoint {call.endpoint_id}: " if call.endpoint_id else ""
         detail = place + (f"{failure.detail}: {failure.said}" if failure.said else failure.detail)
-        return AttemptFailed(model_id=model.model_id, kind=failure.kind, detail=detail[:MOST_DETAIL])
+        return AttemptFailed(
+            model_id=model.model_id,
+            kind=failure.kind,
+            detail=detail[:MOST_DETAIL],
+            partly_delivered=call.is_delivered,
+        )
 
     def _completed(self, call: CallUnderWay) -> Completed:
         end = call.end

@@ -327,6 +327,26 @@ def test_an_answer_that_breaks_off_ends_the_call_once_a_piece_was_delivered(worl
     assert kept["cost_usd"] > 0
 
 
+def test_a_caller_who_says_so_has_an_answer_that_broke_off_begun_anew(world: World) -> None:
+    """It is told which pieces to drop, and pays for both; a second break is no end either."""
+    world.play(first=breaks_off("x" * 40), second=breaks_off("y" * 20), third=streams("Ye", "s"))
+    with world.bot.stream("z" * 400, allow_mid_stream_fallback=True) as answer:
+        pieces = [(answer.restarts, piece.content) for piece in answer]
+    assert pieces == [(0, "x" * 40), (1, "y" * 20), (2, "Ye"), (2, "s")]
+    done = answer.completion
+    assert (done.content, done.model_id) == ("Yes", "third/m")
+    assert [(each.error_kind, each.partly_delivered) for each in done.failed_attempts] == [
+        ("mid_stream", True)
+    ] * 2
+    assert [(model, kind) for model, _, kind in world.kept] == [
+        ("first", "mid_stream"),
+        ("second", "mid_stream"),
+        ("third", ""),
+    ]
+    assert [row["completion_tokens"] for row in world.messages] == [10, 5, 500]
+    assert str(world.messages[-1]["message_id"]) == done.decision.decision_id
+
+
 def test_all_models_fail_and_the_last_failure_is_told(world: World) -> None:
     world.play(first=refuses(503), second=refuses(401), third=refuses(429, retry_after="7"))
     with pytest.raises(ResourceExhausted) as caught:

@@ -180,7 +180,7 @@ def test_parameters_images_and_shapes_arrive(door: Door, bot: openai.OpenAI, ups
             "role": "user",
             "content": [
                 {"type": "text", "text": "Look"},
-                {"type": "image_url", "image_url": {"url": "https://example.com/a.png"}},
+                {"type": "image_url", "image_url": {"url": "https://example.com/a.png", "detail": "low"}},
                 {"type": "input_audio", "input_audio": {"data": "UklGRg==", "format": "wav"}},
                 {"type": "file", "file": {"file_data": "data:application/pdf;base64,JVBERi0="}},
             ],
@@ -207,6 +207,7 @@ def test_parameters_images_and_shapes_arrive(door: Door, bot: openai.OpenAI, ups
     assert body["messages"][0] == {"role": "developer", "content": "Be brief"}
     kinds = [each["type"] for each in body["messages"][1]["content"]]
     assert kinds == ["text", "image_url", "input_audio", "file"]
+    assert body["messages"][1]["content"][1]["image_url"]["detail"] == "low"
     dsn = door.service.settings.database_url.get_secret_value()
     with psycopg.connect(dsn) as connection:
         statement = "select metadata from messages where message_id = %s"

@@ -166,13 +166,13 @@ FIELDS = {
         conversation_id previous_model_id parameters max_fallbacks? min_revision seed? request_id""",
     "Attachment": "filename mime_type",
     "CompleteRequest": """route messages tools tool_choice response_format stream timeout max_attempts
-        metadata""",
+        metadata allow_mid_stream_fallback""",
     "ChatMessage": "role content parts tool_calls tool_call_id name",
-    "ChatMessage.Part": "text image_url data mime_type",
+    "ChatMessage.Part": "text image_url data mime_type image_detail",
     "ToolCall": "id name arguments index",
     "CompleteEvent": "decision delta attempt_failed completed",
     "CompleteEvent.Delta": "content tool_calls",
-    "CompleteEvent.AttemptFailed": "model_id error_kind detail",
+    "CompleteEvent.AttemptFailed": "model_id error_kind detail partly_delivered",
     "CompleteEvent.Completed": "message_id model_id finish_reason usage cost_usd latency_ms dropped",
     "SubmitFeedbackRequest": """tenant_id message_id rating? signal feedback_type user_id comment event_time
         request_id""",

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from imrs_server.adapters import json_stream
 from imrs_server.adapters.chat import anthropic_request, doors, parameters
+from imrs_server.adapters.chat.openai_request import details
 from imrs_server.adapters.chat.text import Pieces, whole
 from imrs_server.adapters.chat.voice import Composed, Refused, count, encode
 from imrs_server.adapters.failures import Unusable
@@ -63,7 +64,7 @@ class AnthropicVoice:
             headers["accept"] = "text/event-stream"
         url = doors.beside_models(access, "/messages")
         call = Call(url=url, headers=headers, body=encode(body))
-        return Composed(call=call, dropped=(*dropped, *undone))
+        return Composed(call=call, dropped=(*dropped, *undone, *details(request)))
 
     def answer(self) -> AnthropicAnswer:
         return AnthropicAnswer()

@@ -53,11 +53,12 @@ class OpenAIVoice:
         vocabulary = parameters.vocabulary_of(access)
         given, dropped = parameters.for_openai(access, request)
         about_tools, undone = openai_request.tools(request, vocabulary)
+        messages, unseen = openai_request.messages(request, vocabulary)
         body = {
             **given,
             **about_tools,
             "model": request.external_id,
-            "messages": openai_request.messages(request, vocabulary),
+            "messages": messages,
         }
         headers = doors.headers_of(access)
         if request.stream:
@@ -67,7 +68,7 @@ class OpenAIVoice:
                 body["stream_options"] = {"include_usage": True}
         url = doors.url_of(access, request.external_id)
         call = Call(url=url, headers=headers, body=encode(body))
-        return Composed(call=call, dropped=(*dropped, *undone))
+        return Composed(call=call, dropped=(*dropped, *undone, *unseen))
 
     def answer(self) -> OpenAIAnswer:
         return OpenAIAnswer()

@@ -14,12 +14,21 @@ if TYPE_CHECKING:
     from imrs_server.domain.chat import ChatMessage, ChatRequest, Part
 
 _SOUNDS = {"audio/wav": "wav", "audio/x-wav": "wav", "audio/mpeg": "mp3", "audio/mp3": "mp3"}
+DETAIL = "image_url.detail"
 _CHOICES = frozenset({"auto", "none", "required"})
 
 
-def messages(request: ChatRequest, vocabulary: Vocabulary) -> list[dict[str, Any]]:
-    """The conversation. Raises ChatFailure."""
-    return [_message(each, vocabulary) for each in request.messages]
+def messages(request: ChatRequest, vocabulary: Vocabulary) -> tuple[list[dict[str, Any]], list[str]]:
+    """The conversation, and what is left out. Raises ChatFailure."""
+    dropped = [] if vocabulary.details else details(request)
+    return [_message(each, vocabulary) for each in request.messages], dropped
+
+
+def details(request: ChatRequest) -> list[str]:
+    """How what is left out is called where nothing says how closely to look at an image."""
+    parts = (part for message in request.messages for part in message.parts)
+    is_asked = any(part.detail for part in parts if isinstance(part, ImagePart | DataPart))
+    return [DETAIL] if is_asked else []
 
 
 def tools(request: ChatRequest, vocabulary: Vocabulary) -> tuple[dict[str, Any], list[str]]:
@@ -44,7 +53,7 @@ def data_url(part: DataPart) -> str:
 
 
 def _message(message: ChatMessage, vocabulary: Vocabulary) -> dict[str, Any]:
-    told: dict[str, Any] = {"role": message.role, "content": _content(message)}
+    told: dict[str, Any] = {"role": message.role, "content": _content(message, vocabulary)}
     if message.tool_calls:
         told["tool_calls"] = [
             {
@@ -63,28 +72,33 @@ def _message(message: ChatMessage, vocabulary: Vocabulary) -> dict[str, Any]:
     return told
 
 
-def _content(message: ChatMessage) -> str | list[dict[str, Any]]:
+def _content(message: ChatMessage, vocabulary: Vocabulary) -> str | list[dict[str, Any]]:
     if not message.parts:
         return message.content
     first = [TextPart(message.content)] if message.content else []
     parts: list[Part] = [*first, *message.parts]
-    return [_part(part) for part in parts]
+    return [_part(part, vocabulary) for part in parts]
 
 
-def _part(part: Part) -> dict[str, Any]:
+def _part(part: Part, vocabulary: Vocabulary) -> dict[str, Any]:
     match part:
         case TextPart():
             return {"type": "text", "text": part.text}
         case ImagePart():
-            return {"type": "image_url", "image_url": {"url": part.url}}
+            return _image(part.url, part.detail, vocabulary)
         case DataPart():
-            return _data(part)
+            return _data(part, vocabulary)
 
 
-def _data(part: DataPart) -> dict[str, Any]:
+def _image(url: str, detail: str, vocabulary: Vocabulary) -> dict[str, Any]:
+    closely = {"detail": detail} if detail and vocabulary.details else {}
+    return {"type": "image_url", "image_url": {"url": url, **closely}}
+
+
+def _data(part: DataPart, vocabulary: Vocabulary) -> dict[str, Any]:
     kind = part.mime_type
     if kind.startswith("image/"):
-        return {"type": "image_url", "image_url": {"url": data_url(part)}}
+        return _image(data_url(part), part.detail, vocabulary)
     if kind in _SOUNDS:
         data = base64.b64encode(part.data).decode("ascii")
         return {"type": "input_audio", "input_audio": {"data": data, "format": _SOUNDS[kind]}}

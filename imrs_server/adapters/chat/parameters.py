@@ -26,7 +26,8 @@ class Vocabulary:
     ``limit`` is its word for the most tokens of the answer, ``stops`` how many stop sequences it takes,
     ``extra`` the further words it knows (None: any), ``renamed`` its own words for OpenAI's. ``counts`` is
     whether it must be asked for the usage of a stream, ``names`` whether speakers may have names,
-    ``required`` its word for the tool choice `required`.
+    ``required`` its word for the tool choice `required`, ``details`` whether it can be told how closely
+    to look at an image.
     """
 
     limit: str = "max_tokens"
@@ -36,6 +37,7 @@ class Vocabulary:
     counts: bool = True
     names: bool = True
     required: str = "required"
+    details: bool = True
 
 
 _PENALTIES = frozenset({"frequency_penalty", "presence_penalty"})
@@ -82,6 +84,8 @@ _VOCABULARIES: dict[str, Vocabulary] = {
         },
         names=False,
     ),
+    # Of an image it reads the address, and nothing else.
+    "ollama": Vocabulary(details=False),
     "mistral": Vocabulary(
         extra=_PENALTIES
         | {

@@ -143,8 +143,10 @@ def _part(part: Mapping[str, Any], at: str) -> pb.ChatMessage.Part:
         case "refusal":
             return pb.ChatMessage.Part(text=members.text(part, "refusal", f"{at}."))
         case "image_url":
+            image = members.table(part, "image_url", f"{at}.")
             return pb.ChatMessage.Part(
-                image_url=members.text(members.table(part, "image_url", f"{at}."), "url")
+                image_url=members.text(image, "url", f"{at}.image_url."),
+                image_detail=members.text(image, "detail", f"{at}.image_url."),
             )
         case "input_audio":
             sound = members.table(part, "input_audio", f"{at}.")

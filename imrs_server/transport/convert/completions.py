@@ -43,6 +43,7 @@ def query(request: pb.CompleteRequest) -> CompletionQuery:
         stream=request.stream,
         max_attempts=request.max_attempts or None,
         metadata=common.struct(request, "metadata") or {},
+        allow_mid_stream_fallback=request.allow_mid_stream_fallback,
     )
 
 
@@ -53,7 +54,10 @@ def to_event(event: CompletionEvent) -> pb.CompleteEvent:
     if isinstance(event, AttemptFailed):
         return pb.CompleteEvent(
             attempt_failed=pb.CompleteEvent.AttemptFailed(
-                model_id=event.model_id, error_kind=event.kind.value, detail=event.detail
+                model_id=event.model_id,
+                error_kind=event.kind.value,
+                detail=event.detail,
+                partly_delivered=event.partly_delivered,
             )
         )
     if isinstance(event, Completed):
@@ -101,9 +105,9 @@ def _message(message: pb.ChatMessage) -> ChatMessage:
 def _part(part: pb.ChatMessage.Part) -> Part:
     match part.WhichOneof("content"):
         case "image_url":
-            return ImagePart(part.image_url)
+            return ImagePart(part.image_url, part.image_detail)
         case "data":
-            return DataPart(part.data, part.mime_type)
+            return DataPart(part.data, part.mime_type, part.image_detail)
         case _:
             return TextPart(part.text)
 

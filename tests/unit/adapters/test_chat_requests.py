@@ -121,6 +121,17 @@ def test_a_conversation_for_anthropic() -> None:
     ]
 
 
+@pytest.mark.parametrize("part", [ImagePart("https://a/b.png", "low"), DataPart(b"x", "image/png", "low")])
+def test_how_closely_to_look_at_an_image_is_passed_on_or_named(part: ImagePart | DataPart) -> None:
+    asked = request(messages=(ChatMessage(role="user", parts=(part,)),))
+    [image] = openai(asked)["messages"][0]["content"]
+    assert image["image_url"]["detail"] == "low"
+    for dialect, voice in (("ollama", OpenAIVoice()), ("anthropic", AnthropicVoice())):
+        composed = voice.compose(access("https://llm.example.com/v1", dialect), asked)
+        assert b"low" not in (composed.call.body or b"")
+        assert composed.dropped == ("image_url.detail",)
+
+
 @pytest.mark.parametrize("dialect", ["mistral", "groq", "cohere"])
 def test_speakers_lose_their_names_where_names_are_an_error(dialect: str) -> None:
     assert all("name" not in each for each in openai(request(messages=TALK), dialect)["messages"])
