@@ -977,7 +977,8 @@ class AdminServiceServicer(object):
         raise NotImplementedError('Method not implemented!')
 
     def LoadEndpoint(self, request, context):
-        """Loads the endpoint's model and answers when it is HOT, after at most 60 seconds.
+        """Loads the endpoint's model and answers when it is HOT, after at most 60 seconds. A model is loaded once,
+        however often it is asked for meanwhile; one that is HOT is left as it is.
 
         Callers: platform_admin.
 

@@ -552,7 +552,8 @@ class AdminServiceStub:
     - UNAVAILABLE DATABASE_UNAVAILABLE: the database does not answer; see RetryInfo.
     """
     LoadEndpoint: _grpc.UnaryUnaryMultiCallable[_admin_service_pb2.LoadEndpointRequest, _endpoint_pb2.Endpoint]
-    """Loads the endpoint's model and answers when it is HOT, after at most 60 seconds.
+    """Loads the endpoint's model and answers when it is HOT, after at most 60 seconds. A model is loaded once,
+    however often it is asked for meanwhile; one that is HOT is left as it is.
 
     Callers: platform_admin.
 
@@ -1218,7 +1219,8 @@ class AdminServiceAsyncStub(AdminServiceStub):
     - UNAVAILABLE DATABASE_UNAVAILABLE: the database does not answer; see RetryInfo.
     """
     LoadEndpoint: _aio.UnaryUnaryMultiCallable[_admin_service_pb2.LoadEndpointRequest, _endpoint_pb2.Endpoint]  # type: ignore[assignment]
-    """Loads the endpoint's model and answers when it is HOT, after at most 60 seconds.
+    """Loads the endpoint's model and answers when it is HOT, after at most 60 seconds. A model is loaded once,
+    however often it is asked for meanwhile; one that is HOT is left as it is.
 
     Callers: platform_admin.
 
@@ -2081,7 +2083,8 @@ class AdminServiceServicer:
         request: _admin_service_pb2.LoadEndpointRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_endpoint_pb2.Endpoint, _abc.Awaitable[_endpoint_pb2.Endpoint]]:
-        """Loads the endpoint's model and answers when it is HOT, after at most 60 seconds.
+        """Loads the endpoint's model and answers when it is HOT, after at most 60 seconds. A model is loaded once,
+        however often it is asked for meanwhile; one that is HOT is left as it is.
 
         Callers: platform_admin.
 

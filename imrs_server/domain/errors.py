@@ -41,6 +41,8 @@ class DomainError(Exception):
     code: ClassVar[Code] = Code.INTERNAL
     reason: ClassVar[str] = "INTERNAL"
     retry_after_seconds: float | None = None
+    callers_choice: ClassVar[bool] = False
+    """Whether only the caller may repeat the call: what carries it must not by itself, though it could."""
 
     def __init__(self, *, retry_after_seconds: float | None = None, **metadata: object) -> None:
         self.metadata = {name: str(value) for name, value in metadata.items()}
@@ -370,3 +372,5 @@ class ProviderUnavailable(Unavailable):
 
     reason = "PROVIDER_UNAVAILABLE"
     retry_after_seconds = 5.0
+    # It was tried just now, for up to a minute where a model was to be loaded.
+    callers_choice = True

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn
 
 import grpc
 import structlog
@@ -29,12 +29,19 @@ _VALUE_BYTES = 1024
 _VIOLATION_BYTES = 300
 _VIOLATIONS_BYTES = 1500
 
+# Keeps gRPC of the client from repeating a call by itself (github.com/grpc/proposal, A6, "server pushback").
+_NO_REPEAT = ("grpc-retry-pushback-ms", "-1")
+
 log = structlog.get_logger()
 
 
 def abort(context: grpc.ServicerContext, error: BaseException, method: str) -> NoReturn:
     """End the call with what went wrong; what we did not foresee becomes INTERNAL with an id for the log."""
-    context.abort_with_status(rpc_status.to_status(to_status(as_domain(error, method))))
+    known = as_domain(error, method)
+    status: Any = rpc_status.to_status(to_status(known))
+    if known.callers_choice:
+        status = status._replace(trailing_metadata=(*status.trailing_metadata, _NO_REPEAT))
+    context.abort_with_status(status)
     raise AssertionError  # abort_with_status has raised
 
 

@@ -448,6 +448,38 @@ def test_who_says_no_to_a_load_says_why(cold: Pooled, ollama: FakeOllama) -> Non
     assert away.value.reason == "PROVIDER_UNAVAILABLE"
 
 
+def test_a_load_that_failed_is_not_begun_again_by_the_clients_retries(
+    cold: Pooled, ollama: FakeOllama
+) -> None:
+    """Each would take a minute and much memory, and end no better: whether to try again is the admin's."""
+    cold.service.app.model_pool.loading._load_seconds = 0.5
+    endpoint_id = cold.add(ollama.base_url)
+    ollama.load_seconds = 30
+    with pytest.raises(Unavailable) as failed:
+        cold.platform.admin.LoadEndpoint(pb.LoadEndpointRequest(endpoint_id=endpoint_id))
+    assert (failed.value.reason, failed.value.retry_after_seconds) == ("PROVIDER_UNAVAILABLE", 5)
+    assert len(ollama.loads) == 1
+
+
+def test_a_repeated_order_to_load_joins_the_first(cold: Pooled, ollama: FakeOllama) -> None:
+    """As when the answer got lost: the client repeats it by itself, maybe at another server."""
+    endpoint_id = cold.add(ollama.base_url)
+    ollama.load_seconds = 1.0
+    first, second = (each.platform.admin for each in cold.servers)
+    order = pb.LoadEndpointRequest(endpoint_id=endpoint_id)
+    lost = first.LoadEndpoint.future(order)
+    eventually(lambda: cold.state(endpoint_id) is LOADING)
+    lost.cancel()
+    with ThreadPoolExecutor(2) as pool:
+        loaded = [
+            each.result()
+            for each in (pool.submit(first.LoadEndpoint, order), pool.submit(second.LoadEndpoint, order))
+        ]
+    assert {each.state for each in loaded} == {pb.Endpoint.State.HOT}
+    assert second.LoadEndpoint(order).state == pb.Endpoint.State.HOT
+    assert len(ollama.loads) == 1
+
+
 def test_what_is_wrong_with_an_endpoint_is_told(world: Pooled, one: Service) -> None:
     endpoint_id = world.add(one.base_url, endpoint_id="first")
     admin = world.platform.admin
