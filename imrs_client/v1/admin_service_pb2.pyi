@@ -2361,22 +2361,32 @@ class ComponentStatus(_message.Message):
     STATE_FIELD_NUMBER: _builtins.int
     DETAIL_FIELD_NUMBER: _builtins.int
     LATENCY_MS_FIELD_NUMBER: _builtins.int
+    VERSION_FIELD_NUMBER: _builtins.int
+    CLOCK_AHEAD_FIELD_NUMBER: _builtins.int
     state: Global___ComponentStatus.State.ValueType
     """Output only. How it is doing."""
     detail: _builtins.str
     """Output only. More, for people; no address, no secret."""
     latency_ms: _builtins.int
     """Output only. Time of the last check in milliseconds."""
+    version: _builtins.str
+    """Output only. What it is, with its version, `PostgreSQL 18.1`; empty where it does not say."""
+    @_builtins.property
+    def clock_ahead(self) -> _duration_pb2.Duration:
+        """Output only. How far its clock is ahead of the server's; negative is behind, unset where nobody looked."""
+
     def __init__(
         self,
         *,
         state: Global___ComponentStatus.State.ValueType = ...,
         detail: _builtins.str = ...,
         latency_ms: _builtins.int = ...,
+        version: _builtins.str = ...,
+        clock_ahead: _duration_pb2.Duration | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["clock_ahead", b"clock_ahead"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["detail", b"detail", "latency_ms", b"latency_ms", "state", b"state"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["clock_ahead", b"clock_ahead", "detail", b"detail", "latency_ms", b"latency_ms", "state", b"state", "version", b"version"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

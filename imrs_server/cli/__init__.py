@@ -11,9 +11,11 @@ import imrs_server
 # Command -> its module and what it is for; `import` is no name of a module that could be imported.
 _COMMANDS = {
     "agents": ("agents", "See and change agents and their models."),
+    "audit": ("audit", "See who changed what."),
     "budgets": ("budgets", "See and set what agents and tenants may spend."),
     "config": ("config", "Keep providers, models and agents in one YAML file."),
     "decisions": ("decisions", "See which models were chosen, and why."),
+    "defaults": ("defaults", "See and set what holds where nobody says otherwise."),
     "dev": ("dev", "Start everything on this machine, with demo data."),
     "doctor": ("doctor", "Look at what a server needs, and say what to do."),
     "endpoints": ("endpoints", "See and change where the models of a pool run."),
@@ -22,10 +24,13 @@ _COMMANDS = {
     "import": ("import_messages", "Import calls and their ratings from a CSV file."),
     "migrate": ("migrate", "Apply the migrations that the database does not have."),
     "models": ("models", "See and change the catalogue of models."),
+    "preferences": ("preferences", "See and set what classes of agents prefer."),
     "providers": ("providers", "See and change providers, their keys and syncs."),
     "replay": ("replay", "Say what another policy would have changed."),
     "serve": ("serve", "Serve gRPC, and health over HTTP."),
-    "token": ("token", "Sign a token."),
+    "tenants": ("tenants", "See tenants and give them names."),
+    "token": ("token", "Sign a token, without a server."),
+    "tokens": ("tokens", "Issue, see and revoke tokens."),
     "usage": ("usage", "Add up calls, tokens and cost."),
 }
 

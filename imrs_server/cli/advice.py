@@ -22,6 +22,7 @@ _ADVICE: Final = {
     "MODEL_EXISTS": "Change it with `imrs models update {model_id}`.",
     "MODEL_NOT_FOUND": "Find it with `imrs models list --search WORD`, or sync its provider.",
     "NO_ELIGIBLE_MODEL": "`imrs agents models {agent_id} --effective` says why of each.",
+    "PREFERENCE_NOT_FOUND": "See `imrs preferences list`.",
     "PROVIDER_EXISTS": "Change it with `imrs providers update {provider_id}`.",
     "PROVIDER_NOT_FOUND": "See `imrs providers list`.",
     "RULE_NOT_FOUND": "See `imrs agents rules {agent_id}`.",

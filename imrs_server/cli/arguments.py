@@ -112,6 +112,20 @@ def model_filter(command: Callable[..., Any]) -> Callable[..., Any]:
     return around
 
 
+YES: Final = click.option("--yes", is_flag=True, help="Do not ask.")
+DELETED: Final = click.option("--deleted", "show_deleted", is_flag=True, help="Deleted ones too.")
+# Of `Parameters`, by their paths in what has some.
+PARAMETERS: Final = {
+    "parameters.temperature": click.option(
+        "--temperature", type=click.FloatRange(0, 2), help="Of its calls."
+    ),
+    "parameters.top_p": click.option("--top-p", type=click.FloatRange(0, 1), help="Of its calls."),
+    "parameters.max_output_tokens": click.option(
+        "--max-output", "max_output_tokens", type=click.IntRange(1), help="Tokens of an answer at most."
+    ),
+}
+
+
 def said(given: Mapping[str, Any]) -> dict[str, Any]:
     """The options that were given, of those that say nothing unless they are."""
     nothing: tuple[Any, ...] = (None, "", (), {})

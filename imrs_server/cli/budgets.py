@@ -7,10 +7,11 @@ from typing import TYPE_CHECKING, Final
 import click
 
 from imrs_client import v1 as pb
-from imrs_server.cli import arguments, remote
+from imrs_server.cli import arguments, remote, resource
 from imrs_server.cli.arguments import DurationType
 from imrs_server.cli.output import forms
 from imrs_server.cli.output.forms import View
+from imrs_server.cli.resource import Resource
 
 if TYPE_CHECKING:
     from datetime import timedelta
@@ -34,13 +35,21 @@ def command() -> None:
     """See and set budgets, as a tenant's admin."""
 
 
-@command.command("list")
-@remote.calls
-@click.option("--agent", "agent_id", default="", help="Only of this agent.")
-@forms.listing
-def list_(client: ImrsClient, *, agent_id: str, form: Form) -> None:
-    """List budgets, with what is spent of them."""
-    form.list(client.admin.ListBudgets, pb.ListBudgetsRequest(agent_id=agent_id), _VIEW)
+_BUDGETS: Final = Resource(kind=pb.Budget, id="budget_id")
+
+resource.add(
+    command,
+    _BUDGETS.listing(
+        "List budgets, with what is spent of them.",
+        _VIEW,
+        click.option("--agent", "agent_id", default="", help="Only of this agent."),
+    ),
+    _BUDGETS.delete(
+        "Delete a budget, with what is counted of it.",
+        question="Delete budget {id}? What it limited is not limited by it then.",
+        told="deleted budget {id}",
+    ),
+)
 
 
 @command.command("set")
@@ -76,15 +85,3 @@ def set_(
     )
     made = client.admin.SetBudget(pb.SetBudgetRequest(budget=budget))
     form.done(made, f"budget {made.budget_id} of {made.agent_id or 'the tenant'} is set")
-
-
-@command.command()
-@click.argument("budget_id")
-@click.option("--yes", is_flag=True, help="Do not ask.")
-@remote.calls
-@forms.single
-def delete(client: ImrsClient, budget_id: str, *, yes: bool, form: Form) -> None:
-    """Delete a budget, with what is counted of it."""
-    arguments.confirm(yes, f"Delete budget {budget_id}? What it limited is not limited by it then.")
-    client.admin.DeleteBudget(pb.DeleteBudgetRequest(budget_id=budget_id))
-    form.done({"budget_id": budget_id}, f"deleted budget {budget_id}")

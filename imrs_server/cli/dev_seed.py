@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from imrs_server.cli.dev_environment import AGENT_ID, TENANT_ID
 from imrs_server.domain.discovery import DiscoveredModel
-from imrs_server.domain.errors import AgentExists, ProviderExists, ProviderNotFound
+from imrs_server.domain.errors import AgentExists, ModelNotFound, ProviderExists, ProviderNotFound
 from imrs_server.domain.model import CostTier, ModelFilter, ModelType, PriceState, Provenance
 from imrs_server.domain.principal import Principal, Role
 from imrs_server.domain.provider import Provider, ProviderType
@@ -77,6 +77,8 @@ def plant(app: App, server: Echo) -> None:
     _add(app, provider, [_echoing(each) for each in echo.MODELS])
     with suppress(ProviderNotFound):
         app.providers.update(_PLATFORM, _ECHO, {"api_base": server.api_base})
+    for each in echo.MODELS:
+        _keep_free(app, f"{_ECHO}/{each}")
     for agent_id, fields, filters in _AGENTS:
         try:
             app.agents.create(_TENANT, None, agent_id, fields)
@@ -92,6 +94,17 @@ def _add(app: App, provider: Provider, models: Iterable[DiscoveredModel]) -> Non
     except ProviderExists:
         return
     app.sync.load(_PLATFORM, provider.provider_id, models)
+
+
+def _keep_free(app: App, model_id: str) -> None:
+    """Have a model's price be an admin's word, unless it is already.
+
+    A list as vLLM's has no prices, and a sync takes for unknown what it does not hear of.
+    """
+    with suppress(ModelNotFound):
+        model = app.catalog.get(_PLATFORM, model_id)
+        if model.delete_time is None and model.provenance.get("price_state") != Provenance.ADMIN:
+            app.catalog.update(_PLATFORM, model_id, {"price_state": PriceState.PRICE_FREE})
 
 
 def _provider(

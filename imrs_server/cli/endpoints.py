@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
 import click
 
 from imrs_client import v1 as pb
-from imrs_server.cli import arguments, remote
+from imrs_server.cli import arguments, remote, resource
 from imrs_server.cli.arguments import DurationType, EnumType
 from imrs_server.cli.output import forms
 from imrs_server.cli.output.forms import View
+from imrs_server.cli.resource import Resource
 
 if TYPE_CHECKING:
     from datetime import timedelta
@@ -33,14 +34,18 @@ def command() -> None:
     """See and change the model pool, as a platform admin."""
 
 
-@command.command("list")
-@remote.calls
-@click.option("--model", "model_id", default="", help="Only of this model.")
-@click.option("--state", type=EnumType(pb.Endpoint.State), help="Only in this state.")
-@forms.listing
-def list_(client: ImrsClient, *, form: Form, **only: Any) -> None:
-    """List endpoints."""
-    form.list(client.admin.ListEndpoints, pb.ListEndpointsRequest(**only), _VIEW)
+_ENDPOINTS: Final = Resource(kind=pb.Endpoint, id="endpoint_id")
+
+resource.add(
+    command,
+    _ENDPOINTS.listing(
+        "List endpoints.",
+        _VIEW,
+        click.option("--model", "model_id", default="", help="Only of this model."),
+        click.option("--state", type=EnumType(pb.Endpoint.State), help="Only in this state."),
+    ),
+    _ENDPOINTS.delete("Delete an endpoint.", question="Delete {id}? It gets no calls then."),
+)
 
 
 @command.command("set")
@@ -93,15 +98,3 @@ def unload(client: ImrsClient, endpoint_id: str, *, form: Form) -> None:
     """Unload the model of an endpoint; the next call loads it again."""
     found = client.admin.UnloadEndpoint(pb.UnloadEndpointRequest(endpoint_id=endpoint_id))
     form.done(found, f"{endpoint_id} is {pb.Endpoint.State.Name(found.state)}")
-
-
-@command.command()
-@click.argument("endpoint_id")
-@click.option("--yes", is_flag=True, help="Do not ask.")
-@remote.calls
-@forms.single
-def delete(client: ImrsClient, endpoint_id: str, *, yes: bool, form: Form) -> None:
-    """Delete an endpoint."""
-    arguments.confirm(yes, f"Delete {endpoint_id}? It gets no calls then.")
-    client.admin.DeleteEndpoint(pb.DeleteEndpointRequest(endpoint_id=endpoint_id))
-    form.done({"endpoint_id": endpoint_id}, f"deleted {endpoint_id}")

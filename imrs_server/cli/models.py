@@ -5,13 +5,13 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Final
 
 import click
-from google.protobuf.field_mask_pb2 import FieldMask
 
 from imrs_client import v1 as pb
-from imrs_server.cli import arguments, remote
+from imrs_server.cli import arguments, remote, resource
 from imrs_server.cli.arguments import EnumType
 from imrs_server.cli.output import fields, forms
 from imrs_server.cli.output.forms import View
+from imrs_server.cli.resource import Resource
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -51,21 +51,12 @@ def command() -> None:
 @command.command("list")
 @remote.calls
 @arguments.model_filter
-@click.option("--deleted", is_flag=True, help="Deleted ones too.")
+@arguments.DELETED
 @forms.listing
-def list_(client: ImrsClient, *, chosen: pb.ModelFilter | None, deleted: bool, form: Form) -> None:
+def list_(client: ImrsClient, *, chosen: pb.ModelFilter | None, show_deleted: bool, form: Form) -> None:
     """List models: all, or those that pass every option."""
-    request = pb.ListModelsRequest(filter=chosen, show_deleted=deleted)
+    request = pb.ListModelsRequest(filter=chosen, show_deleted=show_deleted)
     form.list(client.catalog.ListModels, request, _VIEW)
-
-
-@command.command()
-@click.argument("model_id")
-@remote.calls
-@forms.single
-def show(client: ImrsClient, model_id: str, *, form: Form) -> None:
-    """Show all of a model."""
-    form.one(client.catalog.GetModel(pb.GetModelRequest(model_id=model_id)))
 
 
 _FIELDS: Final = {
@@ -95,15 +86,24 @@ _FIELDS: Final = {
 }
 
 
-def _described(command: Callable[..., Any]) -> Callable[..., Any]:
-    for option in reversed(_FIELDS.values()):
-        command = option(command)
-    return command
+_MODELS: Final = Resource(kind=pb.Model, id="model_id", service="catalog", fields=_FIELDS)
+
+resource.add(
+    command,
+    _MODELS.show("Show all of a model."),
+    _MODELS.update("Change what is given of a model; syncs leave that alone from then on."),
+    _MODELS.delete(
+        "Delete a model; syncs do not bring it back, but it can be undeleted.",
+        question="Delete {id}? No agent can use it then.",
+        then="`imrs models undelete {id}` takes that back.",
+    ),
+    _MODELS.undelete("Bring a deleted model back."),
+)
 
 
 @command.command()
 @click.argument("model_id", metavar="PROVIDER_ID/EXTERNAL_ID")
-@_described
+@_MODELS.described
 @remote.calls
 @forms.single
 def add(client: ImrsClient, model_id: str, *, form: Form, **given: Any) -> None:
@@ -114,25 +114,10 @@ def add(client: ImrsClient, model_id: str, *, form: Form, **given: Any) -> None:
     provider_id, slash, external_id = model_id.partition("/")
     if not (slash and external_id):
         raise click.UsageError(f"{model_id} must be PROVIDER_ID/EXTERNAL_ID, such as openai/gpt-4o")
-    model = pb.Model(provider_id=provider_id, external_id=external_id, **arguments.said(given))
+    model, _ = _MODELS.read(given, provider_id=provider_id, external_id=external_id)
     made = client.catalog.CreateModel(pb.CreateModelRequest(model=model))
     then = f"`imrs agents enable-models AGENT_ID {made.model_id}` lets an agent use it."
     form.done(made, f"added {made.model_id}", then=then)
-
-
-@command.command()
-@click.argument("model_id")
-@_described
-@remote.calls
-@forms.single
-def update(client: ImrsClient, model_id: str, *, form: Form, **given: Any) -> None:
-    """Change what is given of a model; syncs leave that alone from then on."""
-    said = arguments.said(given)
-    if not said:
-        raise click.UsageError("nothing to change: give one of the options")
-    model = pb.Model(model_id=model_id, **said)
-    request = pb.UpdateModelRequest(model=model, update_mask=FieldMask(paths=list(said)))
-    form.done(client.catalog.UpdateModel(request), f"changed {', '.join(said)} of {model_id}")
 
 
 @command.command()
@@ -196,31 +181,9 @@ def _switch(
     changed = []
     for model_id in model_ids:
         model = pb.Model(model_id=model_id, available=available)
-        one = pb.UpdateModelRequest(model=model, update_mask=FieldMask(paths=["available"]))
-        changed.append(fields.as_dict(client.catalog.UpdateModel(one)))
+        changed.append(fields.as_dict(_MODELS.save(client, model, ["available"])))
     says = f"{', '.join(model_ids)}: {'available' if available else 'not available'}"
     form.done({"models": changed}, says)
-
-
-@command.command()
-@click.argument("model_id")
-@click.option("--yes", is_flag=True, help="Do not ask.")
-@remote.calls
-@forms.single
-def delete(client: ImrsClient, model_id: str, *, yes: bool, form: Form) -> None:
-    """Delete a model; syncs do not bring it back, but it can be undeleted."""
-    arguments.confirm(yes, f"Delete {model_id}? No agent can use it then.")
-    gone = client.catalog.DeleteModel(pb.DeleteModelRequest(model_id=model_id))
-    form.done(gone, f"deleted {model_id}", then=f"`imrs models undelete {model_id}` takes that back.")
-
-
-@command.command()
-@click.argument("model_id")
-@remote.calls
-@forms.single
-def undelete(client: ImrsClient, model_id: str, *, form: Form) -> None:
-    """Bring a deleted model back."""
-    form.done(client.catalog.UndeleteModel(pb.UndeleteModelRequest(model_id=model_id)), f"{model_id} is back")
 
 
 @command.command()

@@ -6,16 +6,15 @@ import sys
 from typing import TYPE_CHECKING, Any, Final
 
 import click
-from google.protobuf.field_mask_pb2 import FieldMask
 
 from imrs_client import v1 as pb
-from imrs_server.cli import arguments, remote, syncing
+from imrs_server.cli import arguments, remote, resource, syncing
 from imrs_server.cli.arguments import DurationType, EnumType
 from imrs_server.cli.output import forms
 from imrs_server.cli.output.forms import View
+from imrs_server.cli.resource import Resource
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
     from datetime import datetime
 
     from imrs_client import ImrsClient
@@ -38,27 +37,6 @@ def command() -> None:
     """See and change providers, as a platform admin."""
 
 
-@command.command("list")
-@remote.calls
-@click.option("--type", "provider_type", type=EnumType(pb.Provider.Type), help="Only of this type.")
-@click.option("--state", type=EnumType(pb.Provider.State), help="Only in this state.")
-@click.option("--deleted", is_flag=True, help="Deleted ones too.")
-@forms.listing
-def list_(client: ImrsClient, *, provider_type: Any, state: Any, deleted: bool, form: Form) -> None:
-    """List providers."""
-    request = pb.ListProvidersRequest(provider_type=provider_type, state=state, show_deleted=deleted)
-    form.list(client.admin.ListProviders, request, _VIEW)
-
-
-@command.command()
-@click.argument("provider_id")
-@remote.calls
-@forms.single
-def show(client: ImrsClient, provider_id: str, *, form: Form) -> None:
-    """Show all of a provider, but its key."""
-    form.one(client.admin.GetProvider(pb.GetProviderRequest(provider_id=provider_id)))
-
-
 _FIELDS: Final = {
     "display_name": click.option("--name", "display_name", help="What people call it."),
     "api_base": click.option("--api-base", help="Where its API begins, such as https://api.openai.com/v1."),
@@ -78,24 +56,39 @@ _FIELDS: Final = {
 }  # fmt: skip
 
 
-def _described(command: Callable[..., Any]) -> Callable[..., Any]:
-    for option in reversed(_FIELDS.values()):
-        command = option(command)
-    return command
+_PROVIDERS: Final = Resource(kind=pb.Provider, id="provider_id", fields=_FIELDS)
 
-
-def _provider(given: dict[str, Any]) -> tuple[pb.Provider, list[str]]:
-    """What the options say, and the fields that they name."""
-    said = arguments.said(given)
-    provider = pb.Provider()
-    for name, value in said.items():
-        if name == "options":
-            provider.options.update(value)
-        elif name == "sync_interval":
-            provider.sync_interval.FromTimedelta(value)
-        else:
-            setattr(provider, name, value)
-    return provider, list(said)
+resource.add(
+    command,
+    _PROVIDERS.listing(
+        "List providers.",
+        _VIEW,
+        click.option("--type", "provider_type", type=EnumType(pb.Provider.Type), help="Only of this type."),
+        click.option("--state", type=EnumType(pb.Provider.State), help="Only in this state."),
+        arguments.DELETED,
+    ),
+    _PROVIDERS.show("Show all of a provider, but its key."),
+    _PROVIDERS.update("Change what is given of a provider, and nothing else."),
+    _PROVIDERS.switch(
+        "enable",
+        "Let a provider's models be chosen again.",
+        told="{id} is active",
+        state=pb.Provider.State.ACTIVE,
+    ),
+    _PROVIDERS.switch(
+        "disable",
+        "Take a provider's models out of every choice, until it is enabled again.",
+        told="{id} is disabled: none of its models is chosen",
+        then="`imrs providers enable {id}` brings them back as they were.",
+        state=pb.Provider.State.DISABLED,
+    ),
+    _PROVIDERS.delete(
+        "Delete a provider; it can be undeleted.",
+        question="Delete {id}? None of its models can be chosen then.",
+        then="`imrs providers undelete {id}` takes that back.",
+    ),
+    _PROVIDERS.undelete("Bring a deleted provider back."),
+)
 
 
 @command.command()
@@ -103,7 +96,7 @@ def _provider(given: dict[str, Any]) -> tuple[pb.Provider, list[str]]:
 @click.option(
     "--type", "provider_type", type=EnumType(pb.Provider.Type), required=True, help="Whose API it is."
 )
-@_described
+@_PROVIDERS.described
 @click.option("--key-stdin", is_flag=True, help="Read its key from standard input; asked for on a terminal.")
 @click.option("--dry-run", is_flag=True, help="Only check what is said.")
 @remote.calls
@@ -122,8 +115,7 @@ def add(
 
     imrs providers add openai --type openai --api-base https://api.openai.com/v1 --key-stdin < key
     """
-    provider, _ = _provider(given)
-    provider.provider_id, provider.provider_type = provider_id, provider_type
+    provider, _ = _PROVIDERS.read(given, provider_id=provider_id, provider_type=provider_type)
     if key_stdin:
         provider.api_key = arguments.secret(_KEY)
     request = pb.CreateProviderRequest(provider=provider, validate_only=dry_run)
@@ -133,19 +125,6 @@ def add(
     if not made.credentials_ok and not dry_run:
         next_step = f"`imrs providers set-key {provider_id}` gives it a key; then {next_step}"
     form.done(made, says, then="" if dry_run else next_step)
-
-
-@command.command()
-@click.argument("provider_id")
-@_described
-@remote.calls
-@forms.single
-def update(client: ImrsClient, provider_id: str, *, form: Form, **given: Any) -> None:
-    """Change what is given of a provider, and nothing else."""
-    provider, paths = _provider(given)
-    if not paths:
-        raise click.UsageError("nothing to change: give one of the options")
-    form.done(_update(client, provider_id, provider, paths), f"changed {', '.join(paths)} of {provider_id}")
 
 
 @command.command("set-key")
@@ -205,54 +184,3 @@ def revert(client: ImrsClient, provider_id: str, synced_time: datetime, *, form:
     request.synced_time.FromDatetime(synced_time)
     result = client.admin.RevertSync(request)
     form.done(result, f"reverted: {result.models_updated + result.models_added:,} models are as they were")
-
-
-@command.command()
-@click.argument("provider_id")
-@remote.calls
-@forms.single
-def enable(client: ImrsClient, provider_id: str, *, form: Form) -> None:
-    """Let a provider's models be chosen again."""
-    changed = _update(client, provider_id, pb.Provider(state=pb.Provider.State.ACTIVE), ["state"])
-    form.done(changed, f"{provider_id} is active")
-
-
-@command.command()
-@click.argument("provider_id")
-@remote.calls
-@forms.single
-def disable(client: ImrsClient, provider_id: str, *, form: Form) -> None:
-    """Take a provider's models out of every choice, until it is enabled again."""
-    changed = _update(client, provider_id, pb.Provider(state=pb.Provider.State.DISABLED), ["state"])
-    then = f"`imrs providers enable {provider_id}` brings them back as they were."
-    form.done(changed, f"{provider_id} is disabled: none of its models is chosen", then=then)
-
-
-@command.command()
-@click.argument("provider_id")
-@click.option("--yes", is_flag=True, help="Do not ask.")
-@remote.calls
-@forms.single
-def delete(client: ImrsClient, provider_id: str, *, yes: bool, form: Form) -> None:
-    """Delete a provider; it can be undeleted."""
-    arguments.confirm(yes, f"Delete {provider_id}? None of its models can be chosen then.")
-    gone = client.admin.DeleteProvider(pb.DeleteProviderRequest(provider_id=provider_id))
-    form.done(
-        gone, f"deleted {provider_id}", then=f"`imrs providers undelete {provider_id}` takes that back."
-    )
-
-
-@command.command()
-@click.argument("provider_id")
-@remote.calls
-@forms.single
-def undelete(client: ImrsClient, provider_id: str, *, form: Form) -> None:
-    """Bring a deleted provider back."""
-    back = client.admin.UndeleteProvider(pb.UndeleteProviderRequest(provider_id=provider_id))
-    form.done(back, f"{provider_id} is back")
-
-
-def _update(client: ImrsClient, provider_id: str, provider: pb.Provider, paths: list[str]) -> pb.Provider:
-    provider.provider_id = provider_id
-    request = pb.UpdateProviderRequest(provider=provider, update_mask=FieldMask(paths=paths))
-    return client.admin.UpdateProvider(request)

@@ -21,11 +21,16 @@ class Health(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Component:
-    """A part that the server needs; ``latency_ms`` is how long this check took."""
+    """A part that the server needs; ``latency_ms`` is how long this check took.
+
+    ``clock_ahead`` is how far its clock is ahead of this machine's.
+    """
 
     health: Health
     detail: str = ""
     latency_ms: int = 0
+    version: str = ""
+    clock_ahead: timedelta | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -66,6 +66,11 @@ def server(tx: Tx) -> Server:
     return found
 
 
+def version(tx: Tx) -> str:
+    """What people call it, such as PostgreSQL 18.1."""
+    return str(Q.version.value(tx))
+
+
 def roles(tx: Tx) -> list[ServingRole]:
     return Q.roles.all(tx, lambda row: ServingRole(**row))
 

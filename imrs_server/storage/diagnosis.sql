@@ -12,6 +12,10 @@ where rolname = current_user
 -- name: clock
 select clock_timestamp()
 
+-- name: version
+-- Packagers write more after the number.
+select 'PostgreSQL ' || split_part(current_setting('server_version'), ' ', 1)
+
 -- name: roles
 select
     wanted.name,

@@ -17,7 +17,7 @@ from imrs_server.domain.listing import PageRequest
 from imrs_server.domain.principal import Role
 from imrs_server.domain.provider import State
 from imrs_server.domain.status import Component, Health, Replica, Status
-from imrs_server.storage import providers, replicas
+from imrs_server.storage import diagnosis, providers, replicas
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -89,11 +89,15 @@ class StatusReport:
                     tx, PageRequest(size=MAX_PROVIDERS), provider_type=None, state=None, show_deleted=False
                 )
                 heard = replicas.heard(tx, SILENT_SECONDS, MAX_REPLICAS)
+                version, clock_ahead = diagnosis.version(tx), diagnosis.ahead(tx)
         except DatabaseUnavailable:
             down = Component(health=Health.DOWN, detail="does not answer", latency_ms=_ms_since(start))
             return down, list(self._remembered()), []
         self._model_counts = {each.provider_id: each.model_count for each in page.items}
-        return Component(health=Health.UP, latency_ms=_ms_since(start)), page.items, heard
+        up = Component(
+            health=Health.UP, latency_ms=_ms_since(start), version=version, clock_ahead=clock_ahead
+        )
+        return up, page.items, heard
 
     def _remembered(self) -> Iterator[Provider]:
         state = self._index.current

@@ -28,6 +28,9 @@ def test_it_tells_of_the_server_and_of_what_it_needs(service: Service) -> None:
     service.settled(platform)
     status = platform.admin.GetStatus(pb.GetStatusRequest())
     assert (status.database.state, status.vault.state) == (State.UP, State.UP)
+    assert status.database.version.startswith("PostgreSQL ")
+    # On this very machine.
+    assert abs(status.database.clock_ahead.ToTimedelta().total_seconds()) < 1
     assert status.listener_connected
     assert status.index_revision >= platform.last_revision > 0
     assert status.index_age.ToSeconds() < 10

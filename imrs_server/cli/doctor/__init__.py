@@ -56,7 +56,7 @@ def _findings() -> Iterator[Finding]:
     if given.settings is not None:
         yield from vault.examine(given.settings)
         yield from ports.examine(given.settings)
-    yield from running.examine()
+    yield from running.examine(alone=given.settings is None)
 
 
 def _tell(each: Finding) -> None:

@@ -7,6 +7,7 @@ from time import monotonic
 from typing import TYPE_CHECKING, Final
 
 from imrs_server.cli import cores, environment
+from imrs_server.cli.doctor import clocks
 from imrs_server.cli.doctor.finding import Finding, Level
 from imrs_server.domain.errors import DatabaseUnavailable
 from imrs_server.storage import diagnosis, migrate, partitions
@@ -22,8 +23,6 @@ if TYPE_CHECKING:
 NEWS_SECONDS: Final = 2.0
 # Its two pools at their largest, the index's connection, and a lock that a job holds.
 CONNECTIONS_A_WORKER: Final = 12 + 4 + 1 + 1
-_SKEW_WARN_SECONDS: Final = 1.0
-_SKEW_FAIL_SECONDS: Final = 60.0
 
 
 def examine(dsn: str, listen_dsn: str, settings: Settings | None) -> Iterator[Finding]:
@@ -39,7 +38,7 @@ def examine(dsn: str, listen_dsn: str, settings: Settings | None) -> Iterator[Fi
                 yield each
             if migrated:
                 yield from _months(tx)
-            yield _clock(tx)
+            yield clocks.compare("the database's", diagnosis.ahead(tx).total_seconds(), "this machine's")
             yield _news(tx, dsn, listen_dsn)
     except MalformedDsn as error:
         yield Finding("database", Level.FAIL, f"IMRS_DATABASE_URL is {error}", "")
@@ -116,19 +115,6 @@ def _months(tx: Tx) -> Iterator[Finding]:
     table, month = missing[0]
     says = f"{len(missing)} are missing, the first of {table} for {month:%Y-%m}"
     yield Finding("partitions", Level.FAIL if month <= now else Level.WARN, says, advice)
-
-
-def _clock(tx: Tx) -> Finding:
-    ahead_seconds = diagnosis.ahead(tx).total_seconds()
-    skew_seconds = abs(ahead_seconds)
-    where = "ahead of" if ahead_seconds > 0 else "behind"
-    says = f"the database's is {skew_seconds:.3f} s {where} this machine's"
-    advice = "Tokens, ids and reports go by both: keep them in step by NTP."
-    if skew_seconds >= _SKEW_FAIL_SECONDS:
-        return Finding("clock", Level.FAIL, says, advice)
-    if skew_seconds >= _SKEW_WARN_SECONDS:
-        return Finding("clock", Level.WARN, says, advice)
-    return Finding("clock", Level.OK, says)
 
 
 def _news(telling: Tx, dsn: str, listen_dsn: str) -> Finding:

@@ -27,6 +27,17 @@ def examine(settings: Settings) -> Iterator[Finding]:
             yield _address(f"IMRS_{name.upper()}", address)
 
 
+def served(name: str, address: str) -> Finding:
+    """An address of this machine on which a running server is said to serve."""
+    try:
+        Reservation(address).__exit__(None, None, None)
+    except (OSError, OverflowError):
+        owner = _owner(int(address.rpartition(":")[2])) or "another user's process"
+        return Finding("ports", Level.OK, f"{address} ({name}) is served by {owner}")
+    says = f"nobody serves on {address} ({name})"
+    return Finding("ports", Level.WARN, says, "Was the server started with other ports?")
+
+
 def _address(name: str, address: str) -> Finding:
     try:
         Reservation(address).__exit__(None, None, None)

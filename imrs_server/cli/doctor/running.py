@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import os
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Final
 
 from imrs_client import ImrsClient, ImrsError, PermissionDenied, Unavailable
 from imrs_client import v1 as pb
+from imrs_client.channel import stays_here
 from imrs_server.cli import advice
+from imrs_server.cli.doctor import clocks, ports
 from imrs_server.cli.doctor.finding import Finding, Level
 
 if TYPE_CHECKING:
@@ -23,7 +26,8 @@ _LEVELS: Final = {
 }
 
 
-def examine() -> Iterator[Finding]:
+def examine(*, alone: bool) -> Iterator[Finding]:
+    """``alone``: the environment says nothing else of the server, such as which ports it has."""
     token = os.environ.get("IMRS_TOKEN", "")
     address = os.environ.get("IMRS_ADDRESS") or os.environ.get("IMRS_GRPC_ADDR") or _DEFAULT_ADDRESS
     if not token:
@@ -31,6 +35,7 @@ def examine() -> Iterator[Finding]:
         yield Finding("server", Level.SKIP, "no server was asked", how)
         return
     with ImrsClient(address, token=token) as client:
+        asked_time = datetime.now(UTC)
         try:
             status = client.admin.GetStatus(pb.GetStatusRequest(), timeout=5)
         except Unavailable:
@@ -43,6 +48,8 @@ def examine() -> Iterator[Finding]:
             yield Finding("server", Level.FAIL, f"{address}: {error}", advice.of(error))
         else:
             yield from _status(address, status)
+            yield from _clocks(status, asked_time, datetime.now(UTC))
+            yield from _places() if alone else ()
 
 
 def _status(address: str, status: pb.GetStatusResponse) -> Iterator[Finding]:
@@ -53,13 +60,12 @@ def _status(address: str, status: pb.GetStatusResponse) -> Iterator[Finding]:
         yield Finding("server", Level.WARN, told, "It has not heard of the database since.")
     else:
         yield Finding("server", Level.OK, says)
-    if not status.listener_connected:
-        yield Finding("server", Level.WARN, "it hears no news of the database", "Its log says why.")
-    for name, part in (("the database", status.database), ("Vault", status.vault)):
-        level = _LEVELS.get(part.state, Level.WARN)
-        state = pb.ComponentStatus.State.Name(part.state).lower()
-        detail = f": {part.detail}" if part.detail else ""
-        yield Finding("server", level, f"it sees {name} {state}{detail}")
+    if status.listener_connected:
+        yield Finding("listener", Level.OK, "the server hears of changes at once")
+    else:
+        yield Finding("listener", Level.WARN, "the server hears no news of the database", "Its log says why.")
+    yield _part("database", status.database)
+    yield _part("vault", status.vault)
     yield from _providers(status)
     for each in status.cooldowns:
         what = each.model_id or f"every model of {each.provider_id}"
@@ -69,6 +75,32 @@ def _status(address: str, status: pb.GetStatusResponse) -> Iterator[Finding]:
         until = f"until {each.due_time.ToDatetime():%H:%M:%S} UTC"
         how = f"`imrs providers check {each.provider_id}`"
         yield Finding("providers", Level.WARN, f"{what} {share} {until}: {each.cause}", how)
+
+
+def _part(check: str, part: pb.ComponentStatus) -> Finding:
+    state = pb.ComponentStatus.State.Name(part.state).lower()
+    says = f"the server sees {part.version or 'it'} {state}, within {part.latency_ms} ms"
+    return Finding(
+        check, _LEVELS.get(part.state, Level.WARN), f"{says}: {part.detail}" if part.detail else says
+    )
+
+
+def _clocks(status: pb.GetStatusResponse, asked: datetime, answered: datetime) -> Iterator[Finding]:
+    if status.database.HasField("clock_ahead"):
+        ahead = status.database.clock_ahead.ToTimedelta()
+        yield clocks.compare("the database's", ahead.total_seconds(), "the server's")
+    there = status.replicas[0].seen_time.ToDatetime(UTC)
+    # Between question and answer: nobody knows when.
+    ahead = max(there - answered, timedelta(0)) or min(there - asked, timedelta(0))
+    yield clocks.compare("the server's", ahead.total_seconds(), "this machine's")
+
+
+def _places() -> Iterator[Finding]:
+    """Where the environment says that the server serves, as `imrs dev` writes it into dev.env."""
+    for name in ("IMRS_GRPC_ADDR", "IMRS_HTTP_ADDR", "IMRS_METRICS_ADDR"):
+        address = os.environ.get(name, "")
+        if address and stays_here(address):
+            yield ports.served(name, address)
 
 
 def _providers(status: pb.GetStatusResponse) -> Iterator[Finding]:

@@ -5,8 +5,8 @@ from __future__ import annotations
 import csv
 import json
 import sys
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from enum import Enum, auto
 from functools import wraps
 from itertools import chain
@@ -17,9 +17,10 @@ from google.protobuf.message import Message
 
 from imrs_client import ImrsError
 from imrs_server.cli.output import fields, streams, tables, text
+from imrs_server.cli.output.tables import Column
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Sequence
+    from collections.abc import Iterable, Iterator, Sequence
 
     from google.protobuf.descriptor import Descriptor
 
@@ -51,10 +52,14 @@ _WRITERS: Final[dict[Kind, Callable[[Sequence[str]], Writer]]] = {
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class View:
-    """How a list looks: the titles of its table -> paths of fields, and what to do where it is empty."""
+    """How a list looks: the titles of its table -> paths of fields, and what to do where it is empty.
+
+    ``also`` are further columns of the table, which no single field has.
+    """
 
     shown: Mapping[str, str]
     empty: str
+    also: Mapping[str, Callable[[Any], str]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -100,7 +105,15 @@ class Form:
             click.echo(view.empty, err=True)
             return
         shown = {path: path for path in self.columns} or _with_tenants(view.shown, first.kind, found)
-        tables.echo(tables.columns(first.kind, shown), (tables.cells(each, shown) for each in found))
+        also = {} if self.columns else view.also
+        columns = [*tables.columns(first.kind, shown), *(Column(title=title) for title in also)]
+        tables.echo(
+            columns,
+            (
+                [*tables.cells(each, shown), *(text.harmless(told(each)) for told in also.values())]
+                for each in found
+            ),
+        )
         if first.total_size > len(found):
             hint(f"{len(found):,} of {first.total_size:,}: more with --limit, all with --csv or --jsonl")
 

@@ -34,6 +34,8 @@ def _component(component: Component) -> pb.ComponentStatus:
         state=common.number(pb.ComponentStatus.State, component.health),
         detail=component.detail,
         latency_ms=component.latency_ms,
+        version=component.version,
+        clock_ahead=common.to_duration(component.clock_ahead),
     )
 
 

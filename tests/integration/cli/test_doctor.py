@@ -231,11 +231,38 @@ def test_a_running_server_is_asked(database: str, vault: Vault, whole: dict[str,
         address = {"IMRS_ADDRESS": service.app.address}
         found = findings(address | {"IMRS_TOKEN": service.token(Role.PLATFORM_ADMIN)})
         assert told(found, "WARN", "FAIL") == []
-        assert "it sees the database up" in of(found, "server", "OK")
+        [seen] = of(found, "database", "OK")
+        assert re.fullmatch(r"the server sees PostgreSQL \d+\.\d+ up, within \d+ ms", seen)
+        assert "the server sees it up" in of(found, "vault", "OK")[0]
+        assert [re.sub(r"\d+\.\d+ s (behind|ahead of)", "_", each) for each in of(found, "clock", "OK")] == [
+            "the database's is _ the server's",
+            "the server's is _ this machine's",
+        ]
+        assert of(found, "listener", "OK") == ["the server hears of changes at once"]
         [less] = of(findings(address | {"IMRS_TOKEN": service.token(Role.TENANT_ADMIN)}), "server")
         assert "no platform admin's" in less
     [away] = of(findings(address | {"IMRS_TOKEN": "t"}), "server", "WARN")
     assert away.startswith("no server answers at ")
+
+
+def test_beside_a_server_of_which_only_addresses_are_known(database: str, vault: Vault) -> None:
+    with serving(database, vault) as service:
+        known = {
+            "IMRS_GRPC_ADDR": service.app.address,
+            "IMRS_HTTP_ADDR": f"127.0.0.1:{free_port()}",
+            "IMRS_METRICS_ADDR": "elsewhere.example:9464",
+            "IMRS_TOKEN": service.token(Role.PLATFORM_ADMIN),
+        }
+        found = findings(known)
+    [grpc] = of(found, "ports", "OK")
+    assert grpc.startswith(f"{service.app.address} (IMRS_GRPC_ADDR) is served by process ")
+    assert of(found, "ports", "WARN") == [f"nobody serves on {known['IMRS_HTTP_ADDR']} (IMRS_HTTP_ADDR)"]
+
+
+def free_port() -> int:
+    with socket.create_server(("127.0.0.1", 0)) as found:
+        port: int = found.getsockname()[1]
+        return port
 
 
 def test_a_worker_takes_no_more_connections_than_is_said(database: str) -> None:

@@ -1,0 +1,69 @@
+"""``imrs audit``: who changed what, and when."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Final
+
+import click
+
+from imrs_client import v1 as pb
+from imrs_server.cli import arguments, remote
+from imrs_server.cli.output import fields, forms, text
+from imrs_server.cli.output.forms import View
+from imrs_server.domain.flat import flatten
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from imrs_client import ImrsClient
+    from imrs_server.cli.output.forms import Form
+
+# What every change moves, and nobody asks for.
+_MOVING: Final = frozenset({"update_time", "version", "etag"})
+
+
+def changed(event: pb.AuditEvent) -> str:
+    """What a change was, as one line: fields before and after."""
+    if not event.HasField("before"):
+        return "created"
+    if not event.HasField("after"):
+        return "deleted"
+    before, after = flatten(fields.as_dict(event.before)), flatten(fields.as_dict(event.after))
+    names = sorted((before.keys() | after.keys()) - _MOVING)
+    return ", ".join(
+        f"{name}: {_said(before.get(name))} -> {_said(after.get(name))}"
+        for name in names
+        if before.get(name) != after.get(name)
+    )
+
+
+def _said(value: Any) -> str:
+    return text.NOTHING if value is None else fields.compact(value)
+
+
+_VIEW: Final = View(
+    shown={
+        "time": "create_time", "actor": "actor", "method": "method", "type": "target_type",
+        "id": "target_id",
+    },
+    also={"changed": changed},
+    empty="Nothing was changed, as far as these options see.",
+)  # fmt: skip
+
+
+@click.command("audit")
+@remote.calls
+@click.option("--actor", default="", help="Only by this one: the `sub` of a token, or config:FILE.")
+@click.option("--type", "target_type", default="", help="Only of things of this kind, such as agent.")
+@click.option("--id", "target_id", default="", help="Only of this thing.")
+@click.option("--method", default="", help="Only by this method, such as AdminService/UpdateAgent.")
+@arguments.between
+@forms.listing
+def command(client: ImrsClient, *, between: Callable[[Any], None], form: Form, **only: Any) -> None:
+    """List who changed what, the newest first, as a tenant's admin; with all tenants as a platform admin.
+
+    imrs audit --type agent --id support-bot --since 2026-11-01
+    """
+    request = pb.ListAuditEventsRequest(**only)
+    between(request)
+    form.list(client.admin.ListAuditEvents, request, _VIEW)
