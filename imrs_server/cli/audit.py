@@ -20,11 +20,14 @@ if TYPE_CHECKING:
 
 # What every change moves, and nobody asks for.
 _MOVING: Final = frozenset({"update_time", "version", "etag"})
+# What other methods do to a thing, such as enabling models for it, has no before either.
+_MAKING: Final = ("Create", "Clone", "Set", "Update", "Issue", "Apply", "Undo")
 
 
 def changed(event: pb.AuditEvent) -> str:
     """What a change was, as one line: fields before and after."""
-    if not event.HasField("before"):
+    verb = event.method.partition("/")[2]
+    if not event.HasField("before") and verb.startswith(_MAKING):
         return "created"
     if not event.HasField("after"):
         return "deleted"

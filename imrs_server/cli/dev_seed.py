@@ -77,8 +77,8 @@ def plant(app: App, server: Echo) -> None:
     _add(app, provider, [_echoing(each) for each in echo.MODELS])
     with suppress(ProviderNotFound):
         app.providers.update(_PLATFORM, _ECHO, {"api_base": server.api_base})
-    for each in echo.MODELS:
-        _keep_free(app, f"{_ECHO}/{each}")
+    for external_id in echo.MODELS:
+        _keep_free(app, f"{_ECHO}/{external_id}")
     for agent_id, fields, filters in _AGENTS:
         try:
             app.agents.create(_TENANT, None, agent_id, fields)
