@@ -27,9 +27,10 @@ _MAKING: Final = ("Create", "Clone", "Set", "Update", "Issue", "Apply", "Undo")
 def changed(event: pb.AuditEvent) -> str:
     """What a change was, as one line: fields before and after."""
     verb = event.method.partition("/")[2]
-    if not event.HasField("before") and verb.startswith(_MAKING):
-        return "created"
-    if not event.HasField("after"):
+    if not event.HasField("before"):
+        if verb.startswith(_MAKING):
+            return "created"
+    elif not event.HasField("after"):
         return "deleted"
     before, after = flatten(fields.as_dict(event.before)), flatten(fields.as_dict(event.after))
     names = sorted((before.keys() | after.keys()) - _MOVING)
