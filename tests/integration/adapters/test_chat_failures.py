@@ -244,7 +244,7 @@ def test_a_forbidden_address_is_not_called() -> None:
 def test_what_a_provider_says_is_passed_on_without_the_key(upstream: FakeProvider) -> None:
     failure, _ = fails(upstream, said(400, "invalid_request_error", f"no\nsuch tool; key {KEY}, told"))
     assert failure.said == "no such tool; key ***, told"
-    assert failure.detail == "the address or the request is not what it understands (HTTP 400)"
+    assert failure.detail == "the request is not what it understands (HTTP 400)"
 
     failure, _ = fails(upstream, said(400, "invalid_request_error", f"key {KEY[:12]}... is odd"))
     assert failure.said == ""
