@@ -16,7 +16,7 @@ from imrs_server.storage.listing import Listing
 from imrs_server.storage.shape import shape
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Collection, Mapping
     from uuid import UUID
 
     from imrs_server.domain.listing import Page, PageRequest
@@ -87,6 +87,11 @@ def get(tx: Tx, endpoint_id: str) -> Endpoint | None:
 def lock(tx: Tx, endpoint_id: str) -> Endpoint | None:
     """The row, held until the transaction ends; without its calls."""
     return Q.lock.one(tx, shape(Endpoint), endpoint_id=endpoint_id)
+
+
+def hold(tx: Tx, endpoint_ids: Collection[str]) -> None:
+    """Let nobody else write these until the transaction ends."""
+    Q.hold.run(tx, endpoint_ids=list(endpoint_ids))
 
 
 def count(tx: Tx, model_id: str) -> int:

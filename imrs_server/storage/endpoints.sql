@@ -44,6 +44,10 @@ select count(*)::int from endpoints where model_id = %(model_id)s
 -- name: lock
 select * from endpoints where endpoint_id = %(endpoint_id)s for update
 
+-- name: hold
+-- Who writes many takes their rows first, by their ids, as everybody does who touches more than one.
+select from endpoints where endpoint_id = any(%(endpoint_ids)s::text[]) order by endpoint_id for update
+
 -- name: delete
 delete from endpoints where endpoint_id = %(endpoint_id)s
 
@@ -140,8 +144,15 @@ where endpoint_id = %(endpoint_id)s and update_time > now() - interval '10 secon
 
 -- name: fold_calls
 -- Those of processes that are gone, or have had nothing to do for long; when they were is kept.
-with gone as (
-    delete from endpoint_calls where update_time < now() - interval '1 hour' returning endpoint_id, update_time
+with held as materialized (
+    select endpoint_id from endpoints
+    where endpoint_id in (select endpoint_id from endpoint_calls where update_time < now() - interval '1 hour')
+    order by endpoint_id
+    for update
+), gone as (
+    delete from endpoint_calls using held
+    where endpoint_calls.endpoint_id = held.endpoint_id and update_time < now() - interval '1 hour'
+    returning held.endpoint_id, update_time
 )
 update endpoints
 set last_used_time = greatest(last_used_time, latest)

@@ -239,7 +239,8 @@ def _do(hand: Hand, kind: Kind, steps: Sequence[Step]) -> None:
     if isinstance(kind, EndpointKind):
         kind.claim(hand.tx, [each for each in steps if each.action is not Action.UNCHANGED])
     first = Action.DELETE if kind.deletes_first else None
-    for step in sorted(steps, key=lambda each: each.action is not first):
+    # By their ids, for others too touch more than one of a kind in this order.
+    for step in sorted(steps, key=lambda each: (each.action is not first, each.target.id)):
         with placing(step.wanted):
             if step.action is Action.CREATE:
                 kind.create(hand, step.target.id, step.wanted)

@@ -7,12 +7,12 @@ from typing import TYPE_CHECKING
 from imrs_server.domain.configuration import Thing
 from imrs_server.domain.endpoint import Endpoint
 from imrs_server.storage import configuration
-from imrs_server.storage.endpoints import claim_model
+from imrs_server.storage.endpoints import claim_model, hold
 from imrs_server.use_cases import endpoints
 from imrs_server.use_cases.configuration.kind import blank_fields, domain_fields, read_fields
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterable
+    from collections.abc import Collection
 
     from imrs_server.adapters.addresses import AddressRules
     from imrs_server.domain.configuration import Flat, Wanted
@@ -49,10 +49,11 @@ class EndpointKind:
         return {each.endpoint_id: Thing(fields=read_fields(each, _NAMES)) for each in found}
 
     @staticmethod
-    def claim(tx: Tx, steps: Iterable[Step]) -> None:
-        """Take the models of all endpoints that are to be written, before any of their rows."""
+    def claim(tx: Tx, steps: Collection[Step]) -> None:
+        """Take all that are to be written: their models, and then their rows, each in order."""
         for model_id in sorted({str(each.fields["model_id"]) for each in steps if "model_id" in each.fields}):
             claim_model(tx, model_id)
+        hold(tx, [each.target.id for each in steps])
 
     def create(self, hand: Hand, id: str, wanted: Wanted) -> None:
         self._put(hand, id, self.blank | wanted.initial | wanted.fields)

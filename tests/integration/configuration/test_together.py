@@ -16,7 +16,7 @@ from imrs_server.adapters.http import GuardedClient
 from imrs_server.adapters.vault import Vault
 from imrs_server.domain.configuration import Action
 from imrs_server.domain.endpoint import Endpoint
-from imrs_server.storage import changes, configuration
+from imrs_server.storage import changes, configuration, endpoints
 from imrs_server.use_cases.endpoints import Endpoints
 from imrs_server.use_cases.loading import Loading
 from tests.integration.configuration.conftest import PLATFORM, TENANT, Files, summary
@@ -172,8 +172,20 @@ def test_endpoints_are_applied_and_set_at_once(files: Files) -> None:
             place = {"model_id": f"p/{name}", "base_url": f"http://127.0.0.1:9/{name}"}
             pool.put(PLATFORM, Endpoint(endpoint_id=name, weight=number + 100, **place))
 
-    with ThreadPoolExecutor(5) as threads:
+    def counting() -> None:
+        """As servers do of the calls that run, and of those of servers that are gone."""
+        for _ in range(ROUNDS * 6):
+            with files.database.transaction() as tx:
+                endpoints.count_calls(tx, new_id(), dict.fromkeys(names, 0))
+            with files.database.transaction() as tx:
+                tx.execute("update endpoint_calls set update_time = now() - interval '2 hours'")
+            with files.database.transaction() as tx:
+                endpoints.fold_calls(tx)
+
+    files.apply(text(names, 1), source="a")
+    with ThreadPoolExecutor(6) as threads:
         running = [threads.submit(setting, name) for name in names]
+        running.append(threads.submit(counting))
         running += [threads.submit(applying, "a", names), threads.submit(applying, "b", names[::-1])]
         for each in running:
             each.result()

@@ -23,7 +23,7 @@ from imrs_server.storage.database import Database
 from tests.support.schema import HERE
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping
 
 pytestmark = pytest.mark.both_postgres
 
@@ -46,13 +46,21 @@ def put(db: Database, tenant_id: UUID = HERE, agent_id: str = "", **wanted: Any)
 
 
 def reserve(
-    db: Database, usd: str | None, tokens: int = 0, *, tenant_id: UUID = HERE, seconds: float = 60
+    db: Database,
+    usd: str | None,
+    tokens: int = 0,
+    *,
+    tenant_id: UUID = HERE,
+    seconds: float = 60,
+    ended: Mapping[UUID, Spend] | None = None,
 ) -> UUID | None:
     """The reservation of agent `a`; None where it was refused."""
     reservation_id = new_id()
     wanted = Estimate(usd=None if usd is None else Decimal(usd), tokens=tokens)
     with db.transaction(tenant_id) as tx:
-        found = budgets.reserve(tx, tenant_id, "a", reservation_id, wanted, seconds=seconds)
+        found = budgets.reserve(
+            tx, tenant_id, "a", reservation_id, wanted, seconds=seconds, ended=ended or {}
+        )
     return None if any(each.refuses for each in found) else reservation_id
 
 
@@ -295,7 +303,8 @@ TOKENS = st.integers(0, 50)
 LIMITS = st.tuples(st.none() | USD, st.none() | TOKENS)
 STEPS = st.lists(
     st.one_of(
-        st.tuples(st.just("reserve"), st.none() | USD, TOKENS),
+        st.tuples(st.just("reserve"), st.none() | USD, TOKENS, st.none()),
+        st.tuples(st.just("reserve"), st.none() | USD, TOKENS, st.tuples(USD, TOKENS)),
         st.tuples(st.just("charge"), USD, TOKENS),
         st.tuples(st.just("expire")),
         st.tuples(st.just("end")),
@@ -316,13 +325,16 @@ def test_any_course_of_calls_adds_up(db: Database, limits: Any, steps: Any, pick
     known: list[UUID] = []
     for name, *given_values in steps:
         if name == "reserve":
-            usd, tokens = given_values
+            usd, tokens, came_to = given_values
+            ended = {pick.choice(known): came_to} if known and came_to else {}
             for each in accounts:
                 each.touch()
                 each.sweep()
+                each.held |= {held: amounts for held, amounts in ended.items() if held in each.held}
             fits = all(each.takes(usd, tokens) for each in accounts)
             told = None if usd is None else str(usd)
-            made = reserve(db, told, tokens, tenant_id=tenant_id)
+            spent = {held: Spend(usd=usd, tokens=tokens) for held, (usd, tokens) in ended.items()}
+            made = reserve(db, told, tokens, tenant_id=tenant_id, ended=spent)
             assert (made is not None) == fits
             if made is not None:
                 known.append(made)
