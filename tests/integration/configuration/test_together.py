@@ -5,7 +5,7 @@ from __future__ import annotations
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 from ipaddress import ip_network
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import psycopg
 import pytest
@@ -169,7 +169,7 @@ def test_endpoints_are_applied_and_set_at_once(files: Files) -> None:
 
     def setting(name: str) -> None:
         for number in range(ROUNDS * 6):
-            place = {"model_id": f"p/{name}", "base_url": f"http://127.0.0.1:9/{name}"}
+            place: dict[str, Any] = {"model_id": f"p/{name}", "base_url": f"http://127.0.0.1:9/{name}"}
             pool.put(PLATFORM, Endpoint(endpoint_id=name, weight=number + 100, **place))
 
     def counting() -> None:
