@@ -1,26 +1,10 @@
-"""What the dashboards show: every panel with its PromQL."""
+"""What the dashboards show: every panel with its lines."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
-Targets = tuple[tuple[str, str], ...]
-
-
-@dataclass(frozen=True, kw_only=True)
-class Panel:
-    """One panel; ``targets`` are PromQL and legend, ``alarm`` is where it turns red."""
-
-    title: str
-    targets: Targets
-    unit: str = "short"
-    description: str = ""
-    kind: str = "timeseries"
-    width: int = 12
-    height: int = 8
-    stacked: bool = False
-    alarm: float | None = None
-    alarm_below: bool = False
+from tools.dashboard_lines import DAY, Figure, Line, Panel, each, increase, over, quantile, rate, series
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -34,40 +18,12 @@ class Dashboard:
     panels: tuple[Panel, ...]
 
 
-AT = 'instance=~"$instance"'
-RATE = "[$__rate_interval]"
-
-
-def stat(title: str, expr: str, *, alarm: float | None = None, below: bool = False, **more: str) -> Panel:
-    return Panel(
-        title=title,
-        targets=((expr, ""),),
-        kind="stat",
-        width=4,
-        height=4,
-        alarm=alarm,
-        alarm_below=below,
-        **more,  # type: ignore[arg-type]  # unit and description
-    )
-
-
-def rate(name: str, matchers: str = AT, by: str = "") -> str:
-    """A second, added up over servers, by some labels."""
-    group = f" by ({by})" if by else ""
-    return f"sum{group} (rate({name}{{{matchers}}}{RATE}))"
-
-
-def day(name: str, matchers: str) -> str:
-    return f"sum(increase({name}{{{matchers}}}[24h]))"
-
-
-def quantile(share: float, name: str, matchers: str, by: str = "le") -> str:
-    return f"histogram_quantile({share}, sum by ({by}) (rate({name}_bucket{{{matchers}}}{RATE})))"
-
-
-ROUTE = f'{AT}, grpc_method="Route"'
+AGENT = 'agent=~"$agent"'
+ROUTE = 'grpc_method="Route"'
+LIKE_ROUTE = 'grpc_method=~"Route|BatchRoute|ExplainRoute|DetectTask"'
+OURS = 'reason=~"INTERNAL|DATABASE_UNAVAILABLE|VAULT_.*"'
 HANDLING = "grpc_server_handling_seconds"
-OURS = "INTERNAL|DATABASE_UNAVAILABLE|VAULT_.*"
+CALLING = "llm_latency_seconds"
 
 OVERVIEW = Dashboard(
     name="overview",
@@ -75,53 +31,34 @@ OVERVIEW = Dashboard(
     title="IMRS: overview",
     description="Whether it answers, how fast, and what it depends on.",
     panels=(
-        stat("Workers that serve", f"sum(imrs_workers_serving{{{AT}}})", alarm=1, below=True),
-        stat("Workers that should", f"sum(imrs_workers{{{AT}}})"),
-        stat("Database", f"min(imrs_database_answers{{{AT}}})", alarm=1, below=True),
-        stat("Vault", f"min(imrs_vault_answers{{{AT}}})", alarm=1, below=True),
-        stat("Listener", f"min(imrs_index_connected{{{AT}}})", alarm=1, below=True),
-        stat("Age of the index", f"max(imrs_index_age_seconds{{{AT}}})", unit="s", alarm=30),
+        Figure("Workers that serve", over("sum", "imrs_workers_serving"), alarm=1, below=True),
+        Figure("Workers that should", over("sum", "imrs_workers")),
+        Figure("Database", over("min", "imrs_database_answers"), alarm=1, below=True),
+        Figure("Vault", over("min", "imrs_vault_answers"), alarm=1, below=True),
+        Figure("Listener", over("min", "imrs_index_connected"), alarm=1, below=True),
+        Figure("Age of the index", over("max", "imrs_index_age_seconds"), unit="s", alarm=30),
+        Panel("Calls", rate("grpc_server_handled_total", by="grpc_method"), unit="reqps", stacked=True),
         Panel(
-            title="Calls",
+            "Failed calls, by what callers were told",
+            rate("imrs_errors_total", by="reason"),
             unit="reqps",
             stacked=True,
-            targets=((rate("grpc_server_handled_total", by="grpc_method"), "{{grpc_method}}"),),
         ),
         Panel(
-            title="Failed calls, by what callers were told",
-            unit="reqps",
-            stacked=True,
-            targets=((rate("imrs_errors_total", by="reason"), "{{reason}}"),),
-        ),
-        Panel(
-            title="Time of Route",
+            "Time of Route",
+            *(quantile(share, HANDLING, where=ROUTE) for share in (0.5, 0.95, 0.99)),
             description="In the server, without the network.",
             unit="s",
-            targets=(
-                (quantile(0.5, HANDLING, ROUTE), "p50"),
-                (quantile(0.95, HANDLING, ROUTE), "p95"),
-                (quantile(0.99, HANDLING, ROUTE), "p99"),
-            ),
         ),
         Panel(
-            title="Decisions and votes",
+            "Decisions and votes",
+            rate("imrs_decisions_total").named("decisions"),
+            rate("imrs_reported_decisions_total").named("decisions of clients"),
+            rate("imrs_feedback_committed_total").named("votes"),
             unit="reqps",
-            targets=(
-                (rate("imrs_decisions_total"), "decisions"),
-                (rate("imrs_reported_decisions_total"), "decisions of clients"),
-                (rate("imrs_feedback_committed_total"), "votes"),
-            ),
         ),
-        Panel(
-            title="Tokens a minute",
-            stacked=True,
-            targets=(("60 * " + rate("llm_tokens_total", AT, by="type"), "{{type}}"),),
-        ),
-        Panel(
-            title="Cost an hour",
-            unit="currencyUSD",
-            targets=(("3600 * " + rate("llm_cost_usd_total", AT), "USD an hour"),),
-        ),
+        Panel("Tokens a minute", 60 * rate("llm_tokens_total", by="type"), stacked=True),
+        Panel("Cost an hour", 3600 * rate("llm_cost_usd_total").named("USD an hour"), unit="currencyUSD"),
     ),
 )
 
@@ -131,87 +68,53 @@ ROUTING = Dashboard(
     title="IMRS: routing",
     description="What is decided, why, and how long it takes.",
     panels=(
+        Panel("Decisions, by reason", rate("imrs_decisions_total", by="reason"), unit="reqps", stacked=True),
         Panel(
-            title="Decisions, by reason",
-            unit="reqps",
-            stacked=True,
-            targets=((rate("imrs_decisions_total", by="reason"), "{{reason}}"),),
-        ),
-        Panel(
-            title="Requests without an answer",
+            "Requests without an answer",
+            rate("imrs_errors_total", where='grpc_service="imrs.v1.RouteService"', by="reason"),
             description="Of Route, BatchRoute and Complete: nothing eligible, unknown agents, and the like.",
             unit="reqps",
             stacked=True,
-            targets=(
-                (
-                    rate("imrs_errors_total", f'{AT}, grpc_service="imrs.v1.RouteService"', by="reason"),
-                    "{{reason}}",
-                ),
-            ),
         ),
         Panel(
-            title="Time of Route, p95 by method",
+            "Time of Route, p95 by method",
+            quantile(0.95, HANDLING, where=LIKE_ROUTE, by="grpc_method"),
             unit="s",
-            targets=(
-                (
-                    quantile(
-                        0.95,
-                        HANDLING,
-                        f'{AT}, grpc_method=~"Route|BatchRoute|ExplainRoute|DetectTask"',
-                        "le, grpc_method",
-                    ),
-                    "{{grpc_method}}",
-                ),
-            ),
         ),
         Panel(
-            title="Decisions by an index that may have missed changes",
+            "Decisions by an index that may have missed changes",
+            (rate("imrs_stale_decisions_total") / rate("imrs_decisions_total")).named("stale"),
             unit="percentunit",
-            targets=(
-                (
-                    rate("imrs_stale_decisions_total") + " / " + rate("imrs_decisions_total", AT),
-                    "stale",
-                ),
-            ),
         ),
         Panel(
-            title="Models that get fewer requests",
+            "Models that get fewer requests",
+            over("max", "imrs_cooling", by="of"),
             description="Because they, or their provider, failed of late.",
-            targets=((f"max by (of) (imrs_cooling{{{AT}}})", "{{of}}"),),
         ),
         Panel(
-            title="Reports of breakers, by cause",
+            "Reports of breakers, by cause",
+            rate("imrs_cooldowns_total", by="cause"),
             unit="reqps",
             stacked=True,
-            targets=((rate("imrs_cooldowns_total", by="cause"), "{{cause}}"),),
         ),
         Panel(
-            title="Endpoints of the model pool, by state",
-            stacked=True,
-            targets=((f"max by (state) (imrs_endpoints{{{AT}}})", "{{state}}"),),
+            "Endpoints of the model pool, by state", over("max", "imrs_endpoints", by="state"), stacked=True
         ),
         Panel(
-            title="Fallbacks, by the provider that stood in",
+            "Fallbacks, by the provider that stood in",
+            rate("imrs_fallbacks_total", by="provider"),
             unit="reqps",
             stacked=True,
-            targets=((rate("imrs_fallbacks_total", by="provider"), "{{provider}}"),),
         ),
         Panel(
-            title="Decisions that wait to be stored, and that never will be",
-            targets=(
-                (f"sum(imrs_decisions_waiting{{{AT}}})", "waiting"),
-                (f"sum(increase(imrs_decisions_dropped_total{{{AT}}}{RATE}))", "dropped"),
-            ),
+            "Decisions that wait to be stored, and that never will be",
+            over("sum", "imrs_decisions_waiting").named("waiting"),
+            increase("imrs_decisions_dropped_total").named("dropped"),
         ),
-        Panel(
-            title="Revision of the index",
-            targets=((f"imrs_index_revision{{{AT}}}", "{{instance}}"),),
-        ),
-        Panel(title="Streams of WatchAgent", targets=((f"imrs_watchers{{{AT}}}", "{{instance}}"),)),
+        Panel("Revision of the index", each("imrs_index_revision")),
+        Panel("Streams of WatchAgent", each("imrs_watchers")),
     ),
 )
-
-AGENT = f'{AT}, agent=~"$agent"'
 
 TOKENS = Dashboard(
     name="tokens",
@@ -219,86 +122,63 @@ TOKENS = Dashboard(
     title="IMRS: tokens and cost",
     description="Who spends what, with which result.",
     panels=(
-        stat("Cost, 24 h", day("llm_cost_usd_total", AGENT), unit="currencyUSD"),
-        stat("Tokens, 24 h", day("llm_tokens_total", AGENT)),
-        stat("Calls, 24 h", day("llm_latency_seconds_count", AGENT)),
-        stat(
+        Figure("Cost, 24 h", increase("llm_cost_usd_total", DAY, where=AGENT), unit="currencyUSD"),
+        Figure("Tokens, 24 h", increase("llm_tokens_total", DAY, where=AGENT)),
+        Figure("Calls, 24 h", increase(f"{CALLING}_count", DAY, where=AGENT)),
+        Figure(
             "Calls of unknown price, 24 h",
-            day("llm_unpriced_calls_total", AGENT),
+            increase("llm_unpriced_calls_total", DAY, where=AGENT),
             description="They are in no cost.",
             alarm=1,
         ),
-        stat("Budgets nearly spent", f'max(imrs_budgets{{{AT}, funds="sparing"}})', alarm=1),
-        stat("Budgets spent", f'max(imrs_budgets{{{AT}, funds="spent"}})', alarm=1),
+        Figure("Budgets nearly spent", over("max", "imrs_budgets", where='funds="sparing"'), alarm=1),
+        Figure("Budgets spent", over("max", "imrs_budgets", where='funds="spent"'), alarm=1),
         Panel(
-            title="Tokens a second, by agent and kind",
+            "Tokens a second, by agent and kind",
+            rate("llm_tokens_total", where=AGENT, by="agent, type"),
             stacked=True,
-            targets=((rate("llm_tokens_total", AGENT, by="agent, type"), "{{agent}} {{type}}"),),
         ),
         Panel(
-            title="Cost an hour, by agent",
+            "Cost an hour, by agent",
+            3600 * rate("llm_cost_usd_total", where=AGENT, by="agent"),
             unit="currencyUSD",
             stacked=True,
-            targets=(("3600 * " + rate("llm_cost_usd_total", AGENT, by="agent"), "{{agent}}"),),
         ),
         Panel(
-            title="Cost in the last 24 h, the ten that spend most",
+            "Cost in the last 24 h, the ten that spend most",
+            Line(
+                "topk(10, sum by (agent) "
+                f"(increase({series('llm_cost_usd_total', where=AGENT, window=DAY)})))",
+                "{{agent}}",
+            ),
             unit="currencyUSD",
-            targets=(
-                (f"topk(10, sum by (agent) (increase(llm_cost_usd_total{{{AGENT}}}[24h])))", "{{agent}}"),
-            ),
         ),
         Panel(
-            title="Tokens a call, by agent",
-            targets=(
-                (
-                    rate("llm_tokens_total", AGENT, by="agent")
-                    + " / "
-                    + rate("llm_latency_seconds_count", AGENT, by="agent"),
-                    "{{agent}}",
-                ),
-            ),
+            "Tokens a call, by agent",
+            rate("llm_tokens_total", where=AGENT, by="agent")
+            / rate(f"{CALLING}_count", where=AGENT, by="agent"),
         ),
         Panel(
-            title="Time of a model call, by agent",
+            "Time of a model call, by agent",
+            rate(f"{CALLING}_sum", where=AGENT, by="agent")
+            / rate(f"{CALLING}_count", where=AGENT, by="agent"),
             unit="s",
-            targets=(
-                (
-                    rate("llm_latency_seconds_sum", AGENT, by="agent")
-                    + " / "
-                    + rate("llm_latency_seconds_count", AGENT, by="agent"),
-                    "{{agent}}",
-                ),
-            ),
         ),
         Panel(
-            title="Time of model calls, p50 and p95",
+            "Time of model calls, p50 and p95",
+            *(quantile(share, CALLING, where=AGENT) for share in (0.5, 0.95)),
             unit="s",
-            targets=(
-                (quantile(0.5, "llm_latency_seconds", AGENT), "p50"),
-                (quantile(0.95, "llm_latency_seconds", AGENT), "p95"),
-            ),
         ),
         Panel(
-            title="Model calls, by provider and result",
+            "Model calls, by provider and result",
+            rate("imrs_model_calls_total", by="provider, result"),
             unit="reqps",
             stacked=True,
-            targets=(
-                (
-                    rate("imrs_model_calls_total", by="provider, result"),
-                    "{{provider}} {{result}}",
-                ),
-            ),
         ),
         Panel(
-            title="Calls refused for want of budget",
+            "Calls refused for want of budget",
+            rate("imrs_errors_total", where='reason="BUDGET_EXCEEDED"').named("refused"),
             unit="reqps",
-            targets=(
-                (
-                    rate("imrs_errors_total", f'{AT}, reason="BUDGET_EXCEEDED"'),
-                    "refused",
-                ),
-            ),
         ),
     ),
 )
@@ -309,126 +189,83 @@ RELIABILITY = Dashboard(
     title="IMRS: reliability",
     description="What it depends on, what waits, and what is lost.",
     panels=(
-        stat("Months with partitions", f"min(imrs_partitions_ahead{{{AT}}})", alarm=1, below=True),
-        stat("Keys that Vault does not give", f"max(imrs_keys_missing{{{AT}}})", alarm=1),
-        stat("Providers whose sync fails", f"sum(max by (provider) (imrs_sync_failing{{{AT}}}))", alarm=1),
-        stat("Ratings that SomaBrain refused", f"max(imrs_outbox_parked{{{AT}}})", alarm=1),
-        stat(
-            "Workers that are missing", f"sum(imrs_workers{{{AT}}} - imrs_workers_serving{{{AT}}})", alarm=1
-        ),
-        stat(
-            "Votes without a message, 24 h",
-            day("imrs_feedback_dropped_total", AT),
+        Figure("Months with partitions", over("min", "imrs_partitions_ahead"), alarm=1, below=True),
+        Figure("Keys that Vault does not give", over("max", "imrs_keys_missing"), alarm=1),
+        Figure(
+            "Providers whose sync fails",
+            Line(f"sum({over('max', 'imrs_sync_failing', by='provider').expr})"),
             alarm=1,
         ),
+        Figure("Ratings that SomaBrain refused", over("max", "imrs_outbox_parked"), alarm=1),
+        Figure(
+            "Workers that are missing",
+            Line(f"sum({series('imrs_workers')} - {series('imrs_workers_serving')})"),
+            alarm=1,
+        ),
+        Figure("Votes without a message, 24 h", increase("imrs_feedback_dropped_total", DAY), alarm=1),
         Panel(
-            title="Calls that failed for reasons of ours",
+            "Calls that failed for reasons of ours",
+            (rate("imrs_errors_total", where=OURS) / rate("grpc_server_handled_total")).named("failed"),
             unit="percentunit",
-            targets=(
-                (
-                    rate("imrs_errors_total", f'{AT}, reason=~"{OURS}"')
-                    + " / "
-                    + rate("grpc_server_handled_total", AT),
-                    "failed",
-                ),
-            ),
         ),
         Panel(
-            title="Calls, by status",
-            unit="reqps",
-            stacked=True,
-            targets=((rate("grpc_server_handled_total", by="grpc_code"), "{{grpc_code}}"),),
+            "Calls, by status", rate("grpc_server_handled_total", by="grpc_code"), unit="reqps", stacked=True
         ),
         Panel(
-            title="What it depends on",
+            "What it depends on",
+            over("min", "imrs_database_answers").named("database"),
+            over("min", "imrs_vault_answers").named("vault"),
+            over("min", "imrs_index_connected").named("listener"),
             description="1 is up.",
-            targets=(
-                (f"min(imrs_database_answers{{{AT}}})", "database"),
-                (f"min(imrs_vault_answers{{{AT}}})", "vault"),
-                (f"min(imrs_index_connected{{{AT}}})", "listener"),
-            ),
         ),
+        Panel("Age of the index", each("imrs_index_age_seconds"), unit="s"),
+        Panel("Calls that run or wait, by threads", over("sum", "imrs_calls_in_hand", by="pool")),
         Panel(
-            title="Age of the index", unit="s", targets=((f"imrs_index_age_seconds{{{AT}}}", "{{instance}}"),)
-        ),
-        Panel(
-            title="Calls that run or wait, by threads",
-            targets=((f"sum by (pool) (imrs_calls_in_hand{{{AT}}})", "{{pool}}"),),
-        ),
-        Panel(
-            title="Model calls that failed, by provider",
+            "Model calls that failed, by provider",
+            rate("imrs_model_calls_total", where='result!~"ok|cancelled"', by="provider")
+            / rate("imrs_model_calls_total", by="provider"),
             unit="percentunit",
-            targets=(
-                (
-                    rate("imrs_model_calls_total", f'{AT}, result!~"ok|cancelled"', by="provider")
-                    + " / "
-                    + rate("imrs_model_calls_total", AT, by="provider"),
-                    "{{provider}}",
-                ),
-            ),
         ),
         Panel(
-            title="Time since a provider was synced",
+            "Time since a provider was synced", over("max", "imrs_sync_age_seconds", by="provider"), unit="s"
+        ),
+        Panel("Syncs, by result", rate("imrs_syncs_total", by="result"), unit="reqps", stacked=True),
+        Panel(
+            "What waits",
+            over("sum", "imrs_feedback_waiting").named("votes"),
+            over("sum", "imrs_decisions_waiting").named("decisions"),
+            over("max", "imrs_outbox_waiting").named("for SomaBrain"),
+            over("sum", "imrs_messages_late").named("calls of models"),
+        ),
+        Panel(
+            "Oldest rating that waits for SomaBrain",
+            over("max", "imrs_outbox_oldest_seconds").named("oldest"),
             unit="s",
-            targets=((f"max by (provider) (imrs_sync_age_seconds{{{AT}}})", "{{provider}}"),),
         ),
         Panel(
-            title="Syncs, by result",
-            unit="reqps",
-            stacked=True,
-            targets=((rate("imrs_syncs_total", by="result"), "{{result}}"),),
+            "What is lost",
+            increase("imrs_decisions_dropped_total").named("decisions"),
+            increase("imrs_messages_lost_total").named("calls of models"),
+            increase("imrs_outbox_dropped_total").named("ratings for SomaBrain"),
+            increase("imrs_outbox_refused_total").named("ratings that it refused"),
         ),
         Panel(
-            title="What waits",
-            targets=(
-                (f"sum(imrs_feedback_waiting{{{AT}}})", "votes"),
-                (f"sum(imrs_decisions_waiting{{{AT}}})", "decisions"),
-                (f"max(imrs_outbox_waiting{{{AT}}})", "for SomaBrain"),
-                (f"sum(imrs_messages_late{{{AT}}})", "calls of models"),
-            ),
-        ),
-        Panel(
-            title="Oldest rating that waits for SomaBrain",
-            unit="s",
-            targets=((f"max(imrs_outbox_oldest_seconds{{{AT}}})", "oldest"),),
-        ),
-        Panel(
-            title="What is lost",
-            targets=(
-                (f"sum(increase(imrs_decisions_dropped_total{{{AT}}}{RATE}))", "decisions"),
-                (f"sum(increase(imrs_messages_lost_total{{{AT}}}{RATE}))", "calls of models"),
-                (f"sum(increase(imrs_outbox_dropped_total{{{AT}}}{RATE}))", "ratings for SomaBrain"),
-                (f"sum(increase(imrs_outbox_refused_total{{{AT}}}{RATE}))", "ratings that it refused"),
-            ),
-        ),
-        Panel(
-            title="Configuration: drift, and a file that is not good",
+            "Configuration: drift, and a file that is not good",
+            over("max", "imrs_config_drift").named("drift"),
+            over("max", "imrs_config_refused").named("refused"),
             description="Things that somebody changed past the file; 1 while the last good file holds.",
-            targets=(
-                (f"max(imrs_config_drift{{{AT}}})", "drift"),
-                (f"max(imrs_config_refused{{{AT}}})", "refused"),
-            ),
         ),
         Panel(
-            title="Changes of the configuration file, by result",
+            "Changes of the configuration file, by result",
+            rate("imrs_config_reloads_total", by="result"),
             unit="reqps",
             stacked=True,
-            targets=((rate("imrs_config_reloads_total", by="result"), "{{result}}"),),
         ),
         Panel(
-            title="Votes a commit",
-            targets=(
-                (
-                    rate("imrs_feedback_committed_total") + " / " + rate("imrs_feedback_commits_total", AT),
-                    "votes",
-                ),
-            ),
+            "Votes a commit",
+            (rate("imrs_feedback_committed_total") / rate("imrs_feedback_commits_total")).named("votes"),
         ),
-        Panel(
-            title="Calls that began",
-            unit="reqps",
-            targets=((rate("grpc_server_started_total"), "calls"),),
-        ),
+        Panel("Calls that began", rate("grpc_server_started_total").named("calls"), unit="reqps"),
     ),
 )
 

@@ -9,9 +9,12 @@ import json
 import sys
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from tools.dashboard_panels import DASHBOARDS, Dashboard, Panel
+from tools.dashboard_panels import DASHBOARDS, Dashboard
+
+if TYPE_CHECKING:
+    from tools.dashboard_lines import Panel
 
 FOLDER = Path(__file__).resolve().parent.parent / "deploy" / "grafana" / "dashboards"
 WIDTH = 24
@@ -41,7 +44,7 @@ def dashboard(made: Dashboard) -> dict[str, Any]:
         _variable("instance", "Server", "label_values(imrs_index_revision, instance)"),
         *(
             [_variable("agent", "Agent", "label_values(llm_tokens_total, agent)")]
-            if any("$agent" in expr for panel in made.panels for expr, _ in panel.targets)
+            if any("$agent" in line.expr for panel in made.panels for line in panel.lines)
             else []
         ),
     ]
@@ -85,7 +88,7 @@ def _variable(name: str, label: str, query: str) -> dict[str, Any]:
 def _panel(number: int, panel: Panel, place: dict[str, int]) -> dict[str, Any]:
     defaults: dict[str, Any] = {"unit": panel.unit, "min": 0}
     if panel.alarm is not None:
-        colours = ("red", "green") if panel.alarm_below else ("green", "red")
+        colours = ("red", "green") if panel.below else ("green", "red")
         steps: list[dict[str, Any]] = [
             {"color": colours[0], "value": None},
             {"color": colours[1], "value": panel.alarm},
@@ -116,8 +119,13 @@ def _panel(number: int, panel: Panel, place: dict[str, int]) -> dict[str, Any]:
         "fieldConfig": {"defaults": defaults, "overrides": []},
         "options": options,
         "targets": [
-            {"refId": chr(ord("A") + at), "datasource": SOURCE, "expr": expr, "legendFormat": legend}
-            for at, (expr, legend) in enumerate(panel.targets)
+            {
+                "refId": chr(ord("A") + at),
+                "datasource": SOURCE,
+                "expr": line.expr,
+                "legendFormat": line.legend,
+            }
+            for at, line in enumerate(panel.lines)
         ],
     }
 
