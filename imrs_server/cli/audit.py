@@ -2,21 +2,16 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 
 import click
 
 from imrs_client import v1 as pb
-from imrs_server.cli import arguments, remote
-from imrs_server.cli.output import fields, forms, text
+from imrs_server.cli import arguments
+from imrs_server.cli.output import fields, text
 from imrs_server.cli.output.forms import View
+from imrs_server.cli.resource import Resource
 from imrs_server.domain.flat import flatten
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
-
-    from imrs_client import ImrsClient
-    from imrs_server.cli.output.forms import Form
 
 # What every change moves, and nobody asks for.
 _MOVING: Final = frozenset({"update_time", "version", "etag"})
@@ -55,19 +50,16 @@ _VIEW: Final = View(
 )  # fmt: skip
 
 
-@click.command("audit")
-@remote.calls
-@click.option("--actor", default="", help="Only by this one: the `sub` of a token, or config:FILE.")
-@click.option("--type", "target_type", default="", help="Only of things of this kind, such as agent.")
-@click.option("--id", "target_id", default="", help="Only of this thing.")
-@click.option("--method", default="", help="Only by this method, such as AdminService/UpdateAgent.")
-@arguments.between
-@forms.listing
-def command(client: ImrsClient, *, between: Callable[[Any], None], form: Form, **only: Any) -> None:
+command = Resource(kind=pb.AuditEvent, id="event_id").listing(
     """List who changed what, the newest first, as a tenant's admin; with all tenants as a platform admin.
 
     imrs audit --type agent --id support-bot --since 2026-11-01
-    """
-    request = pb.ListAuditEventsRequest(**only)
-    between(request)
-    form.list(client.admin.ListAuditEvents, request, _VIEW)
+    """,
+    _VIEW,
+    click.option("--actor", default="", help="Only by this one: the `sub` of a token, or config:FILE."),
+    click.option("--type", "target_type", default="", help="Only of things of this kind, such as agent."),
+    click.option("--id", "target_id", default="", help="Only of this thing."),
+    click.option("--method", default="", help="Only by this method, such as AdminService/UpdateAgent."),
+    arguments.between,
+    name="audit",
+)

@@ -7,14 +7,13 @@ from typing import TYPE_CHECKING, Any, Final
 import click
 
 from imrs_client import v1 as pb
-from imrs_server.cli import arguments, remote
+from imrs_server.cli import arguments, remote, resource
 from imrs_server.cli.arguments import EnumType
 from imrs_server.cli.output import forms, tables, text
 from imrs_server.cli.output.forms import Kind, View
+from imrs_server.cli.resource import Resource
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from imrs_client import ImrsClient
     from imrs_server.cli.output.forms import Form
 
@@ -38,26 +37,19 @@ def command() -> None:
     """See decisions, as a tenant's admin."""
 
 
-@command.command("list")
-@remote.calls
-@click.option("--agent", "agent_id", default="", help="Only of this agent.")
-@click.option("--reason", type=EnumType(pb.Decision.Reason), help="Only with this reason.")
-@arguments.between
-@forms.listing
-def list_(client: ImrsClient, *, between: Callable[[Any], None], form: Form, **only: Any) -> None:
-    """List decisions, the newest first."""
-    request = pb.ListDecisionsRequest(**only)
-    between(request)
-    form.list(client.route.ListDecisions, request, _VIEW)
+_DECISIONS: Final = Resource(kind=pb.Decision, id="decision_id", service="route")
 
-
-@command.command()
-@click.argument("decision_id")
-@remote.calls
-@forms.single
-def show(client: ImrsClient, decision_id: str, *, form: Form) -> None:
-    """Show all of a decision."""
-    form.one(client.route.GetDecision(pb.GetDecisionRequest(decision_id=decision_id)))
+resource.add(
+    command,
+    _DECISIONS.listing(
+        "List decisions, the newest first.",
+        _VIEW,
+        click.option("--agent", "agent_id", default="", help="Only of this agent."),
+        click.option("--reason", type=EnumType(pb.Decision.Reason), help="Only with this reason."),
+        arguments.between,
+    ),
+    _DECISIONS.show("Show all of a decision."),
+)
 
 
 @command.command()

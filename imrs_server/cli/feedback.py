@@ -7,14 +7,13 @@ from typing import TYPE_CHECKING, Any, Final
 import click
 
 from imrs_client import v1 as pb
-from imrs_server.cli import arguments, remote
+from imrs_server.cli import arguments, remote, resource
 from imrs_server.cli.arguments import EnumType
 from imrs_server.cli.output import forms
 from imrs_server.cli.output.forms import View
+from imrs_server.cli.resource import Resource
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from imrs_client import ImrsClient
     from imrs_server.cli.output.forms import Form
 
@@ -33,21 +32,22 @@ def command() -> None:
     """See and give feedback."""
 
 
-@command.command("list")
-@remote.calls
-@click.option("--message", "message_id", default="", help="Only on this message.")
-@click.option("--agent", "agent_id", default="", help="Only of this agent's answers.")
-@click.option("--model", "model_id", default="", help="Only of this model's answers.")
-@click.option("--task", "task_type", default="", help="Only of this task type.")
-@click.option("--type", "feedback_type", type=EnumType(pb.Feedback.Type), help="Only of this type.")
-@click.option("--user", "user_id", default="", help="Only of this user.")
-@arguments.between
-@forms.listing
-def list_(client: ImrsClient, *, between: Callable[[Any], None], form: Form, **only: Any) -> None:
-    """List feedback, the newest first."""
-    request = pb.ListFeedbackRequest(**only)
-    between(request)
-    form.list(client.feedback.ListFeedback, request, _VIEW)
+_FEEDBACK: Final = Resource(kind=pb.Feedback, id="feedback_id", service="feedback", plural="")
+
+resource.add(
+    command,
+    _FEEDBACK.listing(
+        "List feedback, the newest first.",
+        _VIEW,
+        click.option("--message", "message_id", default="", help="Only on this message."),
+        click.option("--agent", "agent_id", default="", help="Only of this agent's answers."),
+        click.option("--model", "model_id", default="", help="Only of this model's answers."),
+        click.option("--task", "task_type", default="", help="Only of this task type."),
+        click.option("--type", "feedback_type", type=EnumType(pb.Feedback.Type), help="Only of this type."),
+        click.option("--user", "user_id", default="", help="Only of this user."),
+        arguments.between,
+    ),
+)
 
 
 @command.command()

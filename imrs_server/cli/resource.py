@@ -25,29 +25,31 @@ Decorator: TypeAlias = Callable[[Callable[..., Any]], Callable[..., Any]]
 class Resource:
     """A kind of thing of the API, such as ``pb.Agent``, and the commands that are alike for all kinds.
 
-    Its methods are found by its name: ListAgents, GetAgent and so on of ``service``. ``id`` is the field that
-    names one. ``fields`` are the options that describe one, by the paths of the fields that they set; an
-    option's parameter is the last step of its path. Texts may say ``{id}``.
+    Its methods are found by its name: ListAgents, GetAgent and so on of ``service``; ``plural`` is what the name
+    of the list ends in. ``id`` is the field that names one. ``fields`` are the options that describe one, by
+    the paths of the fields that they set; an option's parameter is the last step of its path. Texts may say
+    ``{id}``.
     """
 
     kind: type[Any]
     id: str
     service: str = "admin"
+    plural: str = "s"
     fields: Mapping[str, Decorator] = field(default_factory=dict)
 
-    def listing(self, says: str, view: View, *options: Decorator) -> click.Command:
+    def listing(self, says: str, view: View, *options: Decorator, name: str = "list") -> click.Command:
         """``list``: ``options`` are about fields of the request, or fill it as ``arguments.between`` does."""
 
         def body(
             client: ImrsClient, *, form: Form, between: Callable[[Any], None] | None = None, **only: Any
         ) -> None:
-            method, request = self._method(client, "List", "s")
+            method, request = self._method(client, "List", self.plural)
             asked = request(**only)
             if between is not None:
                 between(asked)
             form.list(method, asked, view)
 
-        return _command("list", says, body, remote.calls, *options, forms.listing)
+        return _command(name, says, body, remote.calls, *options, forms.listing)
 
     def show(self, says: str) -> click.Command:
         def body(client: ImrsClient, *, form: Form, **named: str) -> None:
