@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -23,10 +23,12 @@ from imrs_server.telemetry import logs
 from imrs_server.wiring import App
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, Sequence
+    from concurrent.futures import Future
     from uuid import UUID
 
 READY_SECONDS = 60.0
+_LOOK_SECONDS = 0.02
 
 
 @click.command()
@@ -64,11 +66,12 @@ def command(
     try:
         with Ending() as ending, ExitStack() as stack:
             environment = Environment(data_dir.absolute())
-            for _ in _steps(stack, environment, port, http_port, seed=not no_seed, watch=watch):
-                if ending.wished:
-                    break
-            else:
-                ending.wait()
+            with suppress(_GivenUp):
+                for _ in _steps(stack, environment, ending, port, http_port, seed=not no_seed, watch=watch):
+                    if ending.wished:
+                        break
+                else:
+                    ending.wait()
             click.echo("Stopping ...", err=True)
     except (StartError, AddressTaken) as error:
         raise click.ClickException(str(error)) from None
@@ -76,18 +79,26 @@ def command(
         raise click.ClickException(f"{error} Or start anew without what is in {data_dir}.") from None
 
 
+class _GivenUp(Exception):
+    """Somebody wished for the end before the start had got far."""
+
+
 def _steps(
     stack: ExitStack,
     environment: Environment,
+    ending: Ending,
     port: int,
     http_port: int,
     *,
     seed: bool,
     watch: Callable[[App], None],
 ) -> Iterator[None]:
-    """Start part after part. Between two steps the start can be given up; what runs is on the stack."""
+    """Start part after part. Between two steps the start can be given up; what runs is on the stack.
+
+    Raises _GivenUp where the end is wished during the first one, which may take long.
+    """
     click.echo(f"Starting PostgreSQL and OpenBao in {environment.folder} ...", err=True)
-    parts = _parts(stack, environment)
+    parts = _parts(stack, environment, ending)
     environment.forget()  # what a killed run left; only now is it sure that no run is alive
     yield
     settings = environment.settings(*parts, port=port, http_port=http_port)
@@ -120,11 +131,24 @@ def _logs() -> None:
     logs.configure(json=False, level="INFO")
 
 
-def _parts(stack: ExitStack, environment: Environment) -> tuple[Postgres, OpenBao]:
-    """Start both at once; what started is stopped even if the other did not."""
+def _parts(stack: ExitStack, environment: Environment, ending: Ending) -> tuple[Postgres, OpenBao]:
+    """Start both at once; what started is stopped even if the other did not. Raises _GivenUp."""
     postgres, openbao = Postgres(environment.folder / "postgres"), OpenBao(environment.folder / "openbao")
     with ThreadPoolExecutor(2) as pool:
         starts = [pool.submit(stack.enter_context, part) for part in (postgres, openbao)]
+        if _is_wished_before(ending, starts):
+            for part in (postgres, openbao):
+                part.give_up()
+    if ending.wished:
+        raise _GivenUp
     for start in starts:
         start.result()
     return postgres, openbao
+
+
+def _is_wished_before(ending: Ending, starts: Sequence[Future[object]]) -> bool:
+    """Whether somebody wishes for the end before all have started, or failed to."""
+    while not all(each.done() for each in starts):
+        if ending.wait(_LOOK_SECONDS):
+            return True
+    return False

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
 from imrs_server.embedded import folder
-from imrs_server.embedded.process import Process, StartError
+from imrs_server.embedded.process import Process, StartError, Starts
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -76,6 +76,7 @@ class OpenBao:
         self.folder = path.absolute()
         self.port = port
         self._wanted_port = port
+        self._starts = Starts()
         self._data = self.folder / "data"
         self._log = self.folder / "openbao.log"
         self._process: Process | None = None
@@ -137,6 +138,10 @@ class OpenBao:
         if self._process is not None:
             self._process.stop()
         self._release()
+
+    def give_up(self) -> None:
+        """Have ``start``, which runs in another thread, raise StartError or OSError soon; for good."""
+        self._starts.give_up()
 
     def kill(self) -> None:
         """End the server as a crash would; `start` afterwards recovers."""
@@ -207,7 +212,7 @@ class OpenBao:
                 CONFIG.format(address=address, data=json.dumps(str(self._data))), encoding="utf-8"
             )
             log_size = self._log.stat().st_size if self._log.exists() else 0
-            self._process = Process(
+            self._process = self._starts.process(
                 binary(), "server", f"-config={config}", log=self._log, cwd=self.folder, lock=lock
             )
             try:

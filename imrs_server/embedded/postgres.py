@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Self
 
 from imrs_server.embedded import account, folder
-from imrs_server.embedded.process import Account, Process, StartError, tail
+from imrs_server.embedded.process import Account, Process, StartError, Starts, tail
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -66,6 +66,7 @@ class Postgres:
         self._durable = durable
         self._settings = {**({} if durable else VOLATILE), **(settings or {})}
         self._namespaces = namespaces
+        self._starts = Starts()
         self._process: Process | None = None
         self._hold: folder.Hold | None = None
 
@@ -120,6 +121,10 @@ class Postgres:
             self._process.stop()
         self._release()
 
+    def give_up(self) -> None:
+        """Have ``start``, which runs in another thread, raise StartError soon; for good."""
+        self._starts.give_up()
+
     def kill(self) -> None:
         """End the server as a crash would; `start` afterwards recovers."""
         if self._process is not None:
@@ -139,7 +144,7 @@ class Postgres:
         account.give(draft, runs_as)
         password = self.folder / "password"
         folder.write_private(password, secrets.token_urlsafe(24))
-        initdb = Process(
+        initdb = self._starts.process(
             self._bin / "initdb",
             *("--pgdata", draft, "--username", USER, "--encoding", "utf8", "--locale", "C"),
             *("--auth", "scram-sha-256", "--pwfile", password, "--set", PASSWORD_SETTING),
@@ -169,7 +174,7 @@ class Postgres:
         for attempt in range(1, ATTEMPTS + 1):
             self.port = folder.port(self.folder, self._wanted_port)
             log_size = self._log.stat().st_size
-            self._process = Process(
+            self._process = self._starts.process(
                 self._bin / "postgres",
                 *("-D", self._data),
                 *(f"--{name}={value}" for name, value in self._parameters().items()),

@@ -7,11 +7,12 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, BinaryIO, Literal, TypeVar
+from typing import TYPE_CHECKING, Any, BinaryIO, Literal, TypeVar
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -154,6 +155,33 @@ class Process:
         if self.running:
             os.kill(self.pid, signal.SIGKILL)
         self.stop()
+
+
+class Starts:
+    """Starts processes, one after the other, until another thread gives that up."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._newest: Process | None = None
+        self._are_given_up = False
+
+    def process(self, *argv: str | Path, **settings: Any) -> Process:
+        """As ``Process``, whose arguments these are. Raises StartError also where it was given up."""
+        made = Process(*argv, **settings)
+        with self._lock:
+            self._newest = made
+        if self._are_given_up:
+            made.stop()
+            raise StartError(f"the start of {made.name} was given up")
+        return made
+
+    def give_up(self) -> None:
+        """End the newest, in order, and whatever would be started after it."""
+        with self._lock:
+            self._are_given_up = True
+            newest = self._newest
+        if newest is not None:
+            newest.stop()
 
 
 def open_log(path: Path) -> BinaryIO:

@@ -199,3 +199,19 @@ def test_ctrl_c_during_the_start_gives_it_up(folder: Path) -> None:
         eventually(lambda: all(map(is_gone, family)))
     assert not dev.output
     assert "Traceback" not in dev.errors
+
+
+def test_ctrl_c_does_not_wait_for_what_is_being_made(tmp_path: Path) -> None:
+    """At the first start a cluster of PostgreSQL is made, which takes seconds, minutes on a slow disk."""
+    folder = tmp_path / "data"
+    with running(folder, "--no-seed") as dev:
+        eventually((folder / "postgres" / "data.new" / "PG_VERSION").exists)
+        family = dev.family
+        assert dev.signal(signal.SIGINT) == 0
+        eventually(lambda: all(map(is_gone, family)))
+    assert not (folder / "postgres" / "data").exists()
+    assert dev.errors.rstrip().endswith("Stopping ...")
+    assert "Traceback" not in dev.errors
+    with running(folder, "--no-seed") as dev:
+        dev.await_ready()
+        assert dev.signal(signal.SIGINT) == 0
