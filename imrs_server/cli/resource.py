@@ -25,10 +25,10 @@ Decorator: TypeAlias = Callable[[Callable[..., Any]], Callable[..., Any]]
 class Resource:
     """A kind of thing of the API, such as ``pb.Agent``, and the commands that are alike for all kinds.
 
-    Its methods are found by its name: ListAgents, GetAgent and so on of ``service``; ``plural`` is what the name
-    of the list ends in. ``id`` is the field that names one. ``fields`` are the options that describe one, by
-    the paths of the fields that they set; an option's parameter is the last step of its path. Texts may say
-    ``{id}``.
+    Its methods are found by its name: ListAgents, GetAgent and so on of ``service``; ``plural`` is what a
+    list ends in. ``id`` is the field that names one. ``fields`` are the options that describe one,
+    by the paths of the fields that they set; an option's parameter is the last step of its path. Texts may
+    say ``{id}``.
     """
 
     kind: type[Any]
