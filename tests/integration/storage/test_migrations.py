@@ -3,6 +3,7 @@ from __future__ import annotations
 import shutil
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any
+from uuid import UUID
 
 import psycopg
 import pytest
@@ -244,3 +245,21 @@ def test_evidence_is_counted_anew_where_faults_of_callers_were_counted_against_m
         assert migrate.apply(empty_database, tmp_path) == [name]
         left = connection.execute("select name from rollup_state where name = 'evidence'").fetchall()
     assert (not left) is anew
+
+
+def test_applies_of_before_have_the_order_of_the_database_and_later_ones_follow(database: str) -> None:
+    name = "20261121205700_config_order"
+    migrate.revert(database, steps=len(NAMES) - NAMES.index(name))
+    add = """
+        insert into config_applies (apply_id, source, actor, changes, owned, create_time)
+        values (%s, 'default', 'ann', '[]', '[]', now() - make_interval(hours => %s))
+    """
+    # The oldest was made by the server whose clock was furthest ahead.
+    with psycopg.connect(database) as connection:
+        for number, hours in ((1, 1), (3, 3), (2, 2)):
+            connection.execute(add, [UUID(int=number), hours])
+    migrate.apply(database)
+    with psycopg.connect(database) as connection:
+        connection.execute(add, [UUID(int=0), 4])
+        ordered = connection.execute("select apply_id from config_applies order by number").fetchall()
+    assert [found.int for (found,) in ordered] == [3, 2, 1, 0]
