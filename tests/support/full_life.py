@@ -202,7 +202,8 @@ class FullLife:
         """A bad change of the file, and a good one, each waited for."""
         for text, event in (
             (DOCUMENT_003.replace("agents:", "agent s:", 1), "refused"),
-            (DOCUMENT_003, "applied"),
+            # What was applied last is not applied again.
+            (f"{DOCUMENT_003}\n# {new_id()}\n", "applied"),
         ):
             before = self._heard(event)
             self._config.write_text(text)
