@@ -185,7 +185,9 @@ class RoutingPolicy(_message.Message):
     max_latency_ms: _builtins.int
     """Optional. Models whose average latency in milliseconds is above this are left out; 1 or more."""
     max_error_rate: _builtins.float
-    """Optional. Models whose share of failed calls is above this are left out; 0 to 1."""
+    """Optional. Models whose share of failed calls is above this are left out; 0 to 1. What the request was at
+    fault for (bad_request, content_refused, context_too_long) is no failure of the model.
+    """
     @_builtins.property
     def half_life(self) -> _duration_pb2.Duration:
         """Optional. Time after which a rating weighs half, 1 second to 3,660 days; 0 is never, 45 days where nobody
