@@ -328,11 +328,7 @@ def test_who_is_not_known_or_not_allowed_is_told_so(door: Door, bot: openai.Open
         (b'{"model": "agent:", "messages": [{"role": "user"}], "functions": []}', "functions"),
         (b'{"model": "agent:", "messages": [{"role": "user"}], "metadata": 1}', "metadata"),
         # Nobody could take back what a client of OpenAI's API has shown.
-        (
-            b'{"model": "agent:", "messages": [{"role": "user"}],'
-            b' "imrs": {"allow_mid_stream_fallback": true}}',
-            "imrs",
-        ),
+        (b'{"model": "agent:", "messages": [], "imrs": {"allow_mid_stream_fallback": true}}', "imrs"),
     ],
 )
 def test_what_is_no_request_is_told_which_member_is_at_fault(
