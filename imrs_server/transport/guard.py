@@ -138,55 +138,43 @@ class Guard(grpc.ServerInterceptor):
     def _unary(
         self, behaviour: Callable[..., Any], method: str, streams: bool, meter: Meter
     ) -> Callable[..., Any]:
+        fail = _failing(method, meter)
+
         def around(request: Any, context: grpc.ServicerContext) -> Any:
-            start, code = perf_counter(), _OK
+            start = perf_counter()
             meter.started()
             try:
                 self._enter(method, context)
-                return behaviour(request if streams else self._check(request), context)
-            except BaseException as error:
-                if _has_gone(error, context):
-                    code = _CANCELLED
-                    raise
-                found = errors.as_domain(error, method)
-                code = found.code
-                meter.failed(found.reason)
-                errors.abort(context, found, method)
-            finally:
-                meter.ended(code, perf_counter() - start)
+                answer = behaviour(request if streams else self._check(request), context)
+            except BaseException as error:  # noqa: BLE001  (every failure becomes a status)
+                fail(error, context, start)
+            meter.ended(_OK, perf_counter() - start)
+            return answer
 
         return around
 
     def _streaming(
         self, behaviour: Callable[..., Any], method: str, streams: bool, meter: Meter
     ) -> Callable[..., Any]:
+        fail = _failing(method, meter)
+
         def around(request: Any, context: grpc.ServicerContext) -> Iterator[Any]:
-            start, code = perf_counter(), _OK
+            start = perf_counter()
             meter.started()
             try:
                 self._enter(method, context)
                 yield from behaviour(request if streams else self._check(request), context)
-                if not context.is_active():
-                    code = _CANCELLED
-            except GeneratorExit:
-                code = _CANCELLED
-                raise
-            except BaseException as error:
-                if _has_gone(error, context):
-                    code = _CANCELLED
-                    raise
-                found = errors.as_domain(error, method)
-                code = found.code
-                meter.failed(found.reason)
-                errors.abort(context, found, method)
-            finally:
-                meter.ended(code, perf_counter() - start)
+            except BaseException as error:  # noqa: BLE001  (every failure becomes a status)
+                fail(error, context, start)
+            meter.ended(_OK if context.is_active() else _CANCELLED, perf_counter() - start)
 
         return around
 
     def _not_blocking(
         self, behaviour: Callable[..., Any], method: str, streams: bool, meter: Meter
     ) -> Callable[..., Any]:
+        fail = _failing(method, meter)
+
         # It is given a third argument, where to send its answers to, and the call goes on when it returns.
         def around(request: Any, context: grpc.ServicerContext, send: Any) -> Any:
             start = perf_counter()
@@ -195,10 +183,7 @@ class Guard(grpc.ServerInterceptor):
                 self._enter(method, context)
                 behaviour(request if streams else self._check(request), context, send)
             except BaseException as error:  # noqa: BLE001  (every failure becomes a status)
-                found = errors.as_domain(error, method)
-                meter.failed(found.reason)
-                meter.ended(found.code, perf_counter() - start)
-                errors.abort(context, found, method)
+                fail(error, context, start)
 
             def ended() -> None:
                 code = context.code()  # type: ignore[attr-defined]  # unknown to its stub only
@@ -242,9 +227,24 @@ def _behaviour(handler: Handler) -> Callable[..., Any]:
     return found
 
 
+def _failing(method: str, meter: Meter) -> Callable[[BaseException, grpc.ServicerContext, float], NoReturn]:
+    """How calls of a method end that fail, which began at a time of ``perf_counter``."""
+
+    def fail(error: BaseException, context: grpc.ServicerContext, start: float) -> NoReturn:
+        if _has_gone(error, context):
+            meter.ended(_CANCELLED, perf_counter() - start)
+            raise error
+        found = errors.as_domain(error, method)
+        meter.failed(found.reason)
+        meter.ended(found.code, perf_counter() - start)
+        errors.abort(context, found, method)
+
+    return fail
+
+
 def _has_gone(error: BaseException, context: grpc.ServicerContext) -> bool:
-    """Whether it only says that the caller is not there any more, who was to be read from."""
-    return isinstance(error, grpc.RpcError) and not context.is_active()
+    """Whether it only says that the caller is not there any more, who was to be read from or told."""
+    return isinstance(error, GeneratorExit) or (isinstance(error, grpc.RpcError) and not context.is_active())
 
 
 def _untouched(behaviour: Callable[..., Any]) -> Callable[..., Any]:
@@ -261,13 +261,11 @@ def _refusal(meter: Meter, method: str) -> Handler:
 
     Whatever kind of method it stands for, it takes a stream of requests, and so waits for none.
     """
+    fail = _failing(method, meter)
 
     def refuse(_requests: Any, context: grpc.ServicerContext) -> NoReturn:
-        refused = Overloaded()
         meter.started()
-        meter.failed(refused.reason)
-        meter.ended(refused.code, 0.0)
-        errors.abort(context, refused, method)
+        fail(Overloaded(), context, perf_counter())
 
     refuse.experimental_thread_pool = _AT_ONCE  # type: ignore[attr-defined]
     return grpc.stream_unary_rpc_method_handler(refuse)
