@@ -1,7 +1,7 @@
 """Route while two hundred answers of ten pieces a second go through the same two workers.
 
-The model and all callers share the cores with the workers where there are no more than two; they do so while
-nothing streams as well.
+The model and whoever reads share the cores with the workers where there are no more than two; they do so
+while nothing streams as well.
 """
 
 from __future__ import annotations
@@ -10,18 +10,13 @@ import json
 import statistics
 import subprocess
 import sys
-from contextlib import contextmanager
-from typing import TYPE_CHECKING
 
 from benchmarks import chats
-from benchmarks.load import ROOT, TIMEOUT_SECONDS
+from benchmarks.held_streams import PAUSE_MS, STREAMS, Starved, holding
+from benchmarks.load import ROOT, TIMEOUT_SECONDS, generator
 from benchmarks.rows import Row, percentile
 
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-
 WORKERS = 2
-STREAMS = 200
 ROUNDS = 3
 CALLS = 1000
 # Route may be this much slower meanwhile, or take so long, whichever is more.
@@ -29,23 +24,20 @@ TIMES = 3
 ENOUGH_MS = 10.0
 # As many of the pieces must come in time, or it is not the load that it should be.
 SHARE = 0.9
-PIECES = STREAMS * 10
-
-
-class Starved(Exception):
-    """The streams did not get the pieces that the model sent."""
+PIECES = STREAMS * 1000 / PAUSE_MS
 
 
 def measure() -> list[Row]:
     with chats.model() as model, chats.chatting(model, WORKERS) as address:
         _p95_ms(address, CALLS // 4)
         idle = statistics.median(_p95_ms(address) for _ in range(ROUNDS))
-        with _streams(address) as rate:
+        with holding(address, model) as rate:
             busy = statistics.median(_p95_ms(address) for _ in range(ROUNDS))
         if rate[0] < PIECES * SHARE:
-            raise Starved(f"{rate[0]:.0f} pieces a second came, of {PIECES}")
+            raise Starved(f"{rate[0]:.0f} pieces a second came, of {PIECES:.0f}")
     allowed = max(TIMES * idle, ENOUGH_MS)
-    beside = f"allowed, {TIMES} x idle ({idle:.1f} ms) or {ENOUGH_MS:g} ms; {rate[0]:.0f} pieces/s meanwhile"
+    meanwhile = f"{rate[0]:.0f} pieces/s meanwhile, read by {generator()}"
+    beside = f"allowed, {TIMES} x idle ({idle:.1f} ms) or {ENOUGH_MS:g} ms; {meanwhile}"
     return [
         Row(
             name="complete_streams",
@@ -64,22 +56,3 @@ def _p95_ms(address: str, calls: int = CALLS) -> float:
         command, capture_output=True, text=True, check=True, timeout=TIMEOUT_SECONDS, cwd=ROOT
     ).stdout
     return percentile(json.loads(told), 95) * 1000
-
-
-@contextmanager
-def _streams(address: str) -> Iterator[list[float]]:
-    """They speak in here; afterwards the list has the pieces a second."""
-    rate: list[float] = []
-    command = [sys.executable, "-m", "benchmarks.stream_callers", address, chats.agent_token(), str(STREAMS)]
-    process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, cwd=ROOT)
-    assert process.stdin is not None
-    assert process.stdout is not None
-    try:
-        if process.stdout.readline() != "ready\n":
-            raise Starved("not all of the streams began")
-        yield rate
-        process.stdin.close()
-        rate.append(float(process.stdout.readline()))
-    finally:
-        process.kill()
-        process.wait()

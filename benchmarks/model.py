@@ -2,7 +2,7 @@
 
 ``python -m benchmarks.model``: prints its port and serves until it is killed. A request for a stream gets as
 many pieces as its ``max_tokens`` says, two where it says nothing; one every ``seed`` milliseconds, all of
-them at once where that is not given.
+them at once where that is not given. ``GET /speaking`` tells how many of those with pauses are under way.
 """
 
 from __future__ import annotations
@@ -25,7 +25,8 @@ _ANSWER = json.dumps(
         "usage": _USAGE,
     }
 ).encode()
-_WHOLE = b"HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: %d\r\n\r\n" % len(_ANSWER)
+_DOCUMENT = b"HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: %d\r\n\r\n"
+_WHOLE = _DOCUMENT % len(_ANSWER) + _ANSWER
 
 
 def _event(delta: dict[str, Any] | None, finish_reason: str | None = None, **more: Any) -> bytes:
@@ -37,11 +38,14 @@ def _chunk(data: bytes) -> bytes:
     return b"%x\r\n%b\r\n" % (len(data), data)
 
 
-_PIECE = _event({"role": "assistant", "content": "Hello "})
+WORD = "Hello "
+_PIECE = _event({"role": "assistant", "content": WORD})
 _END = _event({}, "stop") + _event(None, usage=_USAGE) + _chunk(b"data: [DONE]\n\n") + b"0\r\n\r\n"
 
 
 class _Connection(asyncio.Protocol):
+    speaking = 0
+
     def __init__(self) -> None:
         self._received = b""
         self._tasks: set[asyncio.Task[None]] = set()
@@ -65,19 +69,32 @@ class _Connection(asyncio.Protocol):
                 return
             asked = json.loads(self._received[end + 4 : whole] or b"{}")
             self._received = self._received[whole:]
-            self._answer(asked)
+            if head.startswith(b"get "):
+                self._tell()
+            else:
+                self._answer(asked)
+
+    def _tell(self) -> None:
+        assert self._transport is not None
+        told = json.dumps({"speaking": _Connection.speaking}).encode()
+        self._transport.write(_DOCUMENT % len(told) + told)
 
     def _answer(self, asked: dict[str, Any]) -> None:
         assert self._transport is not None
         count, pause_ms = asked.get("max_tokens") or 2, asked.get("seed")
         if not asked.get("stream"):
-            self._transport.write(_WHOLE + _ANSWER)
+            self._transport.write(_WHOLE)
         elif not pause_ms:
             self._transport.write(_HEAD + _PIECE * count + _END)
         else:
             task = asyncio.ensure_future(self._speak(count, pause_ms / 1000))
             self._tasks.add(task)
-            task.add_done_callback(self._tasks.discard)
+            task.add_done_callback(self._ended)
+            _Connection.speaking += 1
+
+    def _ended(self, task: asyncio.Task[None]) -> None:
+        self._tasks.discard(task)
+        _Connection.speaking -= 1
 
     async def _speak(self, count: int, pause_seconds: float) -> None:
         assert self._transport is not None
