@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from dataclasses import replace
+from functools import partial
 from time import thread_time
 from typing import TYPE_CHECKING, Any, TypeAlias
 
@@ -13,7 +14,7 @@ from imrs_server.index.offers import Shared
 from imrs_server.index.rows import EnrolledRow, Numbered
 from imrs_server.index.state import Made, State
 from imrs_server.storage import breakers, changes, index
-from imrs_server.storage.index import NO_SETTINGS, Key, Place
+from imrs_server.storage.index import EVERYBODY, NO_SETTINGS, Key, Owners, Place
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
@@ -35,14 +36,16 @@ Evidence: TypeAlias = "Mapping[Key, Mapping[str, Cells]]"
 
 
 def read(listener: Listener, scorer: Scorer) -> State:
-    """Everything. Most of it is evidence, which is read while the rest is."""
-    with listener.snapshot(WHOLE_SECONDS) as tx, listener.meanwhile(_all_evidence) as evidence:
-        return _whole(tx, scorer, evidence)
+    """Everything. Most of it is evidence, which is read in two parts while the rest is."""
+    with listener.snapshot(WHOLE_SECONDS) as tx:
+        parts = (partial(_evidence_of, owners=owners) for owners in index.halves(tx))
+        with listener.meanwhile(*parts) as read:
+            return _whole(tx, scorer, lambda: _joined(read()))
 
 
 def whole(tx: Tx, scorer: Scorer) -> State:
     """Everything, as one transaction sees it."""
-    return _whole(tx, scorer, lambda: _all_evidence(tx))
+    return _whole(tx, scorer, lambda: _evidence_of(tx))
 
 
 def _whole(tx: Tx, scorer: Scorer, evidence: Callable[[], Evidence]) -> State:
@@ -165,16 +168,20 @@ def _enrolled(tx: Tx, keys: set[Key] | None) -> dict[Key, EnrolledRow]:
     }
 
 
-def _all_evidence(tx: Tx) -> Evidence:
-    return _by_task({}, index.evidence(tx))
+def _evidence_of(tx: Tx, owners: Owners = EVERYBODY) -> Evidence:
+    return _by_task({}, index.evidence(tx, owners))
+
+
+def _joined(parts: Iterable[Evidence]) -> Evidence:
+    return {key: tasks for part in parts for key, tasks in part.items()}
 
 
 def _evidence(tx: Tx, state: State, places: set[Place] | None) -> Mapping[Key, Mapping[str, Cells]]:
     """What was asked for and is not there is gone."""
     if places is None:
-        return _all_evidence(tx)
+        return _evidence_of(tx)
     wanted = places | {each._replace(agent_id="") for each in places}
-    read = dict(index.evidence(tx, wanted))
+    read = dict(index.evidence_of(tx, wanted))
     return _by_task(state.evidence, ((place, read.get(place)) for place in wanted))
 
 

@@ -45,6 +45,13 @@ class Place(NamedTuple):
     task_type: str
 
 
+class Owners(NamedTuple):
+    """Of evidence, in the order of their keys: those before one, or from one on."""
+
+    until: Key | None = None
+    since: Key | None = None
+
+
 class ModelRow(NamedTuple):
     """A model as JSON, with its number in evidence and in packed settings."""
 
@@ -69,6 +76,9 @@ class BudgetRow(NamedTuple):
     reset_time: datetime
     level: Level
 
+
+EVERYBODY = Owners()
+_CELLS = ("uuid", "text", "text", "bytea", "bytea", "bytea")
 
 NO_SETTINGS = Settings(b"", "[]")
 
@@ -133,14 +143,29 @@ def budgets(tx: Tx, keys: Collection[Key] | None = None) -> list[BudgetRow]:
     return [each for each in found if keys is None or each.key in keys]
 
 
-def evidence(tx: Tx, places: Collection[Place] | None = None) -> Iterator[tuple[Place, Cells]]:
-    """What was learned, in some places or in all."""
-    columns = ("uuid", "text", "text", "bytea", "bytea", "bytea")
-    if places is None:
-        rows = _copied(tx, Q.evidence, columns, {})
-    else:
-        names = zip(Place._fields, zip(*places, strict=True), strict=True)
-        rows = _copied(tx, Q.evidence_of, columns, {f"{name}s": list(values) for name, values in names})
+def halves(tx: Tx) -> tuple[Owners, ...]:
+    """All there are, in two parts with about as many agents each."""
+    middle = Q.middle_agent.one(tx, _key)
+    return (EVERYBODY,) if middle is None else (Owners(until=middle), Owners(since=middle))
+
+
+def evidence(tx: Tx, owners: Owners = EVERYBODY) -> Iterator[tuple[Place, Cells]]:
+    """What was learned by some, or by all."""
+    ends = {"until": owners.until, "since": owners.since}
+    arguments = {
+        f"{end}_{name}": key and getattr(key, name) for end, key in ends.items() for name in Key._fields
+    }
+    return _cells(_copied(tx, Q.evidence, _CELLS, arguments))
+
+
+def evidence_of(tx: Tx, places: Collection[Place]) -> Iterator[tuple[Place, Cells]]:
+    """What was learned in some places."""
+    names = zip(Place._fields, zip(*places, strict=True), strict=True)
+    arguments = {f"{name}s": list(values) for name, values in names}
+    return _cells(_copied(tx, Q.evidence_of, _CELLS, arguments))
+
+
+def _cells(rows: Iterator[tuple[Any, ...]]) -> Iterator[tuple[Place, Cells]]:
     for tenant_id, agent_id, task_type, *sums in rows:
         # Thousands of agents have the same few task types.
         yield Place(tenant_id, agent_id, intern(task_type)), Cells(*sums)

@@ -107,8 +107,17 @@ where (%(tenant_ids)s::uuid[] is null or tenant_id = any(%(tenant_ids)s))
   and (%(agent_ids)s::text[] is null or agent_id = any(%(agent_ids)s))
 order by tenant_id, agent_id, budget_id
 
+-- name: middle_agent
+select tenant_id, agent_id from agents order by tenant_id, agent_id offset (select count(*) / 2 from agents) limit 1
+
 -- name: evidence
-select tenant_id, agent_id, task_type, common, served, rare from evidence_cells
+-- All of it, or that of the owners before one of them, or from it on.
+select tenant_id, agent_id, task_type, common, served, rare
+from evidence_cells
+where (%(until_agent_id)s::text is null
+       or (tenant_id, agent_id) < (%(until_tenant_id)s::uuid, %(until_agent_id)s::text))
+  and (%(since_agent_id)s::text is null
+       or (tenant_id, agent_id) >= (%(since_tenant_id)s::uuid, %(since_agent_id)s::text))
 
 -- name: evidence_of
 -- The offset keeps the cells apart, or all of them would be made before the wanted ones are taken.

@@ -53,20 +53,25 @@ class Listener:
             yield self._connection
 
     @contextmanager
-    def meanwhile(self, read: Callable[[Tx], T]) -> Iterator[Callable[[], T]]:
-        """Read in another thread, at the moment of the transaction in hand; gives how to get what was read.
+    def meanwhile(self, *reads: Callable[[Tx], T]) -> Iterator[Callable[[], list[T]]]:
+        """Read in other threads, at the moment of the transaction in hand; gives how to get what was read.
 
-        What either of the two cannot read ends both.
+        Each has a connection of its own, so a core of the database. What one of all cannot read ends all.
         """
         (found,) = self._connection.execute("select pg_export_snapshot() as name")
-        other = self._connect()
-        with ThreadPoolExecutor(1, "index-beside") as pool:
+        others = [self._connect() for _ in reads]
+        with ThreadPoolExecutor(len(reads), "index-beside") as pool:
+            begun = [
+                pool.submit(self._read_at, other, found["name"], read)
+                for other, read in zip(others, reads, strict=True)
+            ]
             try:
-                yield pool.submit(self._read_at, other, found["name"], read).result
+                yield lambda: [each.result() for each in begun]
             except BaseException:
                 self.interrupt()
                 raise
-        self._finish(other)
+        for other in others:
+            self._finish(other)
 
     def _read_at(self, connection: Tx, snapshot: str, read: Callable[[Tx], T]) -> T:
         with _translated(), connection.transaction():
@@ -105,6 +110,8 @@ class Listener:
             # A large index takes longer than any statement of a call; the deadline here is the limit.
             made.execute("set statement_timeout = 0")
             made.execute("set idle_in_transaction_session_timeout = 0")
+            # Indexes have the rows in order; planned for several processes, they would be sorted on disk first.
+            made.execute("set max_parallel_workers_per_gather = 0")
         made.isolation_level = psycopg.IsolationLevel.REPEATABLE_READ
         made.read_only = True
         return made

@@ -21,6 +21,7 @@ from imrs_server.index.refresher import Refresher
 from imrs_server.index.state import Made
 from imrs_server.index.warm import Index
 from imrs_server.storage import changes, migrate
+from imrs_server.storage import index as rows_of
 from imrs_server.storage.changes import Change, Kind
 from imrs_server.storage.index import Key
 from imrs_server.storage.listener import Listener
@@ -153,10 +154,22 @@ def test_what_is_read_meanwhile_is_of_the_same_moment(world: World) -> None:
     with listener.snapshot() as tx:
         known = revision(tx)
         assert world.update_model("low", priority=1) > known
-        with listener.meanwhile(revision) as beside:
-            assert beside() == revision(tx) == known
+        with listener.meanwhile(revision, revision) as beside:
+            assert [*beside(), revision(tx)] == [known] * 3
     assert loader.read(listener, scoring.score).revision > known
     listener.close()
+
+
+def test_the_halves_of_the_evidence_are_all_of_it(world: World) -> None:
+    for name in MODELS:
+        world.rate(name, 0.5, task_type="code")
+    with world.database.system() as tx:
+        halves = [dict(rows_of.evidence(tx, owners)) for owners in rows_of.halves(tx)]
+        everything = dict(rows_of.evidence(tx))
+    assert len(halves) == 2
+    assert everything
+    assert halves[0] | halves[1] == everything
+    assert not halves[0].keys() & halves[1].keys()
 
 
 def test_what_cannot_be_read_meanwhile_ends_both(world: World) -> None:
@@ -165,7 +178,7 @@ def test_what_cannot_be_read_meanwhile_ends_both(world: World) -> None:
     def wait_for_ever(tx: Tx) -> None:
         tx.execute("select pg_sleep(3600)")
 
-    with pytest.raises(LookupError), listener.snapshot(), listener.meanwhile(wait_for_ever):
+    with pytest.raises(LookupError), listener.snapshot(), listener.meanwhile(wait_for_ever, wait_for_ever):
         raise LookupError
     with pytest.raises(DatabaseUnavailable):
         listener.wait(0)
