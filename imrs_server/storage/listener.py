@@ -110,7 +110,7 @@ class Listener:
             # A large index takes longer than any statement of a call; the deadline here is the limit.
             made.execute("set statement_timeout = 0")
             made.execute("set idle_in_transaction_session_timeout = 0")
-            # Indexes have the rows in order; planned for several processes, they would be sorted on disk first.
+            # Indexes have the rows in order; several processes would sort them on disk first.
             made.execute("set max_parallel_workers_per_gather = 0")
         made.isolation_level = psycopg.IsolationLevel.REPEATABLE_READ
         made.read_only = True
