@@ -79,8 +79,12 @@ def answer(address: str, path: str) -> int:
 
 def test_the_printed_lines_work_when_pasted(dev: Dev, require_program: Callable[[str], Path]) -> None:
     require_program("grpcurl")
-    lines = [line for line in dev.output.splitlines() if " imrs.v1." in line]
-    assert len(lines) == 5
+
+    def printed() -> list[str]:
+        return [line for line in dev.output.splitlines() if " imrs.v1." in line]
+
+    eventually(lambda: len(printed()) == 5)  # dev.env is there before they are
+    lines = printed()
     done = [subprocess.run(["sh", "-c", line], capture_output=True, text=True, check=False) for line in lines]
     assert [each.stderr for each in done] == [""] * 5
     providers, models, routed, explained = (json.loads(each.stdout) for each in done[:4])
