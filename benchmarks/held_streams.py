@@ -1,5 +1,5 @@
 """Answers of a model held open, each by a connection of its own: by h2load where it is installed, else by a
-process of Python, which takes several times as much of the cores as what it reads costs the server.
+process of Python on a few connections, which takes some four times as much of the cores.
 """
 
 from __future__ import annotations
@@ -92,12 +92,17 @@ def _speaking(model_port: int) -> int:
 
 
 def _rate(told: str) -> float:
-    """Pieces a second of all streams together, from the bytes that came and how long an answer took."""
+    """Pieces a second of all streams together, from how long an answer took. Raises Starved where fewer bytes
+    came than all pieces have.
+    """
     data = re.search(r"\((\d+)\) data", told)
     took = re.search(r"time for request:\s+\S+\s+\S+\s+([\d.]+)s", told)
     if not data or not took:
         raise Starved(f"h2load said something else:\n{told}")
-    return int(data[1]) / _PIECE_BYTES / float(took[1])
+    pieces = STREAMS * SECONDS * 1000 // PAUSE_MS
+    if int(data[1]) < pieces * _PIECE_BYTES:
+        raise Starved(f"less than {pieces} pieces came:\n{told}")
+    return pieces / float(took[1])
 
 
 @contextmanager

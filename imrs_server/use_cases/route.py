@@ -175,7 +175,7 @@ def _case(state: State, tables: AgentTables, request: RouteQuery) -> _Case:
         log.exception("detection.failed", error_id=str(new_id()), tenant=str(tenant_id), agent_id=agent_id)
         task, degraded = Detection(), True
     table = tables.table(task.task_type, request.agent_class, degraded=degraded)
-    return _Case(table, tables.limits, _with_detected(request.query, task), task)
+    return _Case(table, tables.limits, request.query.needing(task.required_capabilities), task)
 
 
 def _decided(case: _Case, request: RouteQuery, decision_id: UUID) -> Decided:
@@ -205,13 +205,6 @@ def _detect(state: State, tenant_id: UUID, request: RouteQuery) -> Detection:
         tools_used=request.tools_used,
         attachments=request.attachments,
     )
-
-
-def _with_detected(query: Query, task: Detection) -> Query:
-    if not task.required_capabilities:
-        return query
-    more = tuple(each for each in task.required_capabilities if each not in query.capabilities)
-    return replace(query, capabilities=query.capabilities + more) if more else query
 
 
 def _with_chance(case: _Case, request: RouteQuery, decision_id: UUID) -> Query:
