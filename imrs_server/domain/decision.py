@@ -10,16 +10,16 @@ from types import MappingProxyType
 from typing import Any, NamedTuple
 from uuid import UUID
 
-from imrs_client.decide import NothingEligible, decide
 from imrs_client.ids import time_of
 from imrs_client.query import Query
-from imrs_client.ranked import Candidate, RankedTable, Reason, RemovedBy
+from imrs_client.ranked import Candidate, Reason, RemovedBy
 from imrs_client.tasks import Attachment, Confidence, Detection, Source
 from imrs_server.domain import query_record
 from imrs_server.domain.endpoint import Endpoint
 from imrs_server.domain.model import CostTier, PriceState
 from imrs_server.domain.parameters import UNSET, Parameters
 from imrs_server.domain.provider import ProviderType
+from imrs_server.domain.shadow import Shadow
 
 NO_LIMITS = Query()
 
@@ -116,7 +116,7 @@ class Decided:
     answer: Answer
     propensity: float | None = None
     propensities: Mapping[str, float] = field(default_factory=lambda: NO_CHANCE)
-    shadow: RankedTable | None = None
+    shadow: Shadow | None = None
 
 
 # A tuple, for it is made in every call: a frozen dataclass of as many fields takes four times as long.
@@ -125,9 +125,8 @@ class Decision(NamedTuple):
 
     ``query`` and ``agent_class`` are what the table was asked, with what detection added: enough to decide
     again. ``query`` is None where it was not kept. ``propensities`` has, by model_id, the probabilities of
-    all that chance could have led to, ``propensity`` that of the selected one. ``shadow`` is the table by the
-    policy that is decided beside; what it says comes to light when the decision is recorded, not while
-    somebody waits.
+    all that chance could have led to, ``propensity`` that of the selected one. What the ``shadow`` would have
+    chosen comes to light when the decision is recorded, not while somebody waits.
     """
 
     decision_id: UUID
@@ -141,7 +140,7 @@ class Decision(NamedTuple):
     candidates: tuple[CandidateReport, ...] = ()
     query: Query | None = NO_LIMITS
     agent_class: str = ""
-    shadow: RankedTable | None = None
+    shadow: Shadow | None = None
 
     @property
     def create_time(self) -> datetime:
@@ -252,11 +251,7 @@ def _shadow(decision: Decision) -> dict[str, str]:
     """What the policy beside would have chosen: empty without one, an empty model_id for nothing eligible."""
     if decision.shadow is None or decision.query is None:
         return {}
-    try:
-        choice = decide(decision.shadow, decision.query)
-    except NothingEligible:
-        return {"model_id": ""}
-    return {"model_id": decision.shadow.candidates[choice.selected].model_id}
+    return {"model_id": decision.shadow.choice(decision.query, decision.decision_id)}
 
 
 def _kept_query(decision: Decision) -> dict[str, Any] | None:

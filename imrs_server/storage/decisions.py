@@ -73,7 +73,7 @@ def copy(tx: Tx, made: Sequence[Decision]) -> None:
 
 def _alike(decision: Decision) -> object:
     """Equal for decisions whose records differ in id and time at most."""
-    if decision.propensities:
+    if decision.propensities or (decision.shadow and decision.shadow.draws):
         return decision.decision_id
     return (
         id(decision.answer),

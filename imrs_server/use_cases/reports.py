@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
 import structlog
@@ -12,6 +12,7 @@ from imrs_server.domain.decision import record
 from imrs_server.domain.errors import AgentMismatch, Overloaded, TenantMismatch, Unavailable
 from imrs_server.domain.message import CLOCK_SKEW, TRUSTED_AGE
 from imrs_server.domain.principal import Role
+from imrs_server.domain.shadow import beside
 from imrs_server.storage import decisions
 from imrs_server.storage.group_commit import GroupCommit
 
@@ -20,11 +21,15 @@ if TYPE_CHECKING:
 
     from imrs_server.domain.decision import Decision, DecisionRecord
     from imrs_server.domain.principal import Principal
+    from imrs_server.index.warm import Index
     from imrs_server.storage.database import Database, Tx
 
 log = structlog.get_logger()
 
 PATIENCE_SECONDS = 10.0
+# What is told later is not compared with a policy on trial: by then that may know the ratings of what was
+# chosen, or not have been there at all.
+COMPARABLE_AGE = timedelta(hours=1)
 _MOST_AT_ONCE = 5_000
 _CAPACITY = 50_000
 
@@ -32,12 +37,17 @@ _CAPACITY = 50_000
 class DecisionReports:
     """What many clients report at once goes into one COPY, and each is answered after COMMIT.
 
-    ``observers`` are told of what was stored; they must not wait.
+    ``index`` says which policy is on trial; ``observers`` are told of what was stored, and must not wait.
     """
 
     def __init__(
-        self, database: Database, *, observers: Sequence[Callable[[Sequence[Decision]], None]] = ()
+        self,
+        database: Database,
+        index: Index,
+        *,
+        observers: Sequence[Callable[[Sequence[Decision]], None]] = (),
     ) -> None:
+        self._index = index
         self._observers = observers
         self._queue: GroupCommit[DecisionRecord, bool] = GroupCommit(
             database, _write, _nothing, name="decision reports", most=_MOST_AT_ONCE, capacity=_CAPACITY
@@ -64,7 +74,7 @@ class DecisionReports:
         now = datetime.now(UTC)
         timely = [each for each in reported if now - TRUSTED_AGE <= each.create_time <= now + CLOCK_SKEW]
         deadline = time.monotonic() + patience_seconds
-        tickets = self._queue.hand_in([record(each) for each in timely])
+        tickets = self._queue.hand_in([record(self._compared(each, now)) for each in timely])
         outcomes = [each.wait(max(0.0, deadline - time.monotonic())) for each in tickets]
         refused = [each for each in outcomes if isinstance(each, Exception)]
         for error in refused:
@@ -75,6 +85,18 @@ class DecisionReports:
         stored = [each for each, outcome in zip(timely, outcomes, strict=True) if outcome is True]
         self._tell(stored)
         return len(stored)
+
+    def _compared(self, decision: Decision, now: datetime) -> Decision:
+        """With the policy on trial, as it is now, where it is known what was asked of the one that served."""
+        state = self._index.current
+        known = decision.query is not None and decision.index_revision > 0
+        if state is None or not known or now - decision.create_time > COMPARABLE_AGE:
+            return decision
+        tables = state.agent(decision.tenant_id, decision.agent_id)
+        if tables is None:
+            return decision
+        table = tables.table(decision.task.task_type, decision.agent_class)
+        return decision._replace(shadow=beside(table.shadow, tables.limits))
 
     def _tell(self, stored: Sequence[Decision]) -> None:
         for each in self._observers:

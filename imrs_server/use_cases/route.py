@@ -25,6 +25,7 @@ from imrs_server.domain.errors import (
     NoEligibleModel,
     RevisionNotReached,
 )
+from imrs_server.domain.shadow import beside
 from imrs_server.index.table import Table
 
 if TYPE_CHECKING:
@@ -193,7 +194,7 @@ def _decided(case: _Case, request: RouteQuery, decision_id: UUID) -> Decided:
         answer=table.answer(choice, case.task, request.parameters),
         propensity=choice.propensity if lottery else None,
         propensities=_names(table, lottery) if lottery else NO_CHANCE,
-        shadow=table.shadow,
+        shadow=beside(table.shadow, case.limits),
     )
 
 

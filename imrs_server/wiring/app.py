@@ -258,7 +258,7 @@ class App:
             self.model_pool.pool,
             key_cache_seconds=settings.key_cache_seconds,
         )
-        self.reports = DecisionReports(self.database, observers=self._observers.reported)
+        self.reports = DecisionReports(self.database, self.index, observers=self._observers.reported)
         self.status = StatusReport(self.database, self.vault, self.index)
         self._parts += (
             self.feedback,

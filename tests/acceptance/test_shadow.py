@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from imrs_client import Replica
 from imrs_client import v1 as pb
 from tests.support.waiting import eventually
 
@@ -59,3 +60,9 @@ def test_a_shadow_is_compared_with_what_serves(service: Service) -> None:
 
     eventually(lambda: shadows() == {"p/first": (5, 2, 1, 0.5), "p/second": (0, 0, 0, 0.0)})
     assert shadows(task_type="code") == {"p/first": (3, 0, 0, 0.0), "p/second": (0, 0, 0, 0.0)}
+
+    with Replica(bot) as replica:
+        replica.wait_until_ready()
+        assert {replica.route(task_type="code").selected.model_id for _ in range(4)} == {"p/second"}
+        assert replica.flush() == 0
+    assert shadows(task_type="code")["p/first"] == (7, 0, 0, 0.0)

@@ -9,15 +9,18 @@ import psycopg
 import pytest
 
 from imrs_client.ids import new_id
-from imrs_client.ranked import Reason
+from imrs_client.limits import UNLIMITED
+from imrs_client.ranked import Policy, Reason
 from imrs_client.tasks import Confidence, Detection, Source
 from imrs_server.domain.decision import Answer, Decision, RouteQuery, SelectedModel, recall, record
 from imrs_server.domain.errors import DecisionNotFound, RoleRequired
 from imrs_server.domain.listing import PageRequest
+from imrs_server.domain.shadow import Shadow
 from imrs_server.jobs.decision_log import MANY, DecisionLog
 from imrs_server.storage import decisions
 from imrs_server.storage.database import Database
 from imrs_server.use_cases.decisions import Decisions
+from tests.support import tables
 from tests.support.principals import ADMIN, PLATFORM, STRANGER, agent
 from tests.support.schema import ELSEWHERE, HERE
 from tests.support.waiting import eventually
@@ -94,6 +97,25 @@ def test_the_thread_writes_what_route_answers(
     last = router.route(agent("a"), RouteQuery())
     decision_log.stop()
     assert stored(db, made, last) == 2
+
+
+def test_what_a_policy_on_trial_draws_is_kept_for_each_decision(
+    db: Database, decision_log: DecisionLog
+) -> None:
+    lucky = tables.table(
+        tables.candidate("p/best", 0.9, estimate=0.6),
+        tables.candidate("p/other", 0.8, estimate=0.5, task_rating_count=0),
+        policy=Policy(exploration_rate=1.0),
+    )
+    made = decision()._replace(shadow=Shadow(lucky, UNLIMITED))
+    # Of one answer, as Route gives it again and again.
+    all_made = [made._replace(decision_id=new_id()) for _ in range(40)]
+    for each in all_made:
+        decision_log.offer(each)
+    assert decision_log.flush()
+    with db.transaction(HERE) as tx:
+        found = [decisions.get(tx, HERE, each.decision_id) for each in all_made]
+    assert {each.detail["shadow"]["model_id"] for each in found if each} == {"p/best", "p/other"}
 
 
 def test_a_missing_partition_is_made(db: Database, decision_log: DecisionLog) -> None:

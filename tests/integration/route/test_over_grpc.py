@@ -48,7 +48,7 @@ def port(db: Database, index: Index, router: Router, decision_log: DecisionLog) 
         replays=Replays(db, index, decision_log.flush),
         watched=WatchedAgents(index),
         hub=Hub(index, Verifier(TRUST).bearer),
-        reports=DecisionReports(db),
+        reports=DecisionReports(db, index),
         completions=without_keys(db, index, router),
         pager=Pager(b"p" * 32),
     )

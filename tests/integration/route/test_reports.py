@@ -7,18 +7,21 @@ from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from psycopg.types.json import Jsonb
 
 from imrs_client import v1 as pb
 from imrs_client.ids import new_id
 from imrs_client.ranked import Reason
+from imrs_server.domain.decision import RouteQuery
 from imrs_server.domain.errors import AgentMismatch, DatabaseUnavailable, RoleRequired, TenantMismatch
 from imrs_server.domain.listing import PageRequest
 from imrs_server.domain.principal import Principal, Role
+from imrs_server.index.warm import Index
 from imrs_server.jobs.rollup import Rollup
 from imrs_server.storage.database import Database
 from imrs_server.transport.convert import reports as convert
 from imrs_server.use_cases.decisions import Decisions
-from imrs_server.use_cases.reports import DecisionReports
+from imrs_server.use_cases.reports import COMPARABLE_AGE, DecisionReports
 from tests.support.schema import ELSEWHERE, HERE
 
 if TYPE_CHECKING:
@@ -65,10 +68,18 @@ def decision(*given: Any, **fields: Any) -> Decision:
 
 
 @pytest.fixture
-def reports(world: World) -> Iterator[DecisionReports]:
-    found = DecisionReports(world.database)
+def reports(world: World, index: Index) -> Iterator[DecisionReports]:
+    found = DecisionReports(world.database, index)
     yield found
     found.stop()
+
+
+CONTEXT = convert.Context(request=RouteQuery(), propensities={})
+
+
+def asked(*given: Any, **fields: Any) -> Decision:
+    """A decision that tells what it was asked."""
+    return convert.decision(report(*given, **fields), AGENT, CONTEXT)
 
 
 def stored(db: Database) -> list[Decision]:
@@ -157,10 +168,41 @@ def test_the_evidence_counts_them(reports: DecisionReports, db: Database) -> Non
     assert row["decisions"] == pytest.approx(5)
 
 
+def shadows(db: Database) -> list[str | None]:
+    """What the policy on trial would have chosen, by the age of the decisions."""
+    with db.system() as tx:
+        found = tx.execute("select detail #>> '{shadow,model_id}' as it from decisions order by decision_id")
+        return [row["it"] for row in found]
+
+
+def test_a_policy_on_trial_is_decided_beside_them_too(
+    reports: DecisionReports, db: Database, world: World, index: Index
+) -> None:
+    for name, rating in (("low", 1.0), ("mid", 0.0), ("high", 0.0)):
+        world.rate(name, rating)
+    routing = {"shadow": {"priority_weight": 0, "experience_weight": 1}}
+    assert index.wait_for(world.update_agent(routing=Jsonb(routing)), 10)
+    blind = report()
+    del blind.task.required_capabilities[:]
+    told = [convert.decision(blind, AGENT, CONTEXT), asked(), decision()]
+    assert reports.take(AGENT, told) == 3
+    assert shadows(db) == ["p/low", "p/high", None]
+
+
+@pytest.mark.parametrize("known", [{"index_revision": 0}, {"age": COMPARABLE_AGE}], ids=str)
+def test_what_was_taken_by_other_knowledge_is_not_compared(
+    reports: DecisionReports, db: Database, world: World, index: Index, known: dict[str, Any]
+) -> None:
+    assert index.wait_for(world.update_agent(routing=Jsonb({"shadow": {"scoring": "SRS"}})), 10)
+    told = asked(new_id(datetime.now(UTC) - known.pop("age", timedelta(0))))._replace(**known)
+    assert reports.take(AGENT, [told]) == 1
+    assert shadows(db) == [None]
+
+
 def test_without_the_database_nothing_is_accepted() -> None:
     away = Database("postgresql://nobody@127.0.0.1:1/nothing", app_connections=1, system_connections=1)
     away.open()
-    found = DecisionReports(away)
+    found = DecisionReports(away, Index())
     try:
         with pytest.raises(DatabaseUnavailable):
             found.take(AGENT, [decision()])

@@ -155,7 +155,7 @@ def serve(
             replays=Replays(db, index, decision_log.flush),
             watched=WatchedAgents(index),
             hub=hub,
-            reports=DecisionReports(db),
+            reports=DecisionReports(db, index),
             completions=without_keys(db, index, router),
             pager=Pager(b"p" * 32),
         )
