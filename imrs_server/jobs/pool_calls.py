@@ -27,6 +27,7 @@ class PoolCalls:
         self._database = database
         self._pool = pool
         self._process_id = uuid4()
+        self._untold: dict[str, int] = {}
         self._loop = Loop("pool_calls", self._next, retry_seconds=PERIOD_SECONDS)
 
     def start(self) -> None:
@@ -45,7 +46,9 @@ class PoolCalls:
         return PERIOD_SECONDS
 
     def _tell(self) -> None:
-        news = self._pool.take_news()
-        if news:
-            with self._database.transaction() as tx:
-                endpoints.count_calls(tx, self._process_id, news)
+        self._untold |= self._pool.take_news()
+        if not self._untold:
+            return
+        with self._database.transaction() as tx:
+            endpoints.count_calls(tx, self._process_id, self._untold)
+        self._untold = {}

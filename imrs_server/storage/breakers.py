@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import asdict
 from typing import TYPE_CHECKING
 
-from imrs_server.domain.breaker import Breaker, Subject
+from imrs_server.domain.breaker import Breaker, Subject, SubjectKind
 from imrs_server.storage import sql
 from imrs_server.storage.shape import shape
 
@@ -68,6 +68,8 @@ def remove(tx: Tx, subject: Subject) -> None:
     Q.remove.run(tx, kind=subject.kind, subject_id=subject.subject_id)
 
 
-def close_provider(tx: Tx, provider_id: str) -> bool:
-    """Close those of a provider, of its models and of their endpoints; whether there were any."""
-    return Q.close_provider.run(tx, provider_id=provider_id) > 0
+def close(tx: Tx, subject: Subject) -> bool:
+    """Close what is open, of a provider also of its models and their endpoints; whether anything was."""
+    if subject.kind is SubjectKind.PROVIDER:
+        return Q.close_provider.run(tx, provider_id=subject.subject_id) > 0
+    return Q.remove.run(tx, kind=subject.kind, subject_id=subject.subject_id) > 0

@@ -130,10 +130,17 @@ from endpoints
 order by endpoint_id
 
 -- name: count_calls
+-- Held, so that one which somebody is deleting is either waited for and left out, or still there at the end.
+with held as materialized (
+    select endpoint_id from endpoints
+    where endpoint_id = any(%(endpoint_ids)s::text[])
+    order by endpoint_id
+    for key share
+)
 insert into endpoint_calls (endpoint_id, process_id, in_flight)
 select endpoint_id, %(process_id)s, in_flight
 from unnest(%(endpoint_ids)s::text[], %(in_flights)s::int[]) as told (endpoint_id, in_flight)
-join endpoints using (endpoint_id)
+join held using (endpoint_id)
 order by endpoint_id
 on conflict (endpoint_id, process_id) do update set in_flight = excluded.in_flight, update_time = now()
 

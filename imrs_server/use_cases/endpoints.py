@@ -12,8 +12,9 @@ from imrs_server.domain.endpoint import Endpoint, EndpointState
 from imrs_server.domain.errors import EndpointNotFound, InvalidRequest, ModelNotFound, Violation
 from imrs_server.domain.principal import Role
 from imrs_server.domain.written import Written
-from imrs_server.storage import audit, breakers, changes, endpoints, models, providers
+from imrs_server.storage import audit, changes, endpoints, models, providers
 from imrs_server.storage.changes import Change, Kind
+from imrs_server.use_cases import closed_breakers
 
 if TYPE_CHECKING:
     from imrs_server.adapters.addresses import AddressRules
@@ -43,8 +44,8 @@ class Endpoints:
         with self._database.transaction() as tx:
             change = put(tx, endpoint)
             audit.write(tx, who, "SetEndpoint", change.target, before=change.before, after=change.after)
-            _forgive(tx, change.subject)
-            return Written(change.after, changes.announce(tx, *change.announced))
+            closed = closed_breakers.close(tx, [change.subject])
+            return Written(change.after, changes.announce(tx, *change.announced, *closed))
 
     def list(
         self, who: Principal, page: PageRequest, *, model_id: str, state: EndpointState | None
@@ -60,8 +61,8 @@ class Endpoints:
         with self._database.transaction() as tx:
             change = delete(tx, endpoint_id)
             audit.write(tx, who, "DeleteEndpoint", change.target, before=change.before)
-            _forgive(tx, change.subject)
-            return Written(None, changes.announce(tx, *change.announced))
+            closed = closed_breakers.close(tx, [change.subject])
+            return Written(None, changes.announce(tx, *change.announced, *closed))
 
     def load(self, who: Principal, endpoint_id: str, deadline: Deadline) -> Written[Endpoint]:
         """Have its model loaded, whatever became of it before. Raises what ``Loading.hot`` may raise."""
@@ -89,9 +90,9 @@ class Endpoints:
             after = endpoints.get(tx, before.endpoint_id)
             if after is None:
                 raise EndpointNotFound(endpoint_id=before.endpoint_id)
-            _forgive(tx, _subject(after))
             audit.write(tx, who, method, ("endpoint", after.endpoint_id), before=before, after=after)
-            return Written(after, changes.announce(tx, *_announced(after)))
+            closed = closed_breakers.close(tx, [_subject(after)])
+            return Written(after, changes.announce(tx, *_announced(after), *closed))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -160,16 +161,10 @@ def _first_state(tx: Tx, endpoint: Endpoint) -> EndpointState:
     return EndpointState.COLD if is_kept else EndpointState.HOT
 
 
-def _forgive(tx: Tx, subject: Subject) -> None:
-    """Whoever changes it has seen to what failed there. Last but for the announcement, as everywhere."""
-    breakers.hold(tx)
-    breakers.remove(tx, subject)
-
-
 def _subject(endpoint: Endpoint) -> Subject:
     return Subject(SubjectKind.ENDPOINT, endpoint.endpoint_id)
 
 
 def _announced(*touched: Endpoint) -> tuple[Change, ...]:
     models = sorted({each.model_id for each in touched})
-    return Change(Kind.COOLDOWN), *(Change(Kind.ENDPOINT, each) for each in models)
+    return tuple(Change(Kind.ENDPOINT, each) for each in models)

@@ -8,6 +8,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from imrs_server.adapters.providers import speaking
+from imrs_server.domain.breaker import Subject, SubjectKind
 from imrs_server.domain.credential import CredentialPath
 from imrs_server.domain.errors import (
     InvalidRequest,
@@ -19,9 +20,9 @@ from imrs_server.domain.principal import Role
 from imrs_server.domain.provider import Provider, State, dialect_of, models_endpoint_of, require_etag
 from imrs_server.domain.vault_view import NEVER_LOOKED
 from imrs_server.domain.written import Written
-from imrs_server.storage import audit, breakers, changes, idempotency, providers
+from imrs_server.storage import audit, changes, idempotency, providers
 from imrs_server.storage.changes import Change, Kind
-from imrs_server.use_cases import keys
+from imrs_server.use_cases import closed_breakers, keys
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -212,9 +213,5 @@ class _ProviderChange:
         after = providers.get(self.tx, wanted.provider_id)
         assert after is not None
         audit.write(self.tx, self._who, self._method, target, before=self.before, after=after)
-        changed = [Change(Kind.PROVIDER, wanted.provider_id)]
-        # What failed may work with what is new.
-        breakers.hold(self.tx)
-        if breakers.close_provider(self.tx, wanted.provider_id):
-            changed.append(Change(Kind.COOLDOWN))
-        return Written(after, changes.announce(self.tx, *changed))
+        closed = closed_breakers.close(self.tx, [Subject(SubjectKind.PROVIDER, wanted.provider_id)])
+        return Written(after, changes.announce(self.tx, Change(Kind.PROVIDER, wanted.provider_id), *closed))

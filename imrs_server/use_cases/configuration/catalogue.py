@@ -7,6 +7,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from imrs_server.domain import curation
+from imrs_server.domain.breaker import Subject, SubjectKind
 from imrs_server.domain.configuration import Thing
 from imrs_server.domain.errors import ProviderNotFound
 from imrs_server.domain.flat import top
@@ -77,7 +78,7 @@ class ProviderKind:
                 "delete_time": None,
             }
             after = providers.update(hand.tx, replace(provider, **kept))
-        hand.wrote(Change(Changed.PROVIDER, id), ("provider", id), before=before, after=after)
+        _wrote_provider(hand, id, before=before, after=after)
 
     def update(
         self, hand: Hand, id: str, fields: Flat, changed: Collection[str], given: Collection[str]
@@ -87,14 +88,14 @@ class ProviderKind:
         fields = over(before, self.names, fields, changed)
         said = domain_fields(Provider, fields, changed, **self._least)
         after = providers.update(hand.tx, completed(replace(undecided(before), **said), self._rules))
-        hand.wrote(Change(Changed.PROVIDER, id), ("provider", id), before=before, after=after)
+        _wrote_provider(hand, id, before=before, after=after)
 
     def delete(self, hand: Hand, id: str, owned: Flat) -> None:
         before = providers.lock(hand.tx, id)
         assert before is not None
         gone = replace(before, state=State.DELETED, delete_time=datetime.now(UTC))
         after = providers.update(hand.tx, gone)
-        hand.wrote(Change(Changed.PROVIDER, id), ("provider", id), before=before, after=after)
+        _wrote_provider(hand, id, before=before, after=after)
 
 
 class ModelKind:
@@ -216,6 +217,11 @@ class PreferenceKind:
         known.require_models(hand.tx, wanted.model_ids)
         after = preferences.put(hand.tx, wanted)
         hand.wrote(Change(Changed.PREFERENCE, id), ("preference", id), before=before, after=after)
+
+
+def _wrote_provider(hand: Hand, id: str, *, before: Provider | None, after: Provider | None) -> None:
+    hand.wrote(Change(Changed.PROVIDER, id), ("provider", id), before=before, after=after)
+    hand.forgive(Subject(SubjectKind.PROVIDER, id))
 
 
 def _stateful(value: Provider, names: Collection[str]) -> Thing:

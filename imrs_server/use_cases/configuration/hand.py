@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from imrs_server.storage import audit, breakers, changes
-from imrs_server.use_cases import catalogue_feed, known
+from imrs_server.storage import audit, changes
+from imrs_server.use_cases import catalogue_feed, closed_breakers, known
 
 if TYPE_CHECKING:
     from uuid import UUID
@@ -69,7 +69,7 @@ class Hand:
         self._model_ids[model_id] = None
 
     def forgive(self, subject: Subject) -> None:
-        """Have its breaker closed at the end."""
+        """Have its breakers closed at the end."""
         self._forgiven[subject] = None
 
     def announce(self) -> int:
@@ -77,10 +77,7 @@ class Hand:
         if self._model_ids:
             self._changes |= dict.fromkeys(catalogue_feed.caught(self.tx, list(self._model_ids)))
         if self._forgiven:
-            # As everywhere after all rows: others hold a row of theirs while they wait for this.
-            breakers.hold(self.tx)
-            for each in self._forgiven:
-                breakers.remove(self.tx, each)
+            self._changes |= dict.fromkeys(closed_breakers.close(self.tx, self._forgiven))
         if not self._changes:
             return changes.current(self.tx).rev
         return changes.announce(self.tx, *self._changes)

@@ -14,6 +14,7 @@ from imrs_server.domain.endpoint import Endpoint, EndpointState
 from imrs_server.storage import endpoints
 from imrs_server.storage.database import Database
 from tests.support.schema import insert
+from tests.support.waiting import eventually
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -47,9 +48,10 @@ class Pool:
             tx.execute("update endpoints set busy_id = null, busy_until = null, state = %s", ["HOT"])
         return task.idle
 
-    def count(self, process_id: UUID, in_flight: int) -> None:
+    def count(self, process_id: UUID, in_flight: int, *others: str) -> None:
+        told = dict.fromkeys(("e", *others), in_flight)
         with self.database.transaction() as tx:
-            endpoints.count_calls(tx, process_id, {"e": in_flight, "unknown": 3})
+            endpoints.count_calls(tx, process_id, {**told, "unknown": 3})
 
     def get(self) -> Endpoint:
         with self.database.transaction() as tx:
@@ -182,6 +184,28 @@ def test_calls_are_added_up_and_those_of_the_dead_are_forgotten(pool: Pool) -> N
         endpoints.fold_calls(tx)
         assert tx.execute("select * from endpoint_calls").fetchall() == []
     assert pool.get().last_used_time == used
+
+
+def test_calls_of_an_endpoint_that_goes_at_this_moment_keep_no_others_from_being_counted(pool: Pool) -> None:
+    with pool.database.transaction() as tx:
+        for each in ("d", "f"):
+            insert(tx, "endpoints", endpoint_id=each, base_url=f"http://10.0.0.1:8000/{each}")
+    with ThreadPoolExecutor(1) as threads:
+        with pool.database.transaction() as tx:
+            endpoints.delete(tx, "e")
+            counted = threads.submit(pool.count, uuid4(), 3, "d", "f")
+            eventually(lambda: counted.done() or _waits(pool))
+        counted.result()
+    with pool.database.transaction() as tx:
+        rows = tx.execute("select endpoint_id, in_flight from endpoint_calls order by endpoint_id").fetchall()
+    assert rows == [{"endpoint_id": each, "in_flight": 3} for each in ("d", "f")]
+
+
+def _waits(pool: Pool) -> bool:
+    """Whether somebody waits for a row."""
+    waiting = "select from pg_stat_activity where wait_event_type = 'Lock' and datname = current_database()"
+    with psycopg.connect(pool.database.dsn, autocommit=True) as connection:
+        return connection.execute(waiting).fetchone() is not None
 
 
 def test_another_address_is_another_place(pool: Pool) -> None:
