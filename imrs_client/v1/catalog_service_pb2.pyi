@@ -155,8 +155,10 @@ class UpdateModelRequest(_message.Message):
 
     @_builtins.property
     def update_mask(self) -> _field_mask_pb2.FieldMask:
-        """Optional. Fields to change, by their paths, at most 100; `*` means all that may be changed, unset those
-        that are set. Output only fields are refused.
+        """Optional. What to change, at most 100 paths of 1 to 1,000 characters: fields, as a whole, or parts of
+        messages, maps and JSON, such as `parameters.temperature`, `labels.team` and, for a key with dots,
+        labels.`cost.centre`. What the resource does not set at a path is cleared. `*` alone means all that may
+        be changed; no path means the fields that are set, each as a whole. Output only fields are refused.
         """
 
     def __init__(

@@ -117,22 +117,8 @@ class Resource:
         return wanted, paths
 
     def save(self, client: ImrsClient, wanted: Any, paths: list[str]) -> Any:
-        """Change what is at these paths, and nothing else.
-
-        The API changes whole fields. Of one that is changed in part the rest is read before, and who changes
-        the thing meanwhile is told of: ETAG_MISMATCH.
-        """
-        tops = list(dict.fromkeys(path.partition(".")[0] for path in paths))
-        if tops != paths:
-            named = {self.id: getattr(wanted, self.id)}
-            now = self.call(client, "Get", **named)
-            whole = self.kind(**named, etag=now.etag)
-            for top in tops:
-                _take(whole, now, top)
-            for path in paths:
-                _take(whole, wanted, path)
-            wanted = whole
-        return self.call(client, "Update", **{self._noun: wanted}, update_mask=FieldMask(paths=tops))
+        """Change what is at these paths, and nothing else; what is not set in ``wanted`` is set no longer."""
+        return self.call(client, "Update", **{self._noun: wanted}, update_mask=FieldMask(paths=paths))
 
     def call(self, client: ImrsClient, verb: str, **request: Any) -> Any:
         """Call ``{verb}Agent`` with these fields of its request."""
@@ -173,17 +159,3 @@ def _put(message: Any, path: str, value: Any) -> None:
         getattr(message, name).extend(value)
     else:
         setattr(message, name, value)
-
-
-def _take(message: Any, other: Any, path: str) -> None:
-    """Have a field as another message of its kind has it, set or not."""
-    *above, name = path.split(".")
-    for step in above:
-        message, other = getattr(message, step), getattr(other, step)
-    only = type(other)()
-    only.CopyFrom(other)
-    for each, _ in other.ListFields():
-        if each.name != name:
-            only.ClearField(each.name)
-    message.ClearField(name)
-    message.MergeFrom(only)

@@ -24,6 +24,11 @@ def get(tx: Tx, tenant_id: UUID | None) -> Defaults | None:
     return Q.get.one(tx, shape(Defaults), tenant_id=tenant_id)
 
 
+def claim(tx: Tx, tenant_id: UUID | None) -> None:
+    """Keep others from writing the row until the transaction ends, also where there is none yet to lock."""
+    Q.claim.run(tx, owner=str(tenant_id or ""))
+
+
 def lock(tx: Tx, tenant_id: UUID | None) -> Defaults | None:
     """The row, held until the transaction ends."""
     return Q.lock.one(tx, shape(Defaults), tenant_id=tenant_id)

@@ -1,3 +1,6 @@
+-- name: claim
+select pg_advisory_xact_lock(hashtextextended('imrs.defaults.' || %(owner)s, 0))
+
 -- name: get
 select * from defaults where tenant_id is not distinct from %(tenant_id)s
 

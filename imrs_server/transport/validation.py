@@ -81,7 +81,7 @@ def _state(value: int) -> str:
 
 
 def _mask(value: Any) -> str:
-    return each(line(100), 100)(value.paths)
+    return each(line(1_000), 100)(value.paths)
 
 
 MODEL_ID: Rule = _model_id
@@ -441,10 +441,13 @@ ITEMWISE = frozenset({"requests", "RecordDecisionsRequest.decisions", "contexts"
 MOST_VIOLATIONS = 10
 
 
-def validate(message: Message) -> None:
-    """Check a request. Raises InvalidRequest that names the fields that are not as they must be."""
+def validate(message: Message, *, within: str = "") -> None:
+    """Check a request, or what is ``within.`` one.
+
+    Raises InvalidRequest that names the fields that are not as they must be.
+    """
     violations: list[Violation] = []
-    _check(message, "", violations)
+    _check(message, within, violations)
     if violations:
         raise InvalidRequest(*violations[:MOST_VIOLATIONS])
 

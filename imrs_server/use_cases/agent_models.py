@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar
 from uuid import UUID
 
 from imrs_server.domain.agent import AgentModel, AgentRule, Effect, Enabled, Source
+from imrs_server.domain.amendment import amended
 from imrs_server.domain.errors import InvalidRequest, ModelNotFound, RuleNotFound, Violation
 from imrs_server.domain.principal import Role
 from imrs_server.domain.written import Written
@@ -153,7 +154,8 @@ class AgentModels:
         model_id: str,
         fields: dict[str, Any],
     ) -> Written[AgentModel]:
-        """Change the named settings of a model that is, or once was, enabled for the agent.
+        """Change the named settings, some by an Amendment, of a model that is, or once was, enabled for the
+        agent.
 
         Raises AgentNotFound, ModelNotFound (also for a model that was never enabled here), InvalidRequest.
         """
@@ -167,7 +169,7 @@ class AgentModels:
             if before is None:
                 raise ModelNotFound(model_id=model_id)
             known.require_models(change.tx, fields.get("fallback_model_ids") or ())
-            wanted = replace(before, **fields)
+            wanted = replace(before, **amended(before, fields))
             if wanted.enabled and not before.enabled:
                 wanted = enabled_by_hand(wanted, who)
             agent_models.update(change.tx, tenant, wanted)

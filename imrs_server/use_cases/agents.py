@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from imrs_server.domain import routing
 from imrs_server.domain.agent import Agent, ModelOverride
+from imrs_server.domain.amendment import amended
 from imrs_server.domain.errors import AgentExists, AgentNotFound, InvalidRequest, Violation
 from imrs_server.domain.principal import Role
 from imrs_server.domain.provider import State, require_etag
@@ -99,21 +100,25 @@ class Agents:
         etag: str = "",
         allow_missing: bool = False,
     ) -> Written[Agent]:
-        """Change the named fields; an agent that does not exist is created where that is allowed.
+        """Change the named fields, some by an Amendment; where that is allowed an agent that does not exist
+        is created.
 
         Raises AgentNotFound (also for a deleted agent), ModelNotFound, EtagMismatch, InvalidRequest.
         """
         tenant_id = _tenant(who, tenant_id)
-        check(fields)
         with self._database.transaction(tenant_id) as tx:
-            require_models(tx, fields)
             before = agents.lock(tx, tenant_id, agent_id)
-            if before is None and allow_missing:
-                return _create(tx, who, Agent(agent_id=agent_id, tenant_id=tenant_id, **fields))
-            if before is None or before.state is State.DELETED:
+            start = before or Agent(agent_id=agent_id, tenant_id=tenant_id)
+            if (before is None and not allow_missing) or start.state is State.DELETED:
                 raise AgentNotFound(agent_id=agent_id)
+            fields = amended(start, fields)
+            check(fields)
+            require_models(tx, fields)
+            wanted = replace(start, **fields)
+            if before is None:
+                return _create(tx, who, wanted)
             require_etag(etag, before.version)
-            return _AgentChange(tx, who, "UpdateAgent", before).commit(replace(before, **fields))
+            return _AgentChange(tx, who, "UpdateAgent", before).commit(wanted)
 
     def delete(
         self, who: Principal, tenant_id: UUID | None, agent_id: str, *, etag: str = ""

@@ -7,6 +7,7 @@ from dataclasses import asdict, replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
+from imrs_server.domain.amendment import amended
 from imrs_server.domain.curation import MUTABLE, edited
 from imrs_server.domain.errors import (
     InvalidRequest,
@@ -85,14 +86,14 @@ class Catalog:
     def update(
         self, who: Principal, model_id: str, fields: Mapping[str, Any], *, etag: str = ""
     ) -> Written[Model]:
-        """Change the named fields; from then on no sync overwrites them.
+        """Change the named fields, some by an Amendment; from then on no sync overwrites them.
 
         Raises ModelNotFound, EtagMismatch, InvalidRequest.
         """
         with self._changing(who, "UpdateModel", model_id, etag) as change:
             if change.before.delete_time is not None:
                 raise ModelNotFound(model_id=model_id)
-            return change.commit(edit(change.before, fields))
+            return change.commit(edit(change.before, amended(change.before, fields)))
 
     def delete(self, who: Principal, model_id: str, *, etag: str = "") -> Written[Model]:
         """Soft: it stays deleted through syncs. Deleting twice is no error."""

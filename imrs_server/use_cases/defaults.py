@@ -6,6 +6,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from imrs_server.domain import routing
+from imrs_server.domain.amendment import amended
 from imrs_server.domain.defaults import Defaults, Scope
 from imrs_server.domain.errors import InvalidRequest, Violation
 from imrs_server.domain.principal import Role
@@ -45,21 +46,26 @@ class DefaultSettings:
         *,
         etag: str = "",
     ) -> Written[Defaults]:
-        """Change the named fields. Raises InvalidRequest, RoleRequired, ModelNotFound, EtagMismatch."""
+        """Change the named fields, some by an Amendment.
+
+        Raises InvalidRequest, RoleRequired, ModelNotFound, EtagMismatch.
+        """
         tenant_id = _owner(who, tenant_id, scope)
         unknown = sorted(fields.keys() - MUTABLE)
         if unknown:
             allowed = ", ".join(sorted(MUTABLE))
             raise InvalidRequest(Violation("update_mask", f"{', '.join(unknown)}: not one of {allowed}"))
-        if "routing" in fields:
-            routing.require_valid(fields["routing"], "defaults.routing")
         with self._database.transaction(tenant_id) as tx:
-            if fields.get("default_model_id"):
-                known.require_models(tx, [fields["default_model_id"]])
+            defaults.claim(tx, tenant_id)
             before = defaults.lock(tx, tenant_id)
             start = before or _nothing(tenant_id)
             require_etag(etag, start.version)
-            after = defaults.put(tx, replace(start, **fields))
+            wanted = replace(start, **amended(start, fields))
+            if "routing" in fields:
+                routing.require_valid(wanted.routing, "defaults.routing")
+            if fields.get("default_model_id"):
+                known.require_models(tx, [wanted.default_model_id])
+            after = defaults.put(tx, wanted)
             audit.write(
                 tx,
                 who,

@@ -8,6 +8,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from imrs_server.adapters.providers import speaking
+from imrs_server.domain.amendment import amended
 from imrs_server.domain.breaker import Subject, SubjectKind
 from imrs_server.domain.credential import CredentialPath
 from imrs_server.domain.errors import (
@@ -122,7 +123,7 @@ class Providers:
         etag: str = "",
         validate_only: bool = False,
     ) -> Written[Provider]:
-        """Change the named fields.
+        """Change the named fields, some by an Amendment.
 
         Raises ProviderNotFound, EtagMismatch, InvalidRequest, AddressForbidden.
         """
@@ -133,7 +134,9 @@ class Providers:
         with self._changing(who, "UpdateProvider", provider_id, etag) as change:
             if change.before.state is State.DELETED:
                 raise ProviderNotFound(provider_id=provider_id)
-            wanted = completed(replace(undecided(change.before), **fields), self._rules)
+            wanted = completed(
+                replace(undecided(change.before), **amended(change.before, fields)), self._rules
+            )
             return change.preview(wanted) if validate_only else change.commit(wanted)
 
     def delete(self, who: Principal, provider_id: str, *, etag: str = "") -> Written[Provider]:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 from imrs_client import v1 as pb
 from imrs_server.domain.agent import Effect
 from imrs_server.transport.convert import common, model_filters
+from imrs_server.transport.convert.masks import Mutable
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -47,7 +48,7 @@ def to_proto(model: AgentModel) -> pb.AgentModel:
 
 def fields(message: pb.AgentModel, mask: Sequence[str]) -> dict[str, Any]:
     """The settings that a mask names, or those that are set, as domain values. Raises InvalidRequest."""
-    return common.masked(message, mask, _READERS)
+    return _MUTABLE.changes(message, mask)
 
 
 def to_rule(rule: AgentRule) -> pb.AgentRule:
@@ -83,3 +84,4 @@ _READERS: Mapping[str, Callable[[pb.AgentModel], Any]] = {
     "allowed_roles": lambda message: tuple(message.allowed_roles),
     "metadata": lambda message: common.struct(message, "metadata") or {},
 }
+_MUTABLE = Mutable(name="agent_model", readers=_READERS, to_proto=to_proto)

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 from imrs_client import v1 as pb
 from imrs_server.domain.provider import State, etag
 from imrs_server.transport.convert import common, routing
+from imrs_server.transport.convert.masks import Mutable
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -40,7 +41,7 @@ def to_proto(agent: Agent) -> pb.Agent:
 
 def fields(message: pb.Agent, mask: Sequence[str] = ()) -> dict[str, Any]:
     """The fields that a mask names, or those that are set, as domain values. Raises InvalidRequest."""
-    return common.masked(message, mask, _READERS)
+    return _MUTABLE.changes(message, mask)
 
 
 def state(number: int) -> State | None:
@@ -71,3 +72,4 @@ _READERS: Mapping[str, Callable[[pb.Agent], Any]] = {
     "fallback_model_ids": lambda message: common.string_list(message, "fallback_model_ids"),
     "state": lambda message: state(message.state) or State.ACTIVE,
 }
+_MUTABLE = Mutable(name="agent", readers=_READERS, to_proto=to_proto)

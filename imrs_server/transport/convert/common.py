@@ -1,4 +1,4 @@
-"""What many messages have in common: enums, times, money, JSON, parameters, masks and idempotency keys."""
+"""What many messages have in common: enums, times, money, JSON, parameters and idempotency keys."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from imrs_server.storage.idempotency import Key
 from imrs_server.transport.call import who
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Mapping, Sequence
     from enum import StrEnum
 
     from google.protobuf.internal.enum_type_wrapper import _EnumTypeWrapper
@@ -155,31 +155,6 @@ def parameters(value: pb.Parameters) -> Parameters:
         stop=string_list(value, "stop"),
         extra=struct(value, "extra") or {},
     )
-
-
-def masked(
-    resource: Any,
-    mask: Sequence[str],
-    readers: Mapping[str, Callable[[Any], Any]],
-    *,
-    name: str = "update_mask",
-) -> dict[str, Any]:
-    """The fields that an update is about, with their new domain values.
-
-    ``mask`` is ``update_mask.paths``: empty means the fields that are set (AIP-134), ``*`` all of them;
-    ``readers`` says how each field that may change is read. Raises InvalidRequest for any other path.
-    """
-    if not mask:
-        paths = [field.name for field, _ in resource.ListFields() if field.name in readers]
-    elif list(mask) == ["*"]:
-        paths = list(readers)
-    else:
-        paths = list(dict.fromkeys(mask))
-        wrong = [path for path in paths if path not in readers]
-        if wrong:
-            allowed = ", ".join(sorted(readers))
-            raise InvalidRequest(Violation(name, f"{', '.join(wrong)}: not one of {allowed}"))
-    return {path: readers[path](resource) for path in paths}
 
 
 def idempotency_key(method: str, request: Any) -> Key | None:

@@ -9,6 +9,7 @@ from imrs_client.tasks import Rules
 from imrs_server.domain.defaults import Defaults, Scope
 from imrs_server.domain.provider import etag
 from imrs_server.transport.convert import common, routing
+from imrs_server.transport.convert.masks import Mutable
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -27,7 +28,7 @@ def to_proto(defaults: Defaults) -> pb.Defaults:
 
 def fields(message: pb.Defaults, mask: Sequence[str]) -> dict[str, Any]:
     """The fields that a mask names, or those that are set, as domain values. Raises InvalidRequest."""
-    return common.masked(message, mask, _READERS)
+    return _MUTABLE.changes(message, mask)
 
 
 def scope(number: int) -> Scope | None:
@@ -56,3 +57,4 @@ _READERS: Mapping[str, Callable[[pb.Defaults], Any]] = {
     "default_model_id": lambda message: message.default_model_id,
     "task_rules": lambda message: _rules(message.task_rules),
 }
+_MUTABLE = Mutable(name="defaults", readers=_READERS, to_proto=to_proto)

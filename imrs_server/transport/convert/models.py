@@ -8,6 +8,7 @@ from imrs_client import v1 as pb
 from imrs_server.domain.model import BulkUpdate, CostTier, Model, ModelType, PriceState
 from imrs_server.domain.provider import etag
 from imrs_server.transport.convert import common
+from imrs_server.transport.convert.masks import Mutable
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -48,12 +49,12 @@ def to_proto(model: Model) -> pb.Model:
 
 def given(message: pb.Model) -> dict[str, Any]:
     """The fields that a new model comes with; what is not set gets its default."""
-    return common.masked(message, [], _READERS)
+    return _MUTABLE.changes(message, [])
 
 
 def changes(message: pb.Model, mask: Sequence[str]) -> dict[str, Any]:
     """The fields that an update names, with their new values. Raises InvalidRequest for any other."""
-    return common.masked(message, mask, _READERS)
+    return _MUTABLE.changes(message, mask)
 
 
 def bulk_update(message: pb.BulkUpdateModelsRequest.Update) -> BulkUpdate:
@@ -129,3 +130,4 @@ _READERS: Mapping[str, Callable[[pb.Model], Any]] = {
     "retire_time": lambda message: common.time(message, "retire_time"),
     "metadata": lambda message: common.struct(message, "metadata") or {},
 }
+_MUTABLE = Mutable(name="model", readers=_READERS, to_proto=to_proto)

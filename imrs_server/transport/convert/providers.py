@@ -8,6 +8,7 @@ from imrs_client import v1 as pb
 from imrs_server.domain.provider import DataPolicy, Provider, ProviderType, State, etag
 from imrs_server.domain.secret import Secret
 from imrs_server.transport.convert import common
+from imrs_server.transport.convert.masks import Mutable
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -76,7 +77,7 @@ def secret(api_key: str) -> Secret | None:
 
 def changes(message: pb.Provider, mask: list[str]) -> dict[str, Any]:
     """The fields that an update names, with their new values. Raises InvalidRequest for any other."""
-    return common.masked(message, mask, _READERS)
+    return _MUTABLE.changes(message, mask)
 
 
 def provider_type(number: int) -> ProviderType | None:
@@ -120,3 +121,4 @@ _READERS: Mapping[str, Callable[[pb.Provider], Any]] = {
     "data_policy": lambda message: data_policy(message, "data_policy"),
     "state": lambda message: state(message.state) or State.ACTIVE,
 }
+_MUTABLE = Mutable(name="provider", readers=_READERS, to_proto=to_proto)

@@ -49,22 +49,29 @@ class DefaultsKind:
         return found
 
     def create(self, hand: Hand, id: str, wanted: Wanted) -> None:
-        self._put(hand, id, self.blank | wanted.initial | wanted.fields)
+        before, said = self._held(hand, id), wanted.fields
+        self._put(hand, id, before, over(before, MUTABLE, said, said) if before else self._new(wanted))
 
     def update(
         self, hand: Hand, id: str, fields: Flat, changed: Collection[str], given: Collection[str]
     ) -> None:
-        before = defaults.lock(hand.tx, self._owner(id))
-        self._put(hand, id, over(before, MUTABLE, fields, changed) if before else fields)
+        before = self._held(hand, id)
+        self._put(hand, id, before, over(before, MUTABLE, fields, changed) if before else fields)
 
     def delete(self, hand: Hand, id: str, owned: Flat) -> None:
-        fields = self.read(hand.tx, [id])[id].fields
-        left = {path: value for path, value in fields.items() if path not in owned}
-        self._put(hand, id, self.blank | left)
+        before = self._held(hand, id)
+        self._put(hand, id, before, self.blank | (over(before, MUTABLE, {}, owned) if before else {}))
 
-    def _put(self, hand: Hand, id: str, fields: Flat) -> None:
+    def _new(self, wanted: Wanted) -> Flat:
+        return self.blank | wanted.initial | wanted.fields
+
+    def _held(self, hand: Hand, id: str) -> Defaults | None:
+        """What is there at last, and stays until all is written."""
+        defaults.claim(hand.tx, self._owner(id))
+        return defaults.lock(hand.tx, self._owner(id))
+
+    def _put(self, hand: Hand, id: str, before: Defaults | None, fields: Flat) -> None:
         tenant_id = self._owner(id)
-        before = defaults.lock(hand.tx, tenant_id)
         scope = Scope.GLOBAL if tenant_id is None else Scope.TENANT
         start = before or Defaults(scope=scope, tenant_id=tenant_id, version=0)
         said = domain_fields(Defaults, fields, MUTABLE, scope=scope)

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
-from typing import TYPE_CHECKING
+from threading import Barrier
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -120,6 +122,26 @@ def test_defaults_are_set_field_by_field_and_belong_to_their_tenant(
         defaults.update(ADMIN, None, Scope.TENANT, {"default_model_id": ""}, etag=etag(1))
     with pytest.raises(ModelNotFound):
         defaults.update(ADMIN, None, Scope.TENANT, {"default_model_id": "p/none"})
+
+
+def test_what_is_first_set_at_the_same_time_is_all_kept(defaults: DefaultSettings) -> None:
+    wanted: dict[str, Any] = {
+        "parameters": Parameters(temperature=0.1),
+        "routing": RoutingPolicy(exploration=Exploration.OFF),
+        "default_model_id": "p/low",
+        "task_rules": Rules(tools={"sql": "code"}),
+    }
+    together = Barrier(len(wanted))
+
+    def update(name: str) -> None:
+        together.wait()
+        defaults.update(PLATFORM, None, Scope.GLOBAL, {name: wanted[name]})
+
+    with ThreadPoolExecutor(len(wanted)) as pool:
+        list(pool.map(update, wanted))
+    found = defaults.get(PLATFORM, None, Scope.GLOBAL)
+    assert {name: getattr(found, name) for name in wanted} == wanted
+    assert found.version == len(wanted)
 
 
 def test_global_defaults_are_a_platform_admins(defaults: DefaultSettings) -> None:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING
 
 import grpc
 import pytest
 from google.protobuf import field_mask_pb2
+from google.protobuf.duration_pb2 import Duration
 from google.rpc import error_details_pb2
 from grpc_status import rpc_status
 
@@ -113,6 +115,42 @@ def test_masks_say_what_changes(admin: pb.AdminServiceStub) -> None:
     assert (list(update().tags), update().use_case) == (["a"], "v")
     assert (list(update("tags").tags), update("*").use_case) == ([], "v")
     assert refusal(lambda: update("override")) == (grpc.StatusCode.INVALID_ARGUMENT, "INVALID_REQUEST")
+
+
+def test_parts_of_fields_change_and_the_rest_stays(admin: pb.AdminServiceStub) -> None:
+    def update(agent: pb.Agent, *paths: str, etag: str = "", allow_missing: bool = False) -> pb.Agent:
+        agent.agent_id, agent.etag = "bot", etag
+        mask = field_mask_pb2.FieldMask(paths=paths)
+        request = pb.UpdateAgentRequest(agent=agent, update_mask=mask, allow_missing=allow_missing)
+        return admin.UpdateAgent(request, metadata=TENANT_ADMIN)
+
+    first = pb.Agent(labels={"team": "search"}, parameters=pb.Parameters(temperature=0.5, top_p=0.9))
+    made = update(first, "labels.team", "parameters.temperature", allow_missing=True)
+    assert (dict(made.labels), made.parameters) == ({"team": "search"}, pb.Parameters(temperature=0.5))
+    after = update(pb.Agent(labels={"floor": "2"}), "labels.floor", "parameters.temperature", etag=made.etag)
+    assert (dict(after.labels), after.parameters) == ({"team": "search", "floor": "2"}, pb.Parameters())
+    assert admin.GetAgent(pb.GetAgentRequest(agent_id="bot"), metadata=TENANT_ADMIN) == after
+    assert refusal(lambda: update(pb.Agent(), "labels.floor", etag=made.etag)) == (
+        grpc.StatusCode.ABORTED,
+        "ETAG_MISMATCH",
+    )
+    halved = pb.Agent(routing=pb.RoutingPolicy(half_life=Duration(seconds=60)))
+    assert refusal(lambda: update(halved, "routing.half_life"))[1] == "INVALID_REQUEST"
+
+
+def test_parts_that_change_at_the_same_time_are_all_kept(admin: pb.AdminServiceStub) -> None:
+    admin.CreateAgent(pb.CreateAgentRequest(agent=pb.Agent(agent_id="bot")), metadata=TENANT_ADMIN)
+
+    def label(name: str) -> None:
+        mask = field_mask_pb2.FieldMask(paths=[f"labels.{name}"])
+        agent = pb.Agent(agent_id="bot", labels={name: "x"})
+        admin.UpdateAgent(pb.UpdateAgentRequest(agent=agent, update_mask=mask), metadata=TENANT_ADMIN)
+
+    names = [f"l{i}" for i in range(20)]
+    with ThreadPoolExecutor(5) as pool:
+        list(pool.map(label, names))
+    found = admin.GetAgent(pb.GetAgentRequest(agent_id="bot"), metadata=TENANT_ADMIN)
+    assert sorted(found.labels) == sorted(names)
 
 
 @pytest.mark.parametrize(
