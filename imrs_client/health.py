@@ -16,14 +16,14 @@ _OPTIONS = (
 
 
 class Health:
-    """A connection to the health service at ``target`` (host:port, plaintext)."""
+    """A connection to the health service at ``target`` (host:port or unix:path, plaintext)."""
 
     def __init__(self, target: str) -> None:
         self._channel = grpc.insecure_channel(target, options=_OPTIONS)
         self._check: grpc.UnaryUnaryMultiCallable[bytes, bytes] = self._channel.unary_unary(_CHECK)
 
-    def is_serving(self, timeout_seconds: float = 1.0) -> bool:
-        """Whether the server as a whole answers SERVING in time."""
+    def is_serving(self, timeout_seconds: float | None = 1.0) -> bool:
+        """Whether the server as a whole answers SERVING in time; None waits for its answer for ever."""
         try:
             return self._check(b"", timeout=timeout_seconds) == _SERVING
         except grpc.RpcError:

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
     from imrs_server.transport.guard import Meter
+    from imrs_server.transport.line import Line
     from imrs_server.transport.tokens import Verifier
 
 SERVICES: Mapping[str, tuple[Any, Any]] = {
@@ -77,7 +78,8 @@ class Server:
     """Serves one servicer a service on ``address`` (host:port; port 0 takes a free one).
 
     With ``shared_port`` several servers may serve on one port, and the kernel spreads connections over them;
-    without, a second one is refused, as it would silently take half of the calls.
+    without, a second one is refused, as it would silently take half of the calls. On its ``line`` it answers
+    alone.
     """
 
     def __init__(
@@ -90,6 +92,7 @@ class Server:
         limits: Limits | None = None,
         meter_of: Callable[[str], Meter] = unmeasured,
         shared_port: bool = False,
+        line: Line | None = None,
     ) -> None:
         self._pools = Pools(limits or Limits())
         guard = Guard(verifier, validate, self._pools.of, unbuilt(servicers), meter_of)
@@ -105,6 +108,7 @@ class Server:
         self._address = address
         self.port = int(address.rpartition(":")[2]) if shared_port else self._listen()
         self._listens = not shared_port
+        self._line = line
 
     def _listen(self) -> int:
         return self._server.add_insecure_port(self._address)
@@ -118,6 +122,8 @@ class Server:
         """Serve. A shared port is opened only now, for others answer on it already."""
         if not self._listens:
             self._listen()
+        if self._line:
+            self._line.open(self._server)
         self._server.start()
 
     def ready(self, *, serving: bool) -> None:
@@ -129,8 +135,12 @@ class Server:
             self._health.set(name, status)
 
     def await_turn(self) -> None:
-        """Wait as long as a call of Route would for a thread; not at all from the end on."""
+        """Wait as long as a call of Route would for a thread and, where there is a line, as any call would to
+        be taken; not at all from the end on.
+        """
         self._pools.await_turn()
+        if self._line:
+            self._line.await_answer()
 
     def stop(self, grace_seconds: float, end_streams: Callable[[], None] = _nothing) -> None:
         """Tell health first, take nothing new, end endless streams, then let calls in flight end."""
@@ -139,3 +149,5 @@ class Server:
         end_streams()
         ended.wait()
         self._pools.close()
+        if self._line:
+            self._line.close()

@@ -33,6 +33,7 @@ from imrs_server.jobs.usage import UsageRollup
 from imrs_server.jobs.warming import Warming
 from imrs_server.storage.database import Database
 from imrs_server.storage.group_commit import MOST
+from imrs_server.transport.line import Line
 from imrs_server.transport.paging import Pager
 from imrs_server.transport.pools import Limits
 from imrs_server.transport.server import Server
@@ -270,7 +271,7 @@ class App:
         self._ready = threading.Event()
         self._stopping = threading.Event()
         self._patience_seconds = place.patience_seconds if place else 0.0
-        self._server = self._serve(settings, shared_port=place is not None)
+        self._server = self._serve(settings, place)
         self.config = (
             ConfigJobs(self.configuration, self.index, note=self._observers.config_reloaded)
             if leads
@@ -295,7 +296,7 @@ class App:
         # A check closes a circuit that is open.
         return SharedView(path, self.index, back=self.vault.check)
 
-    def _serve(self, settings: Settings, *, shared_port: bool) -> Server:
+    def _serve(self, settings: Settings, place: Place | None) -> Server:
         pager = Pager(settings.page_secret)
         admin = AdminServicer(
             providers=self.providers,
@@ -349,7 +350,8 @@ class App:
                 completions=settings.max_completions,
             ),
             meter_of=self._observers.meter,
-            shared_port=shared_port,
+            shared_port=place is not None,
+            line=Line(place.folder / f"worker-{place.number}.sock") if place else None,
         )
 
     @property
@@ -390,7 +392,7 @@ class App:
         log.info("server.stopped", address=self.address)
 
     def await_turn(self) -> None:
-        """Wait for one of the threads that answer Route; for ever where all of them hang."""
+        """Wait for a thread that answers Route, and for that which takes calls; for ever where they hang."""
         self._server.await_turn()
 
     def wait_ready(self, timeout_seconds: float | None) -> bool:

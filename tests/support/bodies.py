@@ -5,15 +5,19 @@ from __future__ import annotations
 import os
 import signal
 import threading
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
+from imrs_server.cli import worker
 from imrs_server.cli.ending import Ending
 from imrs_server.cli.pulse import Pulse
 from imrs_server.cli.workers import READY
+from imrs_server.transport.guard import Guard
 
 if TYPE_CHECKING:
     from multiprocessing.connection import Connection
     from pathlib import Path
+
+    from imrs_server.cli.worker import Given
 
 
 def steady(messages: Connection, folder: Path, number: int, again: bool) -> None:
@@ -68,3 +72,17 @@ def deaf(messages: Connection, _given: object, _number: int, _again: bool) -> No
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
     messages.send(READY)
     threading.Event().wait()
+
+
+def unserved(messages: Connection, given: Given, number: int, again: bool) -> None:
+    """A whole worker. The thread of the first one that takes all calls hangs with the first of Route."""
+    if not again:
+        intercept = Guard.intercept_service
+
+        def hang(guard: Guard, continuation: Any, details: Any) -> Any:
+            if details.method.endswith("/Route"):
+                threading.Event().wait()
+            return intercept(guard, continuation, details)
+
+        Guard.intercept_service = hang  # type: ignore[assignment, method-assign]
+    worker.run(messages, given, number, again)

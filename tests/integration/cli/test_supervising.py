@@ -10,18 +10,30 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 import structlog
+from grpc import StatusCode
 
+from imrs_client import ImrsClient, ImrsError
+from imrs_server.cli import run_folder
 from imrs_server.cli import workers as supervising
 from imrs_server.cli.ending import Ending
+from imrs_server.cli.ports import Reservation
+from imrs_server.cli.worker import Given
 from imrs_server.cli.workers import MOST_FALLS, Workers, WorkersFailed
 from imrs_server.console.standing import Standing
+from imrs_server.domain.principal import Role
+from imrs_server.transport.tokens import issue
+from imrs_server.wiring import trust
 from tests.support import bodies
 from tests.support.processes import is_gone
+from tests.support.schema import HERE
+from tests.support.service import settings
 from tests.support.waiting import eventually
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
+
+    from tests.conftest import Vault
 
 
 @contextmanager
@@ -93,9 +105,9 @@ def test_a_stopped_worker_is_first_doubted_then_ended_and_replaced(tmp_path: Pat
     assert told[1]["silent_seconds"] >= bodies.SILENCE_SECONDS
 
 
-def supervise(body: Callable[..., None], folder: Path, standing: Standing, ending: Ending) -> None:
+def supervise(body: Callable[..., None], given: object, standing: Standing, ending: Ending) -> None:
     with Workers(
-        body, folder, standing.workers, standing=standing, silence_seconds=bodies.SILENCE_SECONDS
+        body, given, standing.workers, standing=standing, silence_seconds=bodies.SILENCE_SECONDS
     ) as workers:
         workers.run(ending)
 
@@ -127,6 +139,33 @@ def test_a_worker_whose_work_hangs_is_replaced_though_it_could_speak(tmp_path: P
 
     with meanwhile(act) as ending:
         supervise(bodies.stuck, tmp_path, standing, ending)
+
+
+def test_a_worker_that_takes_no_calls_any_more_is_replaced_though_its_other_threads_go_on(
+    database: str, vault: Vault
+) -> None:
+    standing = Standing(1)
+    with Reservation("127.0.0.1:0") as port, run_folder.make() as folder:
+        known = settings(
+            database, vault, grpc_addr=port.address, worker_silence_seconds=bodies.SILENCE_SECONDS
+        )
+        given = Given(settings=known, workers=1, folder=folder, pinned=False)
+
+        def act() -> None:
+            eventually(lambda: standing.ready, 30)
+            token = issue(trust(known), roles=[Role.AGENT], subject="bot", tenant_id=HERE, agent_id="nobody")
+            with ImrsClient(port.address, token=token) as client:
+                with pytest.raises(ImrsError) as failed:
+                    client.choose(timeout_seconds=1)
+                assert failed.value.code is StatusCode.DEADLINE_EXCEEDED
+                eventually(lambda: standing.serving == 0)
+                eventually(lambda: standing.serving == 1, 60)
+                with pytest.raises(ImrsError, match="AGENT_NOT_FOUND"):
+                    client.choose()
+
+        with structlog.testing.capture_logs() as lines, meanwhile(act) as ending:
+            supervise(bodies.unserved, given, standing, ending)
+    assert [each["how"] for each in lines if each["event"] == "worker.died"] == ["by SIGKILL"]
 
 
 def test_all_must_have_served_before_any_is_enough() -> None:
