@@ -5,6 +5,9 @@ INSTALL := $(BIN)/pip install --quiet --disable-pip-version-check --require-hash
 COMPILE := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url \
 	--no-emit-package imrs-client --no-header --no-annotate
 
+# Each of the many processes that tests start would compile all that it imports.
+unexport PYTHONDONTWRITEBYTECODE
+
 .DEFAULT_GOAL := help
 .PHONY: help run test test-long prometheus test-litellm litellm lint format gen gen-check breaking lock bench bench-docs bench-quality clean
 

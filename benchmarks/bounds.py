@@ -48,6 +48,7 @@ BOUNDS: Mapping[str, Bound] = {
     "route_one_caller_p95_ms": Bound(5),
     "detect_1kb_us": Bound(50),
     "detect_256kb_hostile_us": Bound(5000),
+    "dev_second_start_s": Bound(5, 2),
 }
 
 

@@ -23,18 +23,24 @@ START_SECONDS = 120
 @contextmanager
 def development(*arguments: str) -> Iterator[dict[str, str]]:
     """Run ``imrs dev`` and yield what its dev.env says, with DSN (of a superuser) and PID of the server."""
-    with tempfile.TemporaryDirectory(prefix="imrs-bench-") as folder:
-        command = [sys.executable, "-m", "imrs_server", "dev", "--data-dir", folder]
-        command += ["--port", "0", "--http-port", "0", *arguments]
-        log = Path(folder) / "dev.log"
-        with log.open("wb") as output:
-            process = subprocess.Popen(command, stdout=output, stderr=output)
-        try:
-            said = _announced(Path(folder) / "dev.env", process, log)
-            yield {**said, "DSN": _dsn(Path(folder) / "postgres"), "PID": str(process.pid)}
-        finally:
-            process.send_signal(signal.SIGINT)
-            process.wait()
+    with tempfile.TemporaryDirectory(prefix="imrs-bench-") as name, started(Path(name), *arguments) as said:
+        yield said
+
+
+@contextmanager
+def started(folder: Path, *arguments: str) -> Iterator[dict[str, str]]:
+    """As ``development``, in a folder that stays."""
+    command = [sys.executable, "-m", "imrs_server", "dev", "--data-dir", str(folder)]
+    command += ["--port", "0", "--http-port", "0", *arguments]
+    log = folder / "dev.log"
+    with log.open("wb") as output:
+        process = subprocess.Popen(command, stdout=output, stderr=output)
+    try:
+        said = _announced(folder / "dev.env", process, log)
+        yield {**said, "DSN": _dsn(folder / "postgres"), "PID": str(process.pid)}
+    finally:
+        process.send_signal(signal.SIGINT)
+        process.wait()
 
 
 def _announced(file: Path, process: subprocess.Popen[bytes], log: Path) -> dict[str, str]:
@@ -42,7 +48,7 @@ def _announced(file: Path, process: subprocess.Popen[bytes], log: Path) -> dict[
     while not file.exists():
         if process.poll() is not None or time.monotonic() > deadline:
             sys.exit(f"imrs dev did not start:\n{log.read_text()}")
-        time.sleep(0.05)
+        time.sleep(0.01)
     return dict(line.split("=", 1) for line in file.read_text().splitlines())
 
 

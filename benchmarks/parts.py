@@ -15,6 +15,7 @@ PARTS: Mapping[str, tuple[str, ...]] = {
     "decision": ("decision_mean_us", "decision_p99_us"),
     "peers": ("litellm_router",),
     "detection": ("detect_1kb_us", "detect_256kb_hostile_us"),
+    "start": ("dev_second_start_s", "dev_first_start_s"),
     "route": ("route_one_caller_p95_ms",),
     "sync": (
         "sync_thousand_s",

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 import pytest
 import structlog
 
+from imrs_server.cli import run_folder
 from imrs_server.embedded.openbao import OpenBao, RequestError
 from imrs_server.embedded.postgres import Postgres
 from tests.support.cluster import Cluster, prepared
@@ -24,6 +25,10 @@ if TYPE_CHECKING:
 
 VERSIONS = (16, 18)
 EXTERNAL = "IMRS_TEST_DATABASE_URL"
+# For what three workers keep at a time.
+ROOM_BYTES = 4 << 30
+# What a server keeps of its log, and its shared memory: in its folder, where nothing outlives the run.
+SETTINGS = {"max_wal_size": "256MB", "dynamic_shared_memory_type": "mmap"}
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -37,6 +42,8 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 def pytest_configure(config: pytest.Config) -> None:
+    # In memory, where there is room: a database has seven hundred files, and most tests make one.
+    os.environ.setdefault("PYTEST_DEBUG_TEMPROOT", str(run_folder.place(room_bytes=ROOM_BYTES)))
     config.addinivalue_line("markers", "both_postgres: run on the oldest and the newest PostgreSQL")
     config.addinivalue_line("markers", "long: takes many seconds; runs in `make test-long`")
 
@@ -70,7 +77,7 @@ def postgres_clusters(
         @contextmanager
         def embedded(version: int) -> Iterator[str]:
             folder = tmp_path_factory.mktemp(f"postgres{version}")
-            server = Postgres(folder, version=version, durable=False)
+            server = Postgres(folder, version=version, durable=False, settings=SETTINGS)
             server.start()
             try:
                 yield server.dsn

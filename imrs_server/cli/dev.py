@@ -4,30 +4,25 @@ from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, suppress
+from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
-from imrs_server.cli import config_option, run_folder
-from imrs_server.cli.dev_environment import TENANT_ID, Environment
+from imrs_server.cli import config_option
 from imrs_server.cli.ending import Ending
-from imrs_server.cli.environment import AddressTaken, on
-from imrs_server.console.process import Console, Figures
-from imrs_server.embedded.echo import Echo
 from imrs_server.embedded.openbao import OpenBao
 from imrs_server.embedded.postgres import Postgres
 from imrs_server.embedded.process import StartError
-from imrs_server.storage.migrate import SchemaError
-from imrs_server.telemetry import logs
-from imrs_server.wiring import App
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Iterator, Sequence
     from concurrent.futures import Future
     from uuid import UUID
 
-READY_SECONDS = 60.0
+    from imrs_server.cli.dev_server import Wanted
+
 _LOOK_SECONDS = 0.02
 
 
@@ -56,86 +51,53 @@ def command(
     no_seed: bool,
 ) -> None:
     """Start PostgreSQL, OpenBao and the server with demo data; Ctrl-C stops everything."""
-
-    def watch(app: App) -> None:
-        if config:
-            assert app.config is not None
-            app.config.watch(config.absolute(), config_tenant or TENANT_ID, environment_name)
-
-    _logs()
+    wanted: Wanted = {
+        "port": port,
+        "http_port": http_port,
+        "seed": not no_seed,
+        "config": config,
+        "config_tenant": config_tenant,
+        "environment_name": environment_name,
+    }
     try:
         with Ending() as ending, ExitStack() as stack:
-            environment = Environment(data_dir.absolute())
             with suppress(_GivenUp):
-                for _ in _steps(stack, environment, ending, port, http_port, seed=not no_seed, watch=watch):
+                for _ in _steps(stack, data_dir, ending, wanted):
                     if ending.wished:
                         break
                 else:
                     ending.wait()
             click.echo("Stopping ...", err=True)
-    except (StartError, AddressTaken) as error:
+    except StartError as error:
         raise click.ClickException(str(error)) from None
-    except SchemaError as error:
-        raise click.ClickException(f"{error} Or start anew without what is in {data_dir}.") from None
 
 
 class _GivenUp(Exception):
     """Somebody wished for the end before the start had got far."""
 
 
-def _steps(
-    stack: ExitStack,
-    environment: Environment,
-    ending: Ending,
-    port: int,
-    http_port: int,
-    *,
-    seed: bool,
-    watch: Callable[[App], None],
-) -> Iterator[None]:
+def _steps(stack: ExitStack, data_dir: Path, ending: Ending, wanted: Wanted) -> Iterator[None]:
     """Start part after part. Between two steps the start can be given up; what runs is on the stack.
 
     Raises _GivenUp where the end is wished during the first one, which may take long.
     """
-    click.echo(f"Starting PostgreSQL and OpenBao in {environment.folder} ...", err=True)
-    parts = _parts(stack, environment, ending)
-    environment.forget()  # what a killed run left; only now is it sure that no run is alive
-    yield
-    settings = environment.settings(*parts, port=port, http_port=http_port)
-    yield
-    folder = stack.enter_context(run_folder.make())
-    run_folder.count_in(folder)
-    figures = Figures(folder=folder, tokens=settings.token_tracking) if settings.metrics else None
-    app = on(settings.grpc_addr, "--port", lambda: App(settings))
-    console = on(
-        settings.http_addr,
-        "--http-port",
-        lambda: Console(settings.http_addr, app.address, figures=figures, prepare=_logs),
-    )
-    stack.enter_context(console)
-    stack.enter_context(app)
-    if not app.wait_ready(READY_SECONDS):
-        raise StartError(f"the server was not ready after {READY_SECONDS:g} s; the log above says why")
-    yield
-    if seed:
-        from imrs_server.cli.dev_seed import plant  # noqa: PLC0415  (the catalogue is large; only when asked)
+    folder = data_dir.absolute()
+    click.echo(f"Starting PostgreSQL and OpenBao in {folder} ...", err=True)
+    postgres, openbao = _parts(stack, folder, ending)
+    # Imported by now, while those two started.
+    from imrs_server.cli import dev_server  # noqa: PLC0415
 
-        plant(app, stack.enter_context(Echo()))
-        yield
-    watch(app)
-    stack.callback(environment.forget)
-    environment.announce(app.address, console.address, settings)
+    yield from dev_server.steps(stack, data_dir, postgres, openbao, wanted)
 
 
-def _logs() -> None:
-    logs.configure(json=False, level="INFO")
-
-
-def _parts(stack: ExitStack, environment: Environment, ending: Ending) -> tuple[Postgres, OpenBao]:
+def _parts(stack: ExitStack, folder: Path, ending: Ending) -> tuple[Postgres, OpenBao]:
     """Start both at once; what started is stopped even if the other did not. Raises _GivenUp."""
-    postgres, openbao = Postgres(environment.folder / "postgres"), OpenBao(environment.folder / "openbao")
-    with ThreadPoolExecutor(2) as pool:
-        starts = [pool.submit(stack.enter_context, part) for part in (postgres, openbao)]
+    postgres, openbao = Postgres(folder / "postgres"), OpenBao(folder / "openbao")
+    with ThreadPoolExecutor(3) as pool:
+        starts: list[Future[object]] = [
+            pool.submit(stack.enter_context, each) for each in (postgres, openbao)
+        ]
+        starts.append(pool.submit(import_module, "imrs_server.cli.dev_server"))
         if _is_wished_before(ending, starts):
             for part in (postgres, openbao):
                 part.give_up()

@@ -35,7 +35,6 @@ if TYPE_CHECKING:
 
     from tests.support.dev import Dev
 
-SECOND_START_SECONDS = 5
 KEYS = [
     "IMRS_GRPC_ADDR",
     "IMRS_HTTP_ADDR",
@@ -122,9 +121,7 @@ def test_a_folder_has_one_run_at_a_time(dev: Dev) -> None:
         assert agent.choose().selected.model_id
 
 
-def test_ctrl_c_ends_everything_and_the_next_start_finds_the_data(
-    folder: Path, record_property: Callable[[str, float], None]
-) -> None:
+def test_ctrl_c_ends_everything_and_the_next_start_finds_the_data(folder: Path) -> None:
     mine = Provider(
         provider_id=f"p{new_id().hex}",
         provider_type=Provider.Type.CUSTOM,
@@ -142,8 +139,7 @@ def test_ctrl_c_ends_everything_and_the_next_start_finds_the_data(
         assert not dev.file.exists()
         assert "Traceback" not in dev.errors
     with running(folder, "--no-seed") as dev:
-        record_property("second_start_seconds", seconds := dev.await_ready())
-        assert seconds < SECOND_START_SECONDS
+        dev.await_ready()
         with dev.client("PLATFORM_ADMIN") as platform:
             found = platform.admin.GetProvider(GetProviderRequest(provider_id=mine.provider_id))
             assert found.credentials_ok

@@ -32,9 +32,9 @@ class Cluster:
     @contextmanager
     def database(self, *, migrated: bool = True) -> Iterator[str]:
         """Make a database, yield its DSN, drop it with whatever is still connected."""
-        name = unique("imrs_test")
+        name, template = unique("imrs_test"), self.template if migrated else "template0"
         with psycopg.connect(self.dsn, autocommit=True) as admin:
-            run(admin, "create database {} template {}", name, self.template if migrated else "template0")
+            run(admin, "create database {} template {} strategy file_copy", name, template)
             try:
                 yield self.dsn_of(name)
             finally:

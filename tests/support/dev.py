@@ -73,13 +73,12 @@ class Dev:
         """The process and all that it started."""
         return {self.process.pid, *descendants(self.process.pid)}
 
-    def await_ready(self) -> float:
-        """Wait for dev.env; the seconds since the start."""
+    def await_ready(self) -> None:
+        """Wait for dev.env."""
         while not self.file.exists() or self.file.read_bytes() == self._stale:
             assert self.process.poll() is None, self.errors
             assert time.monotonic() - self._begin < START_SECONDS, self.errors
             time.sleep(0.01)
-        return time.monotonic() - self._begin
 
     def client(self, who: str) -> ImrsClient:
         """A client with the token of PLATFORM_ADMIN, TENANT_ADMIN, AGENT or USER; to be closed."""
