@@ -31,6 +31,7 @@ READY = "ready"
 SETTLED_SECONDS = 30.0
 MOST_FALLS = 6
 _FIRST_PAUSE_SECONDS = 0.1
+_LONGEST_PAUSE_SECONDS = 5.0
 # Longer than a worker gives to the calls that it has in hand.
 STOP_SECONDS = 40.0
 # On which a worker writes where each of its threads is, be they all stuck.
@@ -60,6 +61,8 @@ class _Worker:
     """It served, and has not been heard for some time."""
     falls: int = 0
     """How often in a row its process ended soon after its start."""
+    refusals: int = 0
+    """How often in a row the system did not let a process be started."""
     due_time: float = field(default=0.0)
     """When to start a process, while there is none; by the monotonic clock."""
 
@@ -116,7 +119,7 @@ class Workers:
         while not ending.wished:
             for worker in self._workers:
                 if worker.process is None and worker.due_time <= time.monotonic():
-                    self._start(worker)
+                    self._start_if_possible(worker)
             looked_time = time.monotonic()
             found = wait([ending.fileno(), *self._watched()], self._pause_seconds())
             passed_seconds = time.monotonic() - looked_time
@@ -142,20 +145,34 @@ class Workers:
             pauses.append(self._look_seconds)
         return min(pauses, default=None)
 
+    def _start_if_possible(self, worker: _Worker) -> None:
+        """What the system refuses just now must not end the others. At the very first it is told at once."""
+        try:
+            self._start(worker)
+        except OSError as error:
+            if not worker.start_time:
+                raise
+            worker.refusals += 1
+            pause = min(_FIRST_PAUSE_SECONDS * 2 ** min(worker.refusals, 10), _LONGEST_PAUSE_SECONDS)
+            worker.due_time = time.monotonic() + pause
+            log.warning("worker.unstarted", worker=worker.number, detail=str(error), restart_seconds=pause)
+
     def _start(self, worker: _Worker) -> None:
-        worker.messages, theirs = spawn.Pipe(duplex=False)
-        again = worker.start_time > 0
+        ours, theirs = spawn.Pipe(duplex=False)
         process = spawn.Process(
             target=self._body,
-            args=(theirs, self._given, worker.number, again),
+            args=(theirs, self._given, worker.number, worker.start_time > 0),
             name=f"imrs-worker-{worker.number}",
             daemon=True,
         )
-        with without_interrupt():
-            process.start()
-        theirs.close()
-        worker.process, worker.start_time = process, time.monotonic()
-        worker.silence = Silence(self._look_seconds)
+        try:
+            with theirs, without_interrupt():
+                process.start()
+        except OSError:
+            ours.close()
+            raise
+        worker.process, worker.messages, worker.start_time = process, ours, time.monotonic()
+        worker.silence, worker.refusals = Silence(self._look_seconds), 0
 
     def _hear(self, worker: _Worker) -> None:
         assert worker.messages is not None

@@ -213,9 +213,11 @@ def _taken_over(before: State, state: State, dirty: Dirt) -> State:
         return replace(state, made=Made(rules=dict(made.rules), shared=shared))
     tenants: set[UUID] = {key.tenant_id for key in dirty.evidence.some}
     model_ids = frozenset(dirty.models.some | dirty.endpoints.some)
+    # What readers renew from here on is renewed again: taken for current by its key, it would be what is old.
+    current, outdated = dict(made.agents), dict(made.outdated)
     known = {
         key: tables
-        for key, tables in (list(made.outdated.items()) + list(made.agents.items()))
+        for key, tables in {**outdated, **current}.items()
         if key not in dirty.agents.some and not (model_ids and tables.names(model_ids))
     }
     if state.limits is not before.limits:
@@ -223,12 +225,12 @@ def _taken_over(before: State, state: State, dirty: Dirt) -> State:
     start = thread_time()
     found = Made(
         agents={
-            key: each for key, each in known.items() if key in made.agents and key.tenant_id not in tenants
+            key: each for key, each in known.items() if key in current and key.tenant_id not in tenants
         },
         outdated={
             key: each.renewed()
             for key, each in known.items()
-            if key not in made.agents or key.tenant_id in tenants
+            if key not in current or key.tenant_id in tenants
         },
         learned={
             key: each.renewed(state.evidence.get(Key(key, ""), {})) if key in tenants else each

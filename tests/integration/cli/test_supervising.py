@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import resource
 import signal
 import threading
 from contextlib import contextmanager
@@ -139,6 +140,42 @@ def test_a_worker_whose_work_hangs_is_replaced_though_it_could_speak(tmp_path: P
 
     with meanwhile(act) as ending:
         supervise(bodies.stuck, tmp_path, standing, ending)
+
+
+def test_a_system_that_has_no_room_for_a_process_is_asked_again_while_the_others_serve_on(
+    tmp_path: Path,
+) -> None:
+    standing = Standing(2)
+
+    def act() -> None:
+        eventually(lambda: standing.ready)
+        [first], [second] = (seen(tmp_path, number, again=False) for number in (0, 1))
+        with no_more_files():
+            os.kill(first, signal.SIGKILL)
+            eventually(lambda: any(each["event"] == "worker.unstarted" for each in lines))
+            assert standing.serving == 1
+        eventually(lambda: standing.serving == 2)
+        assert seen(tmp_path, 1, again=False) == [second]
+        assert not is_gone(second)
+
+    with structlog.testing.capture_logs() as lines, meanwhile(act) as ending:
+        supervise(bodies.beating, tmp_path, standing, ending)
+    refused = next(each for each in lines if each["event"] == "worker.unstarted")
+    assert refused["worker"] == 0
+    assert "Too many open files" in refused["detail"]
+
+
+@contextmanager
+def no_more_files() -> Iterator[None]:
+    """What this process has open is all that it may have."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    unused = os.dup(0)
+    os.close(unused)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (unused, hard))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
 
 
 def test_a_worker_that_takes_no_calls_any_more_is_replaced_though_its_other_threads_go_on(

@@ -19,6 +19,7 @@ from imrs_server.domain.errors import DatabaseUnavailable
 from imrs_server.index import loader, rows
 from imrs_server.index.refresher import Refresher
 from imrs_server.index.state import Made
+from imrs_server.index.tables import AgentTables
 from imrs_server.index.warm import Index
 from imrs_server.storage import changes, migrate
 from imrs_server.storage import index as rows_of
@@ -291,6 +292,31 @@ def test_what_configuration_made_of_an_agent_outlives_its_evidence(world: World)
     assert found.sources.offers is agent.sources.offers
     assert tables(state) == tables(replace(state, made=Made()))
     assert found.table("code").ranked.candidates[0].rating_count == 20
+
+
+def test_what_a_reader_renews_while_the_next_state_is_made_is_not_lost(world: World) -> None:
+    with world.database.system() as tx:
+        before = loader.whole(tx, scoring.score)
+    key = Key(HERE, "a")
+    assert before.agent(*key)
+    world.rate("low", 1.0)
+    with world.database.system() as tx:
+        state = loader.next_state(tx, before)
+    renewed = []
+
+    class Asked(AgentTables):
+        """Of before the rating; while they are looked at, somebody asks for those of after it."""
+
+        def names(self, model_ids: frozenset[str]) -> bool:
+            renewed.append(state.agent(*key))
+            return super().names(model_ids)
+
+    state.made.outdated[key] = Asked(state.made.outdated[key].sources)
+    world.change("select 1", Change(Kind.MODEL, "p/of-nobody"))
+    with world.database.system() as tx:
+        later = loader.next_state(tx, state)
+    assert [each and each.table("code").ranked.candidates[0].rating_count for each in renewed] == [20]
+    assert tables(later) == tables(replace(later, made=Made()))
 
 
 def comparable(state: State) -> State:
