@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Final
 import click
 
 from imrs_client import v1 as pb
-from imrs_server.cli import agent_keys, agent_models, arguments, remote, resource
+from imrs_server.cli import agent_keys, agent_models, arguments, policies, remote, resource
 from imrs_server.cli.arguments import EnumType
 from imrs_server.cli.output import forms
 from imrs_server.cli.output.forms import View
@@ -46,12 +46,17 @@ _AGENTS: Final = Resource(
             "--label",
             "labels",
             multiple=True,
-            callback=arguments.pairs,
+            callback=arguments.entries(str),
             metavar="NAME=VALUE",
-            help="Likewise.",
+            help="Likewise; without a value it is taken away.",
         ),
         **arguments.PARAMETERS,
     },
+)
+
+# The half-life is the tenant's.
+_POLICY: Final = Resource(
+    kind=pb.Agent, id="agent_id", fields=policies.options("routing", without="half_life")
 )
 
 resource.add(
@@ -104,6 +109,36 @@ def add(client: ImrsClient, agent_id: str, *, form: Form, **given: Any) -> None:
     made = client.admin.CreateAgent(pb.CreateAgentRequest(agent=agent))
     then = f"`imrs agents enable-models {agent_id} --provider PROVIDER_ID` lets it use models."
     form.done(made, f"added {agent_id}", then=then)
+
+
+@command.command("set-policy")
+@click.argument("agent_id")
+@_POLICY.described
+@remote.calls
+@forms.single
+def set_policy(client: ImrsClient, agent_id: str, *, form: Form, **given: Any) -> None:
+    """Set how models are ranked for an agent, over the policy of its tenant.
+
+    imrs agents set-policy helper --max-tier standard --feedback-weight COPY=2
+    """
+    wanted, paths = _POLICY.read(given, agent_id=agent_id)
+    if not paths:
+        raise click.UsageError("nothing to set: give one of the options")
+    form.done(_POLICY.save(client, wanted, paths), f"set {', '.join(paths)} for {agent_id}")
+
+
+@command.command()
+@click.argument("agent_id")
+@click.argument("fields", nargs=-1, required=True, metavar="FIELD...")
+@remote.calls
+@forms.single
+def unset(client: ImrsClient, agent_id: str, fields: tuple[str, ...], *, form: Form) -> None:
+    """Have fields of an agent set no longer, by the names that `imrs agents show` has for them.
+
+    imrs agents unset helper parameters.temperature routing.max_cost_tier
+    """
+    saved = _AGENTS.save(client, pb.Agent(agent_id=agent_id), [_AGENTS.path(each) for each in fields])
+    form.done(saved, f"{', '.join(fields)}: no longer set for {agent_id}")
 
 
 @command.command()

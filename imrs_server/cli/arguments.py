@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import sys
 from datetime import timedelta
@@ -17,6 +18,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
     from datetime import datetime
 
+# Of an option that takes away what its field has.
+CLEARED: Final = object()
 _TIME: Final = click.DateTime(["%Y-%m-%d", "%Y-%m-%dT%H:%M:%S", "%Y-%m-%dT%H:%M:%S%z"])
 _UNITS: Final = {"s": 1, "m": 60, "h": 3_600, "d": 86_400}
 _MOST_KEY_CHARACTERS: Final = 4096
@@ -47,6 +50,13 @@ class DurationType(click.ParamType[timedelta]):
         if found is None:
             self.fail(f"{value!r} must be a number with s, m, h or d, such as 6h", param, ctx)
         return timedelta(seconds=int(found[1]) * _UNITS[found[2]]) if found[1] else timedelta(0)
+
+
+class IntervalType(DurationType):
+    """The same, of what is not done at all at 0: the field is CLEARED."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        return value if value is CLEARED else super().convert(value, param, ctx) or CLEARED
 
 
 def proto_duration(given: timedelta) -> Duration:
@@ -112,6 +122,45 @@ def model_filter(command: Callable[..., Any]) -> Callable[..., Any]:
     return around
 
 
+def entries(
+    of: Callable[[str], Any],
+) -> Callable[[click.Context, click.Parameter, Sequence[str]], dict[str, Any]]:
+    """Callback for options that are NAME=VALUE, each an entry of a map; without a value it is taken away.
+
+    ``of`` makes the value of its text, and raises ValueError with what would be right.
+    """
+
+    def read(_context: click.Context, option: click.Parameter, given: Sequence[str]) -> dict[str, Any]:
+        found: dict[str, Any] = {}
+        for each in given:
+            name, equals, value = each.partition("=")
+            if not (name and equals):
+                raise click.BadParameter(f"must be NAME=VALUE, not {each}", param=option)
+            try:
+                found[name] = of(value) if value else None
+            except ValueError as error:
+                raise click.BadParameter(f"{name}: {error}", param=option) from None
+        return found
+
+    return read
+
+
+def number(value: str) -> float:
+    try:
+        return float(value)
+    except ValueError:
+        msg = f"{value!r} must be a number"
+        raise ValueError(msg) from None
+
+
+def json_or_text(value: str) -> Any:
+    """What is JSON as such, such as 7, true or a list; anything else as a text."""
+    try:
+        return json.loads(value)
+    except ValueError:
+        return value
+
+
 YES: Final = click.option("--yes", is_flag=True, help="Do not ask.")
 DELETED: Final = click.option("--deleted", "show_deleted", is_flag=True, help="Deleted ones too.")
 # Of `Parameters`, by their paths in what has some.
@@ -123,7 +172,12 @@ PARAMETERS: Final = {
     "parameters.max_output_tokens": click.option(
         "--max-output", "max_output_tokens", type=click.IntRange(1), help="Tokens of an answer at most."
     ),
-}
+    "parameters.stop": click.option("--stop", multiple=True, help="Ends an answer; several are all of them."),
+    "parameters.extra": click.option(
+        "--extra", multiple=True, callback=entries(json_or_text), metavar="NAME=JSON",
+        help="What else goes into its calls, such as seed=7; without a value, no longer.",
+    ),
+}  # fmt: skip
 
 
 def said(given: Mapping[str, Any]) -> dict[str, Any]:

@@ -7,8 +7,7 @@ from typing import TYPE_CHECKING, Any, Final
 import click
 
 from imrs_client import v1 as pb
-from imrs_server.cli import arguments, remote
-from imrs_server.cli.arguments import DurationType, EnumType
+from imrs_server.cli import arguments, policies, remote, task_rules
 from imrs_server.cli.output import forms
 from imrs_server.cli.resource import Resource
 
@@ -18,8 +17,6 @@ if TYPE_CHECKING:
     from imrs_client import ImrsClient
     from imrs_server.cli.output.forms import Form
 
-_Policy: Final = pb.RoutingPolicy
-_SHARE: Final = click.FloatRange(0, 1)
 _DEFAULTS: Final = Resource(
     kind=pb.Defaults,
     id="scope",
@@ -28,54 +25,11 @@ _DEFAULTS: Final = Resource(
             "--default-model", "default_model_id", help="Answers where nothing tells models apart."
         ),
         **arguments.PARAMETERS,
-        "routing.priority_weight": click.option(
-            "--priority-weight", type=_SHARE, help="Of the priority in the score."
-        ),
-        "routing.experience_weight": click.option(
-            "--experience-weight", type=_SHARE, help="Of the ratings in the score."
-        ),
-        "routing.scoring": click.option(
-            "--scoring", type=EnumType(_Policy.Scoring), help="How ratings become a score."
-        ),
-        "routing.exploration": click.option(
-            "--exploration", type=EnumType(_Policy.Exploration), help="How little-known models get a chance."
-        ),
-        "routing.exploration_rate": click.option(
-            "--exploration-rate", type=_SHARE, help="Share of requests that explore, with epsilon."
-        ),
-        "routing.cost_preference": click.option(
-            "--cost-preference", type=EnumType(_Policy.CostPreference), help="Between similar models."
-        ),
-        "routing.similarity_margin": click.option(
-            "--similarity-margin", type=_SHARE, help="Scores this near to the best are similar."
-        ),
-        "routing.half_life": click.option(
-            "--half-life", type=DurationType(), help="When a rating weighs half, such as 45d; 0: never."
-        ),
-        "routing.max_cost_tier": click.option(
-            "--max-tier", "max_cost_tier", type=EnumType(pb.Model.CostTier), help="The dearest tier allowed."
-        ),
-        "routing.session_affinity": click.option(
-            "--affinity/--no-affinity", "session_affinity", default=None, help="Conversations keep a model."
-        ),
-        "routing.require_credentials": click.option(
-            "--require-key/--no-require-key", "require_credentials", default=None, help="Only with a key."
-        ),
-        "routing.max_latency_ms": click.option(
-            "--max-latency", "max_latency_ms", type=click.IntRange(1), help="Milliseconds on average."
-        ),
-        "routing.max_error_rate": click.option(
-            "--max-error-rate", type=_SHARE, help="Share of calls that failed."
-        ),
+        **policies.options("routing"),
+        **task_rules.OPTIONS,
     },
 )
-
-
-# What options cannot say can be unset all the same.
-_UNSET: Final = (
-    *_DEFAULTS.fields, "parameters.stop", "parameters.extra", "routing.signal_ratings",
-    "routing.feedback_weights", "routing.shadow", "task_rules",
-)  # fmt: skip
+_SHADOW: Final = Resource(kind=pb.Defaults, id="scope", fields=policies.options("routing.shadow"))
 
 
 def _scoped(command: Callable[..., Any]) -> Callable[..., Any]:
@@ -87,10 +41,7 @@ def _scoped(command: Callable[..., Any]) -> Callable[..., Any]:
 
 @click.group()
 def command() -> None:
-    """See and set defaults: of the tenant, over those of all tenants.
-
-    Rules of task types, weights of feedback and shadow policies are set in a file: `imrs config schema`.
-    """
+    """See and set defaults: of the tenant, over those of all tenants."""
 
 
 @command.command()
@@ -110,27 +61,58 @@ def show(client: ImrsClient, *, everybody: bool, form: Form) -> None:
 def set_(client: ImrsClient, *, everybody: bool, form: Form, **given: Any) -> None:
     """Set what is given, and nothing else.
 
-    imrs defaults set --temperature 0.3 --half-life 30d
+    imrs defaults set --temperature 0.3 --half-life 30d --feedback-weight COPY=2
+
+    imrs defaults set --tool deploy=ops --words ops=terraform --words "ops=roll ... back"
     """
-    wanted, paths = _DEFAULTS.read(given, scope=_scope(everybody))
-    if not paths:
-        raise click.UsageError("nothing to set: give one of the options")
-    form.done(_DEFAULTS.save(client, wanted, paths), f"set {', '.join(paths)} {_for(everybody)}")
+    _set(_DEFAULTS, client, given, form, everybody)
+
+
+@command.command("set-shadow")
+@_scoped
+@_SHADOW.described
+@remote.calls
+@forms.single
+def set_shadow(client: ImrsClient, *, everybody: bool, form: Form, **given: Any) -> None:
+    """Set a policy on trial: decided beside the one that serves, and logged.
+
+    What it leaves unset is as in the policy that serves.
+
+    imrs defaults set-shadow --scoring srs --exploration off
+    """
+    again = " --global" if everybody else ""
+    then = f"`imrs defaults unset routing.shadow{again}` ends the trial."
+    _set(_SHADOW, client, given, form, everybody, then=then)
 
 
 @command.command()
-@click.argument("fields", nargs=-1, required=True, type=click.Choice(_UNSET), metavar="FIELD...")
+@click.argument("fields", nargs=-1, required=True, metavar="FIELD...")
 @_scoped
 @remote.calls
 @forms.single
 def unset(client: ImrsClient, fields: tuple[str, ...], *, everybody: bool, form: Form) -> None:
     """Have fields set no longer, by the names that `imrs defaults show` has for them.
 
-    imrs defaults unset parameters.temperature routing.half_life
+    imrs defaults unset parameters.temperature routing.feedback_weights.COPY routing.shadow
     """
-    wanted = pb.Defaults(scope=_scope(everybody))
-    saved = _DEFAULTS.save(client, wanted, list(fields))
+    nothing = pb.Defaults(scope=_scope(everybody))
+    saved = _DEFAULTS.save(client, nothing, [_DEFAULTS.path(field) for field in fields])
     form.done(saved, f"{', '.join(fields)}: no longer set {_for(everybody)}")
+
+
+def _set(
+    resource: Resource,
+    client: ImrsClient,
+    given: dict[str, Any],
+    form: Form,
+    everybody: bool,
+    *,
+    then: str = "",
+) -> None:
+    wanted, paths = resource.read(given, scope=_scope(everybody))
+    if not paths:
+        raise click.UsageError("nothing to set: give one of the options")
+    form.done(resource.save(client, wanted, paths), f"set {', '.join(paths)} {_for(everybody)}", then=then)
 
 
 def _scope(everybody: bool) -> pb.Defaults.Scope.ValueType:

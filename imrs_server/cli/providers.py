@@ -9,7 +9,7 @@ import click
 
 from imrs_client import v1 as pb
 from imrs_server.cli import arguments, remote, resource, syncing
-from imrs_server.cli.arguments import DurationType, EnumType
+from imrs_server.cli.arguments import EnumType, IntervalType
 from imrs_server.cli.output import forms
 from imrs_server.cli.output.forms import View
 from imrs_server.cli.resource import Resource
@@ -47,11 +47,11 @@ _FIELDS: Final = {
         "--rate-limit", "rate_limit_rpm", type=click.IntRange(1), help="Calls a minute that it allows."
     ),
     "sync_interval": click.option(
-        "--sync-every", "sync_interval", type=DurationType(), help="Sync so often, such as 6h; 0: never."
+        "--sync-every", "sync_interval", type=IntervalType(), help="Sync so often, such as 6h; 0: never."
     ),
     "options": click.option(
-        "--option", "options", multiple=True, callback=arguments.pairs, metavar="NAME=VALUE",
-        help="What its dialect wants to know, such as api_version=2024-10-21.",
+        "--option", "options", multiple=True, callback=arguments.entries(str), metavar="NAME=VALUE",
+        help="What its dialect wants to know, such as api_version=2024-10-21; without a value, no longer.",
     ),
 }  # fmt: skip
 

@@ -111,10 +111,30 @@ class Resource:
         """The thing that options describe, and the paths of the fields that they name."""
         wanted = self.kind(**known)
         said = arguments.said(given)
-        paths = [path for path in self.fields if path.rpartition(".")[2] in said]
-        for path in paths:
-            _put(wanted, path, said[path.rpartition(".")[2]])
+        paths: list[str] = []
+        for path in self.fields:
+            value = said.get(path.rpartition(".")[2])
+            if value is arguments.CLEARED:
+                paths.append(path)
+            elif value is not None:
+                _put(wanted, path, value)
+                # Of a map, the entries that are named change.
+                paths += [f"{path}.{step(key)}" for key in value] if isinstance(value, dict) else [path]
         return wanted, paths
+
+    def path(self, shown: str) -> str:
+        """A field, or an entry of a map, by the name that ``show`` has for it, as masks name it."""
+        kind, above, rest = self.kind.DESCRIPTOR, "", shown
+        while rest:
+            name, dot, rest = rest.partition(".")
+            field = kind.fields_by_name.get(name)
+            above += name + dot
+            if field is None or field.message_type is None or "`" in rest:
+                break
+            kind = field.message_type
+            if kind.GetOptions().map_entry:
+                return above + (step(rest) if rest else "")
+        return above + rest
 
     def save(self, client: ImrsClient, wanted: Any, paths: list[str]) -> Any:
         """Change what is at these paths, and nothing else; what is not set in ``wanted`` is set no longer."""
@@ -133,6 +153,12 @@ class Resource:
         """A method, and the type of its request."""
         name = f"{verb}{self.kind.DESCRIPTOR.name}{plural}"
         return getattr(getattr(client, self.service), name), getattr(pb, f"{name}Request")
+
+
+def step(key: str) -> str:
+    """A key of a map as a step of a path."""
+    plain = key and not {".", "`"} & set(key)
+    return key if plain else "`" + key.replace("`", "``") + "`"
 
 
 def add(group: click.Group, *commands: click.Command) -> None:
@@ -154,7 +180,9 @@ def _put(message: Any, path: str, value: Any) -> None:
     if isinstance(value, timedelta):
         getattr(message, name).FromTimedelta(value)
     elif isinstance(value, dict):
-        getattr(message, name).update(value)
+        message.MergeFrom(type(message)(**{name: {k: each for k, each in value.items() if each is not None}}))
+    elif isinstance(getattr(message, name), pb.StringList):
+        getattr(message, name).values.extend(value)
     elif isinstance(value, list | tuple):
         getattr(message, name).extend(value)
     else:

@@ -93,6 +93,7 @@ def test_a_provider_from_its_first_day_to_its_last(
     assert (provider["model_count"], provider["sync_interval"]) == ("2", "21600s")
     changed = done("providers", "update", "daily", "--name", "Daily", "--rate-limit", "30")
     assert (changed["display_name"], changed["rate_limit_rpm"]) == ("Daily", 30)
+    assert "sync_interval" not in done("providers", "update", "daily", "--sync-every", "0")
     assert done("providers", "disable", "daily")["state"] == "DISABLED"
     assert done("providers", "enable", "daily")["state"] == "ACTIVE"
     assert run("providers", "delete", "daily", typed="n\n").exit_code == 1
@@ -419,10 +420,66 @@ def test_defaults_of_the_tenant_and_of_all(
     assert "temperature" not in left["parameters"]
     assert "half_life" not in left["routing"]
     assert run("defaults", "set", token=admin).exit_code == 2
-    assert run("defaults", "unset", "nothing", token=admin).exit_code == 2
+    refused = run("defaults", "unset", "routing.nothing", token=admin)
+    assert (refused.exit_code, "not one of routing.{cost_preference, " in refused.stderr) == (1, True)
     assert "ROLE_REQUIRED" in run("defaults", "set", "--global", "--top-p", "0.5", token=admin).stderr
     assert done("defaults", "set", "--global", "--top-p", "0.5")["scope"] == "GLOBAL"
     done("defaults", "unset", "--global", "parameters.top_p")
+
+
+def test_all_that_defaults_have_is_set_shown_and_unset(
+    run: Callable[..., Result], done: Callable[..., Any], shared_service: Service
+) -> None:
+    admin = shared_service.token(Role.TENANT_ADMIN)
+    words = [
+        *("--stop", "END", "--extra", "seed=7", "--extra", "user=x", "--temperature", "0"),
+        *("--signal-rating", "COPY=0.9", "--feedback-weight", "CONTINUE=0.5"),
+        *("--tool", "deploy=ops", "--tool", "sql=", "--mime", ".tf=ops"),
+        *("--words", "ops=terraform", "--words", "ops=roll ... back"),
+    ]
+    done("defaults", "set", *words, token=admin)
+    trial = run("defaults", "set-shadow", "--scoring", "srs", "--signal-rating", "COPY=1", token=admin)
+    assert "`imrs defaults unset routing.shadow` ends the trial" in trial.stderr
+    told = {
+        "parameters.temperature": "0.000", "parameters.stop": "END",
+        "parameters.extra": '{"seed":7.0,"user":"x"}',
+        "routing.signal_ratings.COPY": "0.900", "routing.feedback_weights.CONTINUE": "0.500",
+        "routing.shadow.scoring": "SRS", "routing.shadow.signal_ratings.COPY": "1.000",
+        "task_rules.tools.deploy": "ops", "task_rules.tools.sql": "-", "task_rules.mime_types..tf": "ops",
+        "task_rules.words.ops": "terraform, roll ... back",
+    }  # fmt: skip
+
+    def shown() -> dict[str, str]:
+        lines = run("defaults", "show", token=admin).stdout.splitlines()
+        return {name: value.strip() for name, _, value in (line.partition(" ") for line in lines)}
+
+    assert told.items() <= shown().items()
+    kept = done("defaults", "set", "--tool", "plan=planning", "--extra", "user=", token=admin)
+    assert kept["task_rules"]["tools"] == {"deploy": "ops", "sql": "", "plan": "planning"}
+    assert kept["parameters"]["extra"] == {"seed": 7.0}
+    one = done("defaults", "unset", "routing.shadow.scoring", "task_rules.mime_types..tf", token=admin)
+    assert (one["routing"]["shadow"]["signal_ratings"], one["task_rules"]["mime_types"]) == (
+        {"COPY": 1.0},
+        {},
+    )
+    wrong = run("defaults", "set", "--signal-rating", "COPY=much", token=admin)
+    assert (wrong.exit_code, "COPY: 'much' must be a number" in wrong.stderr) == (2, True)
+    run("defaults", "unset", "parameters", "routing", "task_rules", token=admin)
+    assert shown().keys() == {"scope", "etag"}
+
+
+def test_an_agents_policy_is_set_and_unset_by_its_fields(
+    run: Callable[..., Result], done: Callable[..., Any]
+) -> None:
+    done("agents", "add", "ranked", "--label", "team=x", "--label", "cost.centre=7", "--extra", "seed=7")
+    done("agents", "set-policy", "ranked", "--max-tier", "standard", "--feedback-weight", "COPY=2")
+    policy = done("agents", "set-policy", "ranked", "--scoring", "srs")["routing"]
+    assert (policy["max_cost_tier"], policy["scoring"]) == ("STANDARD", "SRS")
+    left = done("agents", "unset", "ranked", "routing.feedback_weights.COPY", "labels.cost.centre")
+    assert (left["routing"]["feedback_weights"], left["labels"]) == ({}, {"team": "x"})
+    changed = done("agents", "update", "ranked", "--label", "floor=2", "--label", "team=")
+    assert (changed["labels"], changed["parameters"]["extra"]) == ({"floor": "2"}, {"seed": 7.0})
+    assert run("agents", "set-policy", "ranked").exit_code == 2
 
 
 def test_who_changed_what(run: Callable[..., Result], shared_service: Service) -> None:

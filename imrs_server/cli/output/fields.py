@@ -43,6 +43,16 @@ def paths(kind: Descriptor) -> tuple[str, ...]:
     return tuple(_paths(kind, "", (kind,)))
 
 
+def is_map(field: FieldDescriptor) -> bool:
+    return field.message_type is not None and bool(field.message_type.GetOptions().map_entry)
+
+
+def is_whole(field: FieldDescriptor) -> bool:
+    """Whether it is shown as one value: no message of several fields."""
+    inner = field.message_type
+    return inner is None or field.is_repeated or inner.full_name in _WHOLE
+
+
 @cache
 def field_of(kind: Descriptor, path: str) -> FieldDescriptor:
     """The field at a path. Raises KeyError where the message has none."""
@@ -50,7 +60,7 @@ def field_of(kind: Descriptor, path: str) -> FieldDescriptor:
     field = kind.fields_by_name[name]
     if not rest:
         return field
-    if field.message_type is None or field.is_repeated or field.message_type.full_name in _WHOLE:
+    if field.message_type is None or is_whole(field):
         raise KeyError(path)
     return field_of(field.message_type, rest)
 
@@ -116,7 +126,7 @@ def _paths(kind: Descriptor, prefix: str, above: tuple[Descriptor, ...]) -> Any:
         inner = field.message_type
         if field.GetOptions().debug_redact:
             continue
-        if inner is None or field.is_repeated or inner.full_name in _WHOLE or inner in above:
+        if inner is None or is_whole(field) or inner in above:
             yield prefix + field.name
         else:
             yield from _paths(inner, f"{prefix}{field.name}.", (*above, inner))
@@ -131,7 +141,7 @@ def _named(field: Any, number: int) -> str | None:
 
 def _repeated(field: Any, found: Any) -> Any:
     inner = field.message_type
-    if inner is not None and inner.GetOptions().map_entry:
+    if inner is not None and is_map(field):
         told = inner.fields_by_name["value"]
         return {key: as_dict(each) if told.message_type else each for key, each in found.items()}
     if inner is not None:

@@ -69,8 +69,7 @@ def echo(columns: Sequence[Column], rows: Iterable[Sequence[str]]) -> None:
 
 def echo_details(message: Message) -> None:
     """Print every field of a message that says something, one a line."""
-    told = {path: text.told(message, path, whole=True) for path in fields.paths(message.DESCRIPTOR)}
-    echo_pairs({path: found for path, found in told.items() if found not in {text.NOTHING, "0", "0.000"}})
+    echo_pairs(text.details(message))
 
 
 def echo_pairs(pairs: Mapping[str, str]) -> None:

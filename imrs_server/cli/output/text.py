@@ -42,6 +42,31 @@ def told(message: Message, path: str, *, whole: bool = False) -> str:
     return _scalar(found, path)
 
 
+def details(message: Message) -> dict[str, str]:
+    """All that a message says, by the paths of its fields; of maps each entry by itself."""
+    found: dict[str, str] = {}
+    for field, inside in message.ListFields():
+        if field.GetOptions().debug_redact:
+            continue
+        if fields.is_map(field):
+            below = {key: _entry(inside[key], key) for key in sorted(inside)}
+        elif not fields.is_whole(field):
+            below = details(inside)
+        else:
+            found[field.name] = told(message, field.name, whole=True)
+            continue
+        found |= {f"{field.name}.{harmless(name)}": each for name, each in below.items()}
+    return found
+
+
+def _entry(found: Any, key: str) -> str:
+    if isinstance(found, pb.StringList):
+        return _listed(list(found.values), whole=True)
+    if hasattr(found, "DESCRIPTOR"):
+        return harmless(fields.compact(fields.as_dict(found)))
+    return (_scalar(found, key) if not isinstance(found, str) else harmless(found)) or NOTHING
+
+
 def harmless(text: str) -> str:
     """A text of others without what would command the terminal, or turn round what is read."""
     return text if text.isprintable() else _HARMFUL.sub(_escaped, text)
