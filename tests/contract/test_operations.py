@@ -1,4 +1,4 @@
-"""docs/operations.md says what the code says."""
+"""What is written for who runs it says what the code says."""
 
 from __future__ import annotations
 
@@ -34,3 +34,25 @@ def test_every_figure_is_in_the_table() -> None:
     document = (ROOT / "docs" / "observability.md").read_text(encoding="utf-8")
     assert len(declared) > 30
     assert declared == set(re.findall(rf"`({figure})(?:_total)?`", document))
+
+
+def test_every_alert_names_its_section_of_the_runbook_and_no_section_is_of_none() -> None:
+    alerts = (ROOT / "deploy" / "prometheus" / "alerts.yml").read_text(encoding="utf-8")
+    named = re.findall(r'- alert: (\w+)\n(?:(?!\s+- alert:).*\n)*?\s+runbook: "([^"]*)"', alerts)
+    assert len(named) == alerts.count("- alert:")
+    assert named == [(name, f"docs/runbook.md#{name.lower()}") for name, _ in named]
+    runbook = (ROOT / "docs" / "runbook.md").read_text(encoding="utf-8")
+    sections = re.findall(r"^### (\w+)\n\n(?=\S)", runbook, re.MULTILINE)
+    assert sorted(sections) == sorted(name for name, _ in named)
+
+
+def test_what_the_runbook_looks_for_in_the_log_is_written_there() -> None:
+    code = "".join(path.read_text(encoding="utf-8") for path in (ROOT / "imrs_server").rglob("*.py"))
+    runbook = (ROOT / "docs" / "runbook.md").read_text(encoding="utf-8")
+    events = set(re.findall(r"`([a-z]+\.[a-z]+|call failed)`", runbook))
+    assert len(events) > 10
+    # A job that fails says so by its name.
+    written = {
+        each for each in events if f'"{each}"' in code or f'Loop("{each.removesuffix(".failed")}"' in code
+    }
+    assert events - written == set()
