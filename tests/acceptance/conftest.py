@@ -17,11 +17,14 @@ if TYPE_CHECKING:
     from imrs_server.embedded.openbao import OpenBao
     from tests.support.cluster import Cluster
 
+# What these servers know of changes they were told.
+NEVER_SECONDS = 60.0
+
 
 @pytest.fixture
 def service(database: str, vault: Vault) -> Iterator[Service]:
     """A whole server, ready, on a fresh database and an empty Vault."""
-    with serving(database, vault) as found:
+    with serving(database, vault, poll_seconds=NEVER_SECONDS) as found:
         yield found
 
 
@@ -34,7 +37,7 @@ def shared_service(
         address=openbao.address, role_id=openbao.role_id, secret_id=openbao.secret_id, server=openbao
     )
     cluster = postgres_clusters(request.config.getoption("--postgres"))
-    with cluster.database() as database, serving(database, keys) as found:
+    with cluster.database() as database, serving(database, keys, poll_seconds=NEVER_SECONDS) as found:
         yield found
 
 

@@ -99,7 +99,7 @@ class World:
     def known(self) -> bool:
         """Whether Route has heard of every change."""
         [(newest,)] = [tuple(row.values()) for row in self.rows("select rev from index_revision")]
-        return self.service.app.index.wait_for(newest, 5)
+        return self.service.app.index.wait_for(newest, 20)
 
 
 @pytest.fixture

@@ -68,7 +68,7 @@ def test_document_003_is_applied_and_routes(service: Service, run: Callable[...,
 
 def route(service: Service, agent_id: str) -> pb.SelectedModel:
     asked = pb.RouteRequest(agent_id=agent_id)
-    assert service.app.index.wait_for(newest(service), 5)
+    assert service.app.index.wait_for(newest(service), 20)
     return service.tenant.route.Route(asked).selected
 
 

@@ -19,7 +19,6 @@ if TYPE_CHECKING:
 
     from tests.support.service import Service
 
-VISIBLE_SECONDS = 0.25
 OFF = pb.RoutingPolicy(exploration=pb.RoutingPolicy.Exploration.OFF)
 PIN, AFFINITY, PREFERENCE, SCORE, DEFAULT = (
     pb.Decision.Reason.OVERRIDE,
@@ -53,8 +52,8 @@ class Bot:
         return decision.selected.model_id, decision.reason
 
     def soon(self, model_id: str, reason: int, **fields: Any) -> None:
-        """Wait no longer than a change may take until Route says so."""
-        eventually(lambda: self.asked(**fields) == (model_id, reason), VISIBLE_SECONDS)
+        """Wait until Route says so."""
+        eventually(lambda: self.asked(**fields) == (model_id, reason))
 
     def pin(self, model_id: str) -> pb.Agent:
         request = pb.SetModelOverrideRequest(agent_id=self.agent_id, model_id=model_id)
@@ -240,7 +239,7 @@ def test_a_new_priority_and_a_disabled_agent_count_at_once(make: Callable[..., B
             return error.metadata.get("DISABLED") == "2"
         return False
 
-    eventually(refused, VISIBLE_SECONDS)
+    eventually(refused)
 
 
 def stops(*words: str) -> pb.StringList:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import shutil
 import signal
-import time
 import urllib.request
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -82,6 +81,7 @@ def world(
             database,
             vault,
             workers="2",
+            poll_seconds="60",
             metrics_addr="127.0.0.1:0",
             config_file=str(path),
             config_tenant=str(tenant_id),
@@ -98,21 +98,13 @@ def chosen(client: ImrsClient) -> str:
         return error.reason
 
 
-def test_an_edit_is_live_on_every_worker_within_a_second(world: World) -> None:
+def test_an_edit_is_live_on_every_worker_long_before_anything_is_polled(world: World) -> None:
     # Connections of their own spread over the workers of the port.
     clients = [world.client(Role.TENANT_ADMIN) for _ in range(6)]
     eventually(lambda: {chosen(each) for each in clients} == {OLD}, 30)
-    took = []
     for wanted in (NEW, OLD, NEW):
-        text = exchanged(DOCUMENT_003, wanted)
-        start = time.perf_counter()
-        world.write(text)
-        eventually(partial(answered, clients, wanted), 10)
-        took.append(time.perf_counter() - start)
-    print(  # noqa: T201  (a measurement)
-        "from an edit to the answer of every worker:", *(f"{each:.2f} s" for each in took)
-    )
-    assert min(took) < 1.0
+        world.write(exchanged(DOCUMENT_003, wanted))
+        eventually(partial(answered, clients, wanted))
     events = [each for each in world.serve.events if each["event"] == "config.applied"]
     assert [each["changes"] > 0 for each in events] == [True] * 4
     with world.client(Role.TENANT_ADMIN) as client:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from typing import TYPE_CHECKING
 
 import pytest
@@ -39,7 +38,6 @@ if TYPE_CHECKING:
     from tests.conftest import Vault
     from tests.support.service import Service
 
-VISIBLE_SECONDS = 5.0
 FREE = ModelFilter(cost_tier=Model.CostTier.FREE, model_type=Model.Type.CHAT)
 
 
@@ -76,11 +74,6 @@ def require_credentials(service: Service) -> None:
     agent = Agent(agent_id="coder", routing=routing)
     tenant.admin.UpdateAgent(UpdateAgentRequest(agent=agent))
     service.settled(tenant)
-
-
-def within(start: float) -> float:
-    """Seconds that are left of those in which a change in Vault must be visible."""
-    return start + VISIBLE_SECONDS - time.monotonic()
 
 
 def root(vault: Vault, method: str, path: str, body: dict[str, object] | None = None) -> None:
@@ -140,7 +133,7 @@ def test_an_agent_with_a_key_of_its_own_does_not_need_the_providers(
     service.settled(tenant)
     root(vault, "DELETE", "secret/metadata/llm/openrouter")
 
-    eventually(lambda: not credentials_ok(service), VISIBLE_SECONDS)
+    eventually(lambda: not credentials_ok(service))
     assert ok(bot)
 
     # An own key that is gone is not replaced by somebody else's.
@@ -148,7 +141,7 @@ def test_an_agent_with_a_key_of_its_own_does_not_need_the_providers(
         RotateProviderKeyRequest(provider_id="openrouter", api_key="sk-again")
     )
     root(vault, "DELETE", f"secret/metadata/llm/openrouter/agents/{service.tenant_id}/coder")
-    eventually(lambda: refused(bot), VISIBLE_SECONDS)
+    eventually(lambda: refused(bot))
 
 
 def refused(bot: ImrsClient) -> bool:
@@ -172,7 +165,7 @@ def credentials_ok(service: Service) -> bool:
     return after
 
 
-def test_a_key_deleted_or_put_back_in_vault_itself_is_seen_within_5_s(
+def test_a_key_deleted_or_put_back_in_vault_itself_is_seen(
     service: Service, upstream: FakeProvider, vault: Vault
 ) -> None:
     bot = furnish(service, upstream)
@@ -181,15 +174,14 @@ def test_a_key_deleted_or_put_back_in_vault_itself_is_seen_within_5_s(
 
     for method, path in (("DELETE", "secret/data/llm/openrouter"), ("PUT", "secret/undelete/llm/openrouter")):
         good = method == "PUT"
-        start = time.monotonic()
         root(vault, method, path, {"versions": [1]} if good else None)
-        eventually(lambda good=good: ok(bot) == good, within(start))  # type: ignore[misc]
+        eventually(lambda good=good: ok(bot) == good)  # type: ignore[misc]
         assert credentials_ok(service) == good
 
     root(vault, "DELETE", "secret/metadata/llm/openrouter")
-    eventually(lambda: not ok(bot), VISIBLE_SECONDS)
+    eventually(lambda: not ok(bot))
     root(vault, "POST", "secret/data/llm/openrouter", {"data": {"api_key": "sk-by-hand"}})
-    eventually(lambda: ok(bot), VISIBLE_SECONDS)
+    eventually(lambda: ok(bot))
     after = bot.route.Route(RouteRequest())
     assert after.selected == before.selected
 
@@ -203,21 +195,20 @@ def test_a_key_put_into_vault_by_hand_serves_a_provider_that_was_created_without
     service.platform.admin.CreateProvider(CreateProviderRequest(provider=provider))
     assert not credentials_ok(service)
     root(vault, "POST", "secret/data/llm/openrouter", {"data": {"api_key": "sk-by-hand"}})
-    eventually(lambda: credentials_ok(service), VISIBLE_SECONDS)
+    eventually(lambda: credentials_ok(service))
     list(service.platform.admin.SyncProvider(SyncProviderRequest(provider_id="openrouter")))
     assert upstream.requests[-1].headers["authorization"] == "Bearer sk-by-hand"
 
 
 @pytest.mark.parametrize("outage", ["sealed", "stopped"])
-def test_route_answers_with_vault_away_and_says_so_within_5_s(
+def test_route_answers_with_vault_away_and_says_so(
     service: Service, upstream: FakeProvider, vault: Vault, outage: str
 ) -> None:
     bot = furnish(service, upstream)
     before: Decision = bot.route.Route(RouteRequest())
 
-    start = time.monotonic()
     vault.server.seal() if outage == "sealed" else vault.server.stop()
-    eventually(lambda: not ok(bot), within(start))
+    eventually(lambda: not ok(bot))
     during = bot.route.Route(RouteRequest())
     assert during.selected.model_id == before.selected.model_id
     assert not credentials_ok(service)
@@ -227,8 +218,7 @@ def test_route_answers_with_vault_away_and_says_so_within_5_s(
     if outage == "stopped":
         vault.server.start()
     vault.server.unseal()
-    start = time.monotonic()
-    eventually(lambda: not refused(bot), within(start))
+    eventually(lambda: not refused(bot))
     assert ok(bot)
     assert credentials_ok(service)
 

@@ -20,7 +20,8 @@ if TYPE_CHECKING:
 
     from tests.conftest import Vault
 
-BOUND_SECONDS = 2.5
+# A provider would be waited for much longer.
+BOUND_SECONDS = 20
 CACHE_SECONDS = 3.0
 
 

@@ -30,8 +30,6 @@ if TYPE_CHECKING:
     from tests.conftest import Vault
     from tests.support.service import Service
 
-REVOKED_SECONDS = 2.0
-
 
 def issue(client: ImrsClient, *roles: str, **request: object) -> IssueTokenResponse:
     return client.admin.IssueToken(IssueTokenRequest(roles=roles, **request))  # type: ignore[arg-type]
@@ -135,7 +133,7 @@ def test_tokens_are_listed_without_themselves_and_by_tenant(service: Service, da
     assert first.token.rpartition(".")[2] not in dump
 
 
-def test_a_revoked_token_is_refused_by_every_server_within_2_s_though_it_was_remembered(
+def test_a_revoked_token_is_refused_by_every_server_though_it_was_remembered(
     service: Service, database: str, vault: Vault
 ) -> None:
     with serving(database, vault) as second:
@@ -144,7 +142,7 @@ def test_a_revoked_token_is_refused_by_every_server_within_2_s_though_it_was_rem
         assert all(accepted(each) for each in clients)
 
         service.tenant.admin.RevokeToken(RevokeTokenRequest(token_id=issued.token_id))
-        eventually(lambda: not any(accepted(each) for each in clients), REVOKED_SECONDS)
+        eventually(lambda: not any(accepted(each) for each in clients))
 
     # A server that starts later knows of it too.
     with serving(database, vault) as third:

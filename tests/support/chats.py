@@ -20,6 +20,12 @@ CLIENT = GuardedClient(
     timing=Timing(connect_seconds=2.0, read_seconds=2.0, tries=1),
 )
 
+# Gives up at the deadline only.
+PATIENT = GuardedClient(
+    AddressRules(allowed=(ip_network("127.0.0.0/8"),)),
+    timing=Timing(connect_seconds=2.0, read_seconds=60.0, tries=1),
+)
+
 
 def talk(
     upstream: FakeProvider,
@@ -27,10 +33,11 @@ def talk(
     dialect: str = "openai",
     request: ChatRequest | None = None,
     seconds: float = 10,
+    client: GuardedClient = CLIENT,
 ) -> list[Delta | Ended]:
     upstream.script(*behaviours)
     access = shapes.access(f"{upstream.url}/v1", dialect)
-    return list(chat.stream(CLIENT, access, request or shapes.request(), CLIENT.deadline(seconds)))
+    return list(chat.stream(client, access, request or shapes.request(), client.deadline(seconds)))
 
 
 def fails(
@@ -40,6 +47,7 @@ def fails(
     dialect: str = "openai",
     seconds: float = 10,
     request: ChatRequest | None = None,
+    client: GuardedClient = CLIENT,
 ) -> tuple[ChatFailure, list[Delta | Ended]]:
     """The failure, which tells neither key nor prompt nor address, and what came before it."""
     upstream.script(behaviour)
@@ -48,7 +56,7 @@ def fails(
     came: list[Delta | Ended] = []
     failure = None
     try:
-        for piece in chat.stream(CLIENT, access, request, CLIENT.deadline(seconds)):
+        for piece in chat.stream(client, access, request, client.deadline(seconds)):
             came.append(piece)  # noqa: PERF402 (what came before the failure counts)
     except ChatFailure as raised:
         failure = raised

@@ -55,7 +55,7 @@ class Pair:
 
     def settled(self, revision: int) -> None:
         """Wait until both know of a revision."""
-        assert all(each.app.index.wait_for(revision, 5) for each in self.services)
+        assert all(each.app.index.wait_for(revision, 20) for each in self.services)
 
     def selected(self, bot: ImrsClient, **fields: Any) -> str:
         return bot.route.Route(pb.RouteRequest(**fields)).selected.model_id

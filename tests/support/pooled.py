@@ -72,7 +72,7 @@ class Pooled:
 
     def settled(self, client: ImrsClient) -> None:
         for each in self.servers:
-            assert each.app.index.wait_for(client.last_revision, 5)
+            assert each.app.index.wait_for(client.last_revision, 20)
 
     def endpoints(self) -> dict[str, pb.Endpoint]:
         found = self.platform.admin.ListEndpoints(pb.ListEndpointsRequest())

@@ -81,7 +81,7 @@ class Service:
 
     def settled(self, client: ImrsClient) -> None:
         """Wait until Route knows of the last write of a client."""
-        assert self.app.index.wait_for(client.last_revision, 5)
+        assert self.app.index.wait_for(client.last_revision, 20)
 
 
 @contextmanager
@@ -90,5 +90,5 @@ def serving(database: str, vault: Vault, *, scorer: Any = None, **changes: Any) 
     found = settings(database, vault, **changes)
     app = App(found, **({"scorer": scorer} if scorer else {}))
     with app, ExitStack() as stack:
-        assert app.wait_ready(20)
+        assert app.wait_ready(60)
         yield Service(app, found, new_id(), stack)

@@ -65,7 +65,7 @@ def test_a_preference_is_set_replaced_and_deleted(preferences: Preferences, inde
         etag=etag(first.version),
     )
     assert (second.value.parameters.top_p, second.value.version) == (0.5, 2)
-    assert index.wait_for(second.revision, 5)
+    assert index.wait_for(second.revision, 20)
     assert index.current is not None
     assert index.current.preferences["support"].model_ids == ("p/premium",)
     with pytest.raises(EtagMismatch):

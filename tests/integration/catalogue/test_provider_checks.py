@@ -55,7 +55,7 @@ def test_one_page_tells_that_the_key_works(
 
     assert (found.reachable, found.authorized, found.model_count) == (True, True, count)
     assert found.detail == f"{count} models in the first page"
-    assert 0 <= found.latency_ms < 1000
+    assert 0 <= found.latency_ms < 20_000
     assert [request.path for request in upstream.requests] == [shape.first]
 
 
@@ -120,7 +120,7 @@ def test_a_failure_of_the_provider_is_an_answer(
     assert (found.reachable, found.authorized, found.model_count) == (reachable, False, 0)
     assert words in found.detail
     assert "sk-test" not in found.detail
-    assert found.latency_ms < 2000
+    assert found.latency_ms < 20_000  # who hangs does so for 30 s
     assert len(upstream.requests) == 1
 
 

@@ -6,7 +6,6 @@ import threading
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
-from time import perf_counter
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -509,20 +508,15 @@ def test_a_list_at_hand_is_taken_like_a_providers(
     assert [model(catalog, name).context_length for name in "abc"] == [5, 8192, 8192]
 
 
-def test_the_real_catalogue_is_synced_in_seconds(
+def test_the_real_catalogue_is_synced_and_written_once(
     catalog: Catalog, db: Database, run: Run, upstream: FakeProvider
 ) -> None:
     upstream.body = openrouter_body()
-    start = perf_counter()
     result = run()
-    first_seconds = perf_counter() - start
     assert result.models_added == result.models_discovered == len(openrouter_items()) > 4_800
     written = row_versions(db)
-    start = perf_counter()
     assert run().models_unchanged == result.models_added
     assert row_versions(db) == written
-    assert first_seconds < 5
-    assert perf_counter() - start < 5
     with db.system() as tx:
         told = [(change.kind, change.key) for _, change in changes.since(tx, revision(db) - 1)]
     assert told == [("model", "")]

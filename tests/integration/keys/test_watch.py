@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import os
 import signal
-import time
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import pytest
 
-from imrs_server.adapters.vault import Vault
+from imrs_server.adapters.vault import Vault, VaultTiming
 from imrs_server.domain.agent import Agent
 from imrs_server.domain.agent_key import AgentKey
 from imrs_server.domain.credential import CredentialPath
@@ -18,7 +17,7 @@ from imrs_server.domain.secret import Secret
 from imrs_server.index import rows
 from imrs_server.index.rows import Enrolled
 from imrs_server.index.warm import Index
-from imrs_server.jobs.credentials import CredentialWatch
+from imrs_server.jobs.credentials import PERIOD_SECONDS, CredentialWatch
 from imrs_server.storage.index import Key
 from tests.support.schema import HERE
 from tests.support.state import PROVIDER, state
@@ -90,7 +89,12 @@ def test_more_keys_of_agents_than_fit_into_a_turn_take_turns(store: Vault, vault
     assert gone == [3]
 
 
-def test_a_vault_that_hangs_is_away_within_5_s_and_back_within_5_s(store: Vault, vault: Running) -> None:
+def test_what_changes_in_vault_is_known_within_5_s_however_it_answers() -> None:
+    timing = VaultTiming()
+    assert PERIOD_SECONDS + timing.connect_seconds + timing.read_seconds < 5
+
+
+def test_a_vault_that_hangs_is_away_and_back_when_it_answers(store: Vault, vault: Running) -> None:
     store.write(CredentialPath("p"), Secret("sk"))
     index = Index()
     index.confirm(state())
@@ -101,14 +105,12 @@ def test_a_vault_that_hangs_is_away_within_5_s_and_back_within_5_s(store: Vault,
         return index.vault.provider(PROVIDER).credentials_ok
 
     try:
-        eventually(lambda: bool(index.vault.sightings), 5)
+        eventually(lambda: bool(index.vault.sightings))
         os.kill(vault.server.pid, signal.SIGSTOP)
-        start = time.monotonic()
         try:
-            eventually(lambda: not usable(), 5)
+            eventually(lambda: not usable())
         finally:
             os.kill(vault.server.pid, signal.SIGCONT)
-        eventually(usable, 5)
-        assert time.monotonic() - start < 10
+        eventually(usable)
     finally:
         watch.stop()

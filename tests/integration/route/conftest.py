@@ -38,7 +38,7 @@ def index(world: World) -> Iterator[Index]:
     found = Index(poll_seconds=NEVER_SECONDS)
     refresher = Refresher(world.database.dsn, found)
     refresher.start()
-    assert found.wait_for(1, 10)
+    assert found.wait_for(1, 20)
     yield found
     refresher.stop()
 

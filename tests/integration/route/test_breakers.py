@@ -46,7 +46,7 @@ class Server:
         stack.callback(refresher.stop)
         self.breakers = Breakers(self.database, self.index)
         self.steps = BreakerSteps(self.database, self.index)
-        assert self.index.wait_for(1, 10)
+        assert self.index.wait_for(1, 20)
 
     def fails(self, failure: ChatFailure, times: int = 1) -> None:
         for _ in range(times):
@@ -223,7 +223,7 @@ def test_a_refused_key_that_was_replaced_meanwhile_says_nothing(servers: list[Se
     """
     asked(database, statement)
     asked(database, "notify imrs_index")
-    assert one.index.wait_for(revision(database), 5)
+    assert one.index.wait_for(revision(database), 20)
     one.breakers.failed(trial, ChatFailure(FailureKind.AUTH, "it refuses the key", status=401))
     assert one.breakers.write() == 0
 
@@ -235,7 +235,7 @@ def test_an_agents_own_key_that_is_served_says_nothing_of_the_one_that_was_refus
     of_provider = Subject(SubjectKind.PROVIDER, "p")
     one.fails(ChatFailure(FailureKind.AUTH, "it refuses the key", status=401))
     assert one.breakers.write() == 1
-    assert one.index.wait_for(revision(database), 5)
+    assert one.index.wait_for(revision(database), 20)
 
     one.breakers.succeeded(one.breakers.begin(MODEL, own_key=True))
     assert one.breakers.write() == 0

@@ -26,6 +26,7 @@ from imrs_server.storage import index as rows_of
 from imrs_server.storage.changes import Change, Kind
 from imrs_server.storage.index import Key
 from imrs_server.storage.listener import Listener
+from tests.integration.route.conftest import NEVER_SECONDS
 from tests.support.schema import HERE, insert
 from tests.support.waiting import eventually
 from tests.support.world import MODELS, World
@@ -60,32 +61,29 @@ def priority(index: Index, name: str) -> int:
     return current(index).models[f"p/{name}"].priority
 
 
-def test_a_change_is_in_use_within_a_quarter_of_a_second(world: World, index: Index) -> None:
+def test_a_change_is_in_use_long_before_a_poll(world: World, index: Index) -> None:
     for turn in range(5):
-        revision = world.update_model("low", priority=turn)
-        started = time.monotonic()
-        assert index.wait_for(revision, 5)
-        assert time.monotonic() - started < 0.25
+        assert index.wait_for(world.update_model("low", priority=turn), NEVER_SECONDS / 3)
         assert priority(index, "low") == turn
 
 
 def test_a_lost_notification_is_found_by_the_poll(world: World) -> None:
     with following(world.database.dsn, poll_seconds=0.05) as index:
-        assert index.wait_for(1, 10)
+        assert index.wait_for(1, 20)
         with world.silently() as tx:
             tx.execute("update models set priority = 99 where model_id = 'p/low'")
             tx.execute("insert into change_log (rev, seq, kind, key) values (2, 1, 'model', 'p/low')")
-        assert index.wait_for(2, 5)
+        assert index.wait_for(2, 20)
         assert priority(index, "low") == 99
         assert not index.stale
 
 
 def test_a_gap_in_the_log_means_everything_anew(world: World) -> None:
     with following(world.database.dsn, poll_seconds=0.05) as index:
-        assert index.wait_for(1, 10)
+        assert index.wait_for(1, 20)
         with world.silently() as tx:
             tx.execute("update models set priority = 99 where model_id = 'p/low'")
-        assert index.wait_for(2, 5)
+        assert index.wait_for(2, 20)
         assert priority(index, "low") == 99
 
 
@@ -93,7 +91,7 @@ def test_a_restored_database_means_everything_anew(world: World) -> None:
     for turn in range(3):
         world.update_model("low", priority=turn)
     with following(world.database.dsn, poll_seconds=0.05) as index:
-        assert index.wait_for(4, 10)
+        assert index.wait_for(4, 20)
         with psycopg.connect(world.database.dsn) as connection:
             connection.execute("update models set priority = 77 where model_id = 'p/low'")
             connection.execute("truncate change_log")
@@ -110,7 +108,7 @@ def test_a_killed_connection_comes_back_with_what_it_missed(world: World, index:
                 " and datname = current_database()"
             ).fetchall()
             assert gone == [(True,)]
-            assert index.wait_for(world.update_model("mid", priority=turn), 5)
+            assert index.wait_for(world.update_model("mid", priority=turn), 20)
             eventually(lambda: index.connected)
     assert priority(index, "mid") == 2
 
@@ -120,19 +118,19 @@ def test_a_database_that_is_not_there_yet_is_waited_for(empty_database: str) -> 
         eventually(lambda: index.stale)
         assert index.current is None
         migrate.apply(empty_database)
-        assert index.wait_for(1, 10)
+        assert index.wait_for(1, 20)
         assert current(index).agents == {}
         eventually(lambda: not index.stale)
 
 
 def test_stopping_does_not_wait_for_the_poll(world: World) -> None:
-    index = Index(poll_seconds=60)
+    index = Index(poll_seconds=NEVER_SECONDS)
     refresher = Refresher(world.database.dsn, index)
     refresher.start()
-    assert index.wait_for(1, 10)
+    assert index.wait_for(1, 20)
     started = time.monotonic()
     refresher.stop()
-    assert time.monotonic() - started < 2
+    assert time.monotonic() - started < NEVER_SECONDS / 3
 
 
 def test_a_database_that_says_nothing_any_more_is_given_up(world: World) -> None:
@@ -188,7 +186,7 @@ def test_what_cannot_be_read_meanwhile_ends_both(world: World) -> None:
 
 def test_the_last_good_state_stays_in_use_and_is_called_stale(world: World) -> None:
     with following(world.database.dsn, poll_seconds=0.05) as index:
-        assert index.wait_for(1, 10)
+        assert index.wait_for(1, 20)
         with psycopg.connect(world.database.dsn, autocommit=True) as connection:
             connection.execute("alter table index_revision rename to elsewhere")
             eventually(lambda: index.stale)
@@ -200,11 +198,11 @@ def test_the_last_good_state_stays_in_use_and_is_called_stale(world: World) -> N
 def test_a_model_enters_the_index_when_an_agent_may_use_it(world: World, index: Index) -> None:
     with psycopg.connect(world.database.dsn) as connection:
         insert(connection, "models", model_id="p/new", external_id="new")
-    assert index.wait_for(world.change("select 1", Change(Kind.MODEL, "p/new")), 5)
+    assert index.wait_for(world.change("select 1", Change(Kind.MODEL, "p/new")), 20)
     assert "p/new" not in current(index).models
     with psycopg.connect(world.database.dsn) as connection:
         insert(connection, "agent_models", agent_id="b", model_id="p/new")
-    assert index.wait_for(world.change("select 1", Change(Kind.AGENT, "b", HERE)), 5)
+    assert index.wait_for(world.change("select 1", Change(Kind.AGENT, "b", HERE)), 20)
     assert "p/new" in current(index).models
 
 
@@ -217,7 +215,7 @@ def test_a_rule_gives_its_priority_to_the_models_it_caught(world: World, index: 
             [HERE],
         )
     revision = world.update_agent_model("high", priority_override=80)
-    assert index.wait_for(revision, 5)
+    assert index.wait_for(revision, 20)
     tables = current(index).agent(HERE, "a")
     assert tables is not None
     found = {each.external_id: each.priority for each in tables.table("").ranked.candidates}
@@ -252,7 +250,7 @@ def test_after_any_changes_the_state_is_what_a_fresh_load_gives(world: World, in
         revision = dice.choice(acts)()
         if dice.random() < 0.5:
             continue  # so that differences span several revisions
-        assert index.wait_for(revision, 5)
+        assert index.wait_for(revision, 20)
         with world.database.system() as tx:
             truth = loader.whole(tx, scoring.score)
         followed = current(index)

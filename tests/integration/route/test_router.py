@@ -52,7 +52,7 @@ def route(world: World, index: Index, router: Router) -> Any:
     """Route for the agent as soon as a revision is in use."""
 
     def answer(revision: int = 0, **query: Any) -> Decision:
-        assert index.wait_for(revision, 5)
+        assert index.wait_for(revision, 20)
         return router.route(A, asked(**query))
 
     return answer
@@ -101,7 +101,7 @@ def test_fr_06_5_weights_are_configurable_and_the_srs_mode_is_exact(
     revision = world.update_agent(
         routing=Jsonb({"scoring": "SRS", "priority_weight": 0.5, "experience_weight": 0.5})
     )
-    assert index.wait_for(revision, 5)
+    assert index.wait_for(revision, 20)
     reports = router.explain(A, asked()).candidates
     scores = {each.candidate.external_id: each.candidate.score for each in reports}
     assert scores == pytest.approx({"high": 0.6, "mid": 0.5, "low": 0.5 * 0.4 + 0.5 * 0.5}, abs=1e-9)
@@ -121,7 +121,7 @@ def test_reasons_follow_configuration(world: World, router: Router, index: Index
     decision = route(world.update_agent(override=Jsonb({"model_id": "p/low"})))
     assert (name(decision), decision.reason) == ("low", Reason.OVERRIDE)
     revision = world.update_agent(override=None, agent_class="")
-    assert index.wait_for(revision, 5)
+    assert index.wait_for(revision, 20)
     kept = router.route(A, replace(asked(previous_model_id="p/low"), agent_class="writer"))
     assert kept.reason is Reason.AFFINITY
 
@@ -146,7 +146,7 @@ def test_a_disabled_agent_gets_no_answer_and_is_told_why(world: World, router: R
 def test_unknown_deleted_and_foreign_agents_are_told_apart_by_nobody(
     world: World, index: Index, router: Router
 ) -> None:
-    assert index.wait_for(world.update_agent("b", state="DELETED", delete_time="now()"), 5)
+    assert index.wait_for(world.update_agent("b", state="DELETED", delete_time="now()"), 20)
     told = set()
     for who, tenant_id, agent_id in ((ADMIN, None, "none"), (ADMIN, None, "b"), (STRANGER, None, "b")):
         with pytest.raises(AgentNotFound) as caught:
@@ -172,7 +172,7 @@ def test_who_may_ask_for_whom(world: World, index: Index, router: Router) -> Non
 def test_another_tenants_ratings_change_nothing_here(world: World, index: Index, router: Router) -> None:
     for each in ("mid", "high"):
         world.rate(each, 0.0)
-    assert index.wait_for(world.rate("low", 1.0), 5)
+    assert index.wait_for(world.rate("low", 1.0), 20)
     assert name(router.route(A, asked())) == "low"
     elsewhere = replace(asked(), agent_id="a")
     assert name(router.route(STRANGER, elsewhere)) == "high"
@@ -185,7 +185,7 @@ def test_a_revision_that_is_not_in_use_yet_is_not_waited_for(
         router.route(A, replace(asked(), min_revision=index.revision + 1))
     assert caught.value.retry_after_seconds
     revision = world.update_model("low", priority=1)
-    assert index.wait_for(revision, 5)
+    assert index.wait_for(revision, 20)
     assert router.route(A, replace(asked(), min_revision=revision)).index_revision >= revision
 
 
@@ -214,14 +214,14 @@ def test_what_detection_finds_is_asked_of_the_model(router: Router) -> None:
 
 def test_rules_of_the_tenant_detect(world: World, index: Index, router: Router) -> None:
     rules = Jsonb({"tools": {"deploy": "ops"}})
-    assert index.wait_for(world.set_defaults(HERE, task_rules=rules), 5)
+    assert index.wait_for(world.set_defaults(HERE, task_rules=rules), 20)
     assert router.detect(ADMIN, RouteQuery(tools_used=("deploy",))).task_type == "ops"
     assert router.detect(STRANGER, RouteQuery(tools_used=("deploy",))).task_type == "general"
 
 
 def test_parameters_of_the_request_go_over_all_others(world: World, index: Index, router: Router) -> None:
     parameters = Jsonb({"temperature": 0.1, "extra": {"seed": 1, "user": "x"}})
-    assert index.wait_for(world.update_agent(parameters=parameters), 5)
+    assert index.wait_for(world.update_agent(parameters=parameters), 20)
     own = Parameters(temperature=0.9, extra={"seed": None})
     given = router.route(A, replace(asked(), parameters=own)).selected.parameters
     assert given == Parameters(temperature=0.9, extra={"user": "x"})
@@ -269,7 +269,7 @@ def broken(world: World) -> Iterator[Index]:
     found = Index(poll_seconds=60)
     refresher = Refresher(world.database.dsn, found, scorer=failing)
     refresher.start()
-    assert found.wait_for(1, 10)
+    assert found.wait_for(1, 20)
     yield found
     refresher.stop()
 
@@ -281,9 +281,9 @@ def test_where_ranking_fails_the_default_model_answers(world: World, broken: Ind
         decision = router.route(A, asked())
     assert (name(decision), decision.reason) == ("high", Reason.DEFAULT)
     assert logs[0]["error_id"]
-    assert broken.wait_for(world.set_defaults(default_model_id="p/low"), 5)
+    assert broken.wait_for(world.set_defaults(default_model_id="p/low"), 20)
     assert name(router.route(A, asked())) == "low"
-    assert broken.wait_for(world.update_agent(default_model_id="p/mid"), 5)
+    assert broken.wait_for(world.update_agent(default_model_id="p/mid"), 20)
     assert name(router.route(A, asked())) == "mid"
     assert name(router.route(A, asked(excluded_models=("p/mid",)))) == "high"
 
