@@ -44,6 +44,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 def pytest_configure(config: pytest.Config) -> None:
     # In memory, where there is room: a database has seven hundred files, and most tests make one.
     os.environ.setdefault("PYTEST_DEBUG_TEMPROOT", str(run_folder.place(room_bytes=ROOM_BYTES)))
+    log_plainly()
     config.addinivalue_line("markers", "both_postgres: run on the oldest and the newest PostgreSQL")
     config.addinivalue_line("markers", "long: takes many seconds; runs in `make test-long`")
 
@@ -54,11 +55,18 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
         metafunc.parametrize("postgres_version", VERSIONS, indirect=True, ids="postgres{}".format)
 
 
+def log_plainly() -> None:
+    """As structlog does where nobody configures it, but for tracebacks: it would draw one for seconds."""
+    structlog.reset_defaults()
+    plain = structlog.dev.ConsoleRenderer(exception_formatter=structlog.dev.plain_traceback)
+    structlog.configure(processors=[*structlog.get_config()["processors"][:-1], plain])
+
+
 @pytest.fixture(autouse=True)
 def unconfigured_logs() -> Iterator[None]:
     """Take back what a command under test did to the logs of this process."""
     yield
-    structlog.reset_defaults()
+    log_plainly()
 
 
 @pytest.fixture(scope="session")
