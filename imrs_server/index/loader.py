@@ -224,9 +224,7 @@ def _taken_over(before: State, state: State, dirty: Dirt) -> State:
         known = {key: each.limited(state.limits.of(key, each.offers)) for key, each in known.items()}
     start = thread_time()
     found = Made(
-        agents={
-            key: each for key, each in known.items() if key in current and key.tenant_id not in tenants
-        },
+        agents={key: each for key, each in known.items() if key in current and key.tenant_id not in tenants},
         outdated={
             key: each.renewed()
             for key, each in known.items()
