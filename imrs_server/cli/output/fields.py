@@ -16,13 +16,14 @@ if TYPE_CHECKING:
 TIMESTAMP: Final = "google.protobuf.Timestamp"
 DURATION: Final = "google.protobuf.Duration"
 LIST: Final = "imrs.v1.StringList"
+_STRUCT: Final = "google.protobuf.Struct"
 # Shown as one value each, whatever is inside.
 _WHOLE: Final = frozenset(
     {
         TIMESTAMP,
         DURATION,
         LIST,
-        "google.protobuf.Struct",
+        _STRUCT,
         "google.protobuf.Value",
         "google.protobuf.FieldMask",
     }
@@ -92,7 +93,8 @@ def exact(message: Message, path: str) -> str:
     if field.message_type.full_name in {TIMESTAMP, DURATION}:
         return str(found.ToJsonString())
     told = list(found.values) if field.message_type.full_name == LIST else as_dict(found)
-    return compact(told)
+    # The entries of a Struct come in any order.
+    return compact(dict(sorted(told.items())) if field.message_type.full_name == _STRUCT else told)
 
 
 def plain(message: Message, path: str) -> Any:
