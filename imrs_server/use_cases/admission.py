@@ -108,7 +108,11 @@ class Admission:
             )
         except BudgetExceeded as error:
             return self._too_dear(attempts, model, error)
-        found = self._entered(attempts, turn, access)
+        try:
+            found = self._entered(attempts, turn, access)
+        except BaseException:
+            self._calls.give_back(reservation_id)
+            raise
         if isinstance(found, Entry):
             if found.access is not access:
                 prepared = self._desk.prepared(model, self._query, found.access)
@@ -157,7 +161,7 @@ class Admission:
         self._note(error)
         if visit is None or turn.again or not visit.goes_on:
             # What failed to load just now is not loaded again; one that failed of late is better than none.
-            wait_seconds = None if visit is None or visit.has_begun else 0.0
+            wait_seconds = None if visit is None or turn.again or visit.has_begun else 0.0
             attempts.put_off(model, wait_seconds, self._clock())
         kind = FailureKind.TIMEOUT if self._deadline.remaining() <= 0 else FailureKind.OVERLOADED
         if isinstance(error, VaultSealed | VaultForbidden | VaultUnreachable | CredentialMissing):

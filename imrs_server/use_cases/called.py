@@ -1,29 +1,26 @@
-"""The calls of providers that one Complete makes, and the message that is kept of each."""
+"""The calls of models that one Complete makes, and the message that is kept of each."""
 
 from __future__ import annotations
 
-import time
-from dataclasses import replace
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import structlog
 
 from imrs_client.ids import new_id
 from imrs_server.domain import token_estimate
-from imrs_server.domain.chat import FailureKind, TokenUsage, joined
 from imrs_server.domain.decision import record
 from imrs_server.domain.embedding import EmbeddingQuery
-from imrs_server.domain.errors import AgentMismatch, DatabaseUnavailable, DomainError, InvalidRequest
-from imrs_server.domain.message import Outcome, Report
+from imrs_server.domain.errors import DatabaseUnavailable, DomainError
+from imrs_server.domain.message import Report
 from imrs_server.telemetry.model_calls import ModelCall
+from imrs_server.use_cases.call_under_way import CallUnderWay
 from imrs_server.use_cases.late_messages import Late
 from imrs_server.use_cases.spending import EndedCall
 
 if TYPE_CHECKING:
     from uuid import UUID
 
-    from imrs_server.domain.chat import ChatFailure, Delta, Ended
     from imrs_server.domain.completion import CompletionQuery
     from imrs_server.domain.decision import Decision, SelectedModel
     from imrs_server.domain.message import Message
@@ -36,91 +33,6 @@ log = structlog.get_logger()
 
 NOTES = "imrs"
 """The member of a message's metadata that has what IMRS itself notes of a call."""
-
-_MOST_TOKENS = 10**9
-_NOTHING = TokenUsage()
-
-
-class CallUnderWay:
-    """One call of one model."""
-
-    def __init__(self, model: SelectedModel, prompt_tokens: int, reservation_id: UUID | None = None) -> None:
-        self.model = model
-        self.reservation_id = reservation_id
-        self.is_delivered = False
-        self.endpoint_id: str | None = None
-        """Where in the model pool it was made."""
-        self.outcome = Outcome.CANCELLED
-        self.error_kind = ""
-        self.usage = _NOTHING
-        self.is_over = False
-        self._end: Ended | None = None
-        self._prompt_tokens = prompt_tokens
-        self._pieces: list[Delta] = []
-        self._characters = 0
-        self._tools: dict[str, None] = {}
-        self._start = time.monotonic()
-        self.start_time = time.time()
-        self.latency_ms = 0
-
-    @property
-    def end(self) -> Ended:
-        assert self._end is not None
-        return self._end
-
-    @property
-    def finish_reason(self) -> str:
-        """Empty where it did not come to its end."""
-        return self._end.finish_reason if self._end else ""
-
-    @property
-    def notes(self) -> dict[str, Any]:
-        """What is kept beside the caller's own metadata."""
-        dropped = self._end.dropped if self._end else ()
-        told = {"dropped": list(dropped), "endpoint": self.endpoint_id}
-        return {name: value for name, value in told.items() if value}
-
-    @property
-    def tools(self) -> tuple[str, ...]:
-        """Names of the tools that the model asked for."""
-        return tuple(self._tools)
-
-    def heard(self, piece: Delta) -> None:
-        self._characters += token_estimate.characters(piece)
-        self._tools |= {call.name: None for call in piece.tool_calls if 0 < len(call.name) <= 255}
-        if not self.is_delivered:
-            self._pieces.append(piece)
-
-    def whole(self) -> Delta | None:
-        """All that was said, in one; None for nothing."""
-        found = joined(self._pieces)
-        return found if found.content or found.tool_calls or found.vectors else None
-
-    def ended(self, end: Ended) -> None:
-        self._end = end
-        usage = end.usage or token_estimate.usage(self._prompt_tokens, self._characters)
-        self._over(Outcome.OK, usage)
-
-    def failed(self, failure: ChatFailure) -> None:
-        timed_out = failure.cause is FailureKind.TIMEOUT
-        self.error_kind = failure.kind.value
-        self._over(Outcome.TIMEOUT if timed_out else Outcome.ERROR, failure.usage or self._guess())
-
-    def cancelled(self) -> None:
-        """Nobody waits any more."""
-        self._over(Outcome.CANCELLED, self._guess())
-
-    def _guess(self) -> TokenUsage:
-        """Providers charge for what they have begun to say, and do not count it where it is broken off."""
-        if not self._characters:
-            return _NOTHING
-        return token_estimate.usage(self._prompt_tokens, self._characters)
-
-    def _over(self, outcome: Outcome, usage: TokenUsage) -> None:
-        self.outcome = outcome
-        self.usage = usage
-        self.is_over = True
-        self.latency_ms = round((time.monotonic() - self._start) * 1000)
 
 
 class Calls:
@@ -158,7 +70,7 @@ class Calls:
             output_tokens=output_tokens,
             seconds=seconds,
             ended=[
-                EndedCall(each.reservation_id, each.model.model_id, _counted(each.usage))
+                EndedCall(each.reservation_id, each.model.model_id, each.usage)
                 for each in self._unwritten
                 if each.reservation_id
             ],
@@ -189,15 +101,8 @@ class Calls:
 
         Raises DatabaseUnavailable, and then stores it as soon as it can.
         """
-        report = self._report(call)
-        try:
-            stored = self._record(call, report)
-        except DatabaseUnavailable:
-            self._unwritten.remove(call)
-            self._keep(call, report)
-            raise
         self._unwritten.remove(call)
-        return stored
+        return self._record(call, self._late_of(call))
 
     def settle(self) -> None:
         """Store what is left, whatever became of it."""
@@ -207,29 +112,36 @@ class Calls:
         self._write_earlier()
         if not last.is_over:
             last.cancelled()
-        self._attempt(last, self._report(last))
+        self._attempt(last, self._late_of(last))
 
     def _write_earlier(self) -> None:
         earlier, self._unwritten = self._unwritten, []
         for each in earlier:
-            self._attempt(each, replace(self._report(each), message_id=new_id()))
+            self._attempt(each, self._late_of(each, new_id()))
 
-    def _record(self, call: CallUnderWay, report: Report) -> Message:
+    def _attempt(self, call: CallUnderWay, late: Late) -> None:
+        """The answer, or the error that the caller is to hear, matters more than what this runs into."""
+        try:
+            self._record(call, late)
+        except DomainError:
+            return
+        except Exception:
+            log.exception("message.failed", message_id=str(late.report.message_id))
+
+    def _record(self, call: CallUnderWay, late: Late) -> Message:
+        """Store it now; or later, unless that cannot help."""
         self._messages.notes.called(self._noted(call))
         try:
-            return self._stored(call, report)
-        except (AgentMismatch, InvalidRequest):
-            # Under the decision's id somebody has told of another call; this one is paid for all the same.
-            return self._stored(call, replace(report, message_id=new_id()))
-
-    def _stored(self, call: CallUnderWay, report: Report) -> Message:
-        return self._messages.record(
-            self._who,
-            self._decision.tenant_id,
-            report,
-            reservation_id=call.reservation_id,
-            decided=record(self._decision),
-        ).value
+            return late.record(self._messages, decided=record(self._decision))
+        except DomainError as error:
+            if isinstance(error, DatabaseUnavailable):
+                self._late.keep(late)
+            else:
+                self._late.lose(late, error.reason)
+            raise
+        except Exception:
+            self._late.keep(late)
+            raise
 
     def _noted(self, call: CallUnderWay) -> ModelCall:
         return ModelCall(
@@ -250,42 +162,18 @@ class Calls:
             stream=self._query.stream,
         )
 
-    def _keep(self, call: CallUnderWay, report: Report) -> None:
-        self._late.keep(
-            Late(
-                who=self._who,
-                tenant_id=self._decision.tenant_id,
-                report=replace(
-                    report,
-                    message_id=report.message_id or self._decision.decision_id,
-                    create_time=datetime.now(UTC),
-                ),
-                reservation_id=call.reservation_id,
-            )
+    def _late_of(self, call: CallUnderWay, message_id: UUID | None = None) -> Late:
+        return Late(
+            who=self._who,
+            tenant_id=self._decision.tenant_id,
+            report=self._report(call, message_id or self._decision.decision_id),
+            reservation_id=call.reservation_id,
         )
 
-    def _attempt(self, call: CallUnderWay, report: Report) -> None:
-        try:
-            self._record(call, report)
-        except DatabaseUnavailable:
-            self._keep(call, report)
-        except DomainError as error:
-            # The answer, or the error that the caller is to hear, matters more.
-            log.warning(
-                "message.lost",
-                reason=error.reason,
-                tenant_id=str(self._decision.tenant_id),
-                decision_id=str(self._decision.decision_id),
-                agent_id=report.agent_id,
-                model_id=report.model_id,
-                prompt_tokens=report.prompt_tokens,
-                completion_tokens=report.completion_tokens,
-                cached_tokens=report.cached_tokens,
-            )
-
-    def _report(self, call: CallUnderWay) -> Report:
-        decision, usage = self._decision, _counted(call.usage)
+    def _report(self, call: CallUnderWay, message_id: UUID) -> Report:
+        decision, usage = self._decision, call.usage
         return Report(
+            message_id=message_id,
             agent_id=decision.agent_id,
             decision_id=decision.decision_id,
             conversation_id=decision.conversation_id,
@@ -300,16 +188,6 @@ class Calls:
             outcome=call.outcome,
             error_kind=call.error_kind,
             metadata={**self._query.metadata, **({NOTES: call.notes} if call.notes else {})},
+            create_time=datetime.now(UTC),
             measured=True,
         )
-
-
-def _counted(usage: TokenUsage) -> TokenUsage:
-    """What is kept of numbers that a provider may have made up."""
-    prompt_tokens = min(usage.prompt_tokens, _MOST_TOKENS)
-    return replace(
-        usage,
-        prompt_tokens=prompt_tokens,
-        completion_tokens=min(usage.completion_tokens, _MOST_TOKENS),
-        cached_tokens=min(usage.cached_tokens, prompt_tokens),
-    )

@@ -29,7 +29,8 @@ if TYPE_CHECKING:
     from imrs_server.domain.message import Message
     from imrs_server.domain.principal import Principal
     from imrs_server.use_cases.admission import Admitted
-    from imrs_server.use_cases.called import Calls, CallUnderWay
+    from imrs_server.use_cases.call_under_way import CallUnderWay
+    from imrs_server.use_cases.called import Calls
     from imrs_server.use_cases.complete import Completions, Query
 
 # A wait between two calls looks this often whether anybody still waits for the answer.

@@ -77,9 +77,10 @@ class AnthropicAnswer:
         self.finish_reason: FinishReason | None = None
         self.is_done = False
         self._tokens: dict[str, int] = {}
+        self._counted_ahead = False
         self._content = Pieces()
         # Their block to our call; a call whose input has not begun yet.
-        self._calls: dict[object, int] = {}
+        self._calls: dict[int | None, int] = {}
         self._bare: set[int] = set()
         self._inputs: dict[int, Pieces] = {}
 
@@ -101,12 +102,14 @@ class AnthropicAnswer:
         match value.get("type") or event.name:
             case "message_start":
                 self._count(_object(value, "message").get("usage"))
+                self._counted_ahead = True
             case "content_block_start":
-                yield from self._begin(value.get("index"), _object(value, "content_block"))
+                self._forget_ahead()
+                yield from self._begin(_number(value), _object(value, "content_block"))
             case "content_block_delta":
-                yield from self._continue(value.get("index"), _object(value, "delta"))
+                yield from self._continue(_number(value), _object(value, "delta"))
             case "content_block_stop":
-                yield from self._end(value.get("index"))
+                yield from self._end(_number(value))
             case "message_delta":
                 self._count(value.get("usage"))
                 self._finish(_object(value, "delta").get("stop_reason"))
@@ -128,7 +131,7 @@ class AnthropicAnswer:
             yield from self._end(index)
         self._finish(value.get("stop_reason"))
 
-    def _begin(self, theirs: object, block: dict[str, Any]) -> Iterator[Delta]:
+    def _begin(self, theirs: int | None, block: dict[str, Any]) -> Iterator[Delta]:
         if block.get("type") == "text":
             text = self._content.add(block.get("text"))
             if text:
@@ -136,7 +139,7 @@ class AnthropicAnswer:
         elif block.get("type") == "tool_use":
             yield Delta(tool_calls=(self._call(theirs, block),))
 
-    def _call(self, theirs: object, block: dict[str, Any]) -> ToolCall:
+    def _call(self, theirs: int | None, block: dict[str, Any]) -> ToolCall:
         index = len(self._inputs)
         if index == _CALLS_MOST:
             raise Unusable(f"the answer has more than {_CALLS_MOST} tool calls")
@@ -153,7 +156,7 @@ class AnthropicAnswer:
             index=index,
         )
 
-    def _continue(self, theirs: object, delta: dict[str, Any]) -> Iterator[Delta]:
+    def _continue(self, theirs: int | None, delta: dict[str, Any]) -> Iterator[Delta]:
         if delta.get("type") == "text_delta":
             text = self._content.add(delta.get("text"))
             if text:
@@ -165,7 +168,7 @@ class AnthropicAnswer:
                 self._bare.discard(index)
                 yield Delta(tool_calls=(ToolCall(arguments=piece, index=index),))
 
-    def _end(self, theirs: object) -> Iterator[Delta]:
+    def _end(self, theirs: int | None) -> Iterator[Delta]:
         index = self._calls.get(theirs)
         if index in self._bare:
             # A tool without parameters gets no input, which is no JSON.
@@ -176,11 +179,23 @@ class AnthropicAnswer:
         if isinstance(reason, str) and reason:
             self.finish_reason = _REASONS.get(reason, FinishReason.STOP)
 
+    def _forget_ahead(self) -> None:
+        """What it counts of an answer before that begins says nothing of how long it gets."""
+        if self._counted_ahead:
+            self._counted_ahead = False
+            self._tokens.pop(_OUT, None)
+
     def _count(self, usage: object) -> None:
         """Take what is told last: the numbers grow."""
         if isinstance(usage, dict):
             told = {name: count(usage[name]) for name in (_READ, _WRITTEN, _NEW, _OUT) if usage.get(name)}
             self._tokens |= told
+
+
+def _number(value: dict[str, Any]) -> int | None:
+    """Which block an event is about."""
+    found = value.get("index")
+    return found if isinstance(found, int) else None
 
 
 def _object(value: dict[str, Any], member: str) -> dict[str, Any]:

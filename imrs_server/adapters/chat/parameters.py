@@ -217,6 +217,8 @@ def for_anthropic(access: Access, request: ChatRequest) -> tuple[dict[str, Any],
 
 def _fits(key: str, value: Any) -> bool:
     """OpenAI's `metadata` holds anything, Anthropic's only the user."""
+    if key == "output_config":
+        return isinstance(value, dict)
     return key != "metadata" or (isinstance(value, dict) and set(value) <= {"user_id"})
 
 

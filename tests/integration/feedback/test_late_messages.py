@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
@@ -12,7 +13,7 @@ from imrs_client.ids import new_id
 from imrs_server.domain.errors import DatabaseUnavailable
 from imrs_server.domain.message import Report
 from imrs_server.storage.database import Database
-from imrs_server.use_cases.late_messages import Late, LateMessages
+from imrs_server.use_cases.late_messages import TRIES, Late, LateMessages
 from imrs_server.use_cases.messages import Messages
 from tests.support.principals import ADMIN
 from tests.support.schema import HERE
@@ -48,6 +49,30 @@ def test_one_that_can_never_be_stored_does_not_hold_up_the_others(world: World) 
     [lost] = [line for line in lines if line["event"] == "message.lost"]
     assert (lost["reason"], lost["prompt_tokens"]) == ("MODEL_NOT_FOUND", 7)
     assert kept.lost == 1
+
+
+def test_where_somebody_told_of_another_call_under_its_id_it_has_another(world: World) -> None:
+    """It is paid for all the same, and once."""
+    kept = LateMessages(world.messages)
+    mine = late()
+    other = replace(mine.report, task_type="other")
+    world.messages.record(ADMIN, HERE, replace(other, prompt_tokens=1))
+    for _ in range(2):
+        kept.keep(replace(mine, report=replace(mine.report, task_type="mine")))
+        assert kept.write() == 1
+    stored = world.query("select task_type, prompt_tokens from messages order by task_type")
+    assert stored == [{"task_type": "mine", "prompt_tokens": 7}, {"task_type": "other", "prompt_tokens": 1}]
+    assert kept.lost == 0
+
+
+def test_what_fails_for_no_known_reason_is_tried_behind_the_others_and_not_for_ever(world: World) -> None:
+    kept = LateMessages(world.messages)
+    kept.keep(late(error_kind="No kind"))
+    kept.keep(late())
+    with capture_logs() as lines:
+        assert [kept.write() for _ in range(TRIES)] == [1] + [0] * (TRIES - 1)
+    assert [line["event"] for line in lines] == ["message.failed", "message.lost"]
+    assert (kept.waiting, kept.lost) == (0, 1)
 
 
 def test_they_wait_as_long_as_the_database_is_away_and_not_without_end(world: World) -> None:

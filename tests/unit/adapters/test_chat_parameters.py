@@ -171,6 +171,12 @@ ANTHROPIC: list[tuple[str, Parameters, dict[str, Any], list[str]]] = [
         {"max_tokens": 4096},
         ["extra.metadata", "extra.parallel_tool_calls"],
     ),
+    (
+        "claude-sonnet-4-5",
+        Parameters(extra={"output_config": "json"}),
+        {"max_tokens": 4096},
+        ["extra.output_config"],
+    ),
 ]
 
 
