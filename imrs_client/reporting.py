@@ -52,9 +52,9 @@ class _Batch:
         return len(self) >= MOST_AT_ONCE or self._bytes >= _MOST_BYTES
 
     def add(self, decision: LocalDecision) -> None:
-        report = decision.to_report()
+        report, number = decision.to_report(), self._number(decision.context)
         self.request.decisions.append(report)
-        self.request.context_numbers.append(self._number(decision.context))
+        self.request.context_numbers.append(number)
         self._bytes += report.ByteSize()
 
     def _number(self, context: bytes) -> int:
@@ -123,8 +123,10 @@ class Reports:
 
     def _send_batch(self, timeout_seconds: float | None = None) -> None:
         while self._waiting and not self._batch.full:
-            self._batch.add(self._waiting.popleft())
+            self._add(self._waiting.popleft())
         self._room = self._capacity - len(self._batch)
+        if not self._batch:
+            return
         try:
             answer = self._client.route.RecordDecisions(self._batch.request, timeout=timeout_seconds)
         except Exception as error:  # noqa: BLE001  (such as a token that cannot be fetched: later, perhaps)
@@ -144,11 +146,23 @@ class Reports:
             self.refused += refused
         self._clear()
 
+    def _add(self, decision: LocalDecision) -> None:
+        """To the batch; what is no message, such as one with a ``request_id`` that is no text, is refused."""
+        try:
+            self._batch.add(decision)
+        except Exception as error:  # noqa: BLE001  (it must not keep the others, and the thread, from going on)
+            self.refused += 1
+            self._say(f"a decision cannot be reported, is its request_id text? {error}")
+
+    def _say(self, refusal: str) -> None:
+        """Once, as long as it is the same."""
+        if refusal != self._refusal:
+            log.warning("%s", refusal)
+            self._refusal = refusal
+
     def _give_up(self, error: ImrsError) -> None:
         """What was refused once is refused again; what is decided later may not be."""
-        if str(error) != self._refusal:
-            log.warning("decisions are refused, and not reported: %s", error)
-            self._refusal = str(error)
+        self._say(f"decisions are refused, and not reported: {error}")
         self.refused += len(self._batch)
         self._clear()
 

@@ -89,6 +89,17 @@ def test_more_keys_of_agents_than_fit_into_a_turn_take_turns(store: Vault, vault
     assert gone == [3]
 
 
+def test_to_look_at_keys_makes_no_agents(store: Vault) -> None:
+    def make(_row: object) -> Enrolled:
+        raise AssertionError("nobody asked for it")
+
+    store.write(own(0).path, Secret("sk"))
+    index = Index()
+    index.confirm(replace(with_keys(), agents=rows.Shaped(with_keys().agents.rows, make)))
+    assert CredentialWatch(store, index).turn()
+    assert index.vault.usable(own(0).path, 1)
+
+
 def test_what_changes_in_vault_is_known_within_5_s_however_it_answers() -> None:
     timing = VaultTiming()
     assert PERIOD_SECONDS + timing.connect_seconds + timing.read_seconds < 5

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field, replace
 from queue import Queue
 from threading import Thread
 from typing import TYPE_CHECKING, Any
+from uuid import uuid4
 
 import grpc
 import pytest
@@ -472,6 +473,20 @@ def test_refused_decisions_are_counted_and_not_sent_again(played: Played, client
         decided(replica, 2)
         eventually(lambda: replica.status.reported == 2, 10)
     assert len(played.reported) == 2
+
+
+def test_what_cannot_be_reported_keeps_nothing_else_from_it(played: Played, client: ImrsClient) -> None:
+    played.say_whole()
+    with Replica(client) as replica:
+        replica.wait_until_ready()
+        replica.route(request_id=uuid4())  # type: ignore[arg-type]
+        replica.route(request_id="\ud800")
+        made = replica.route(request_id="r-1")
+        eventually(lambda: replica.status.reported == 1, 10)
+        assert (replica.status.refused, replica.status.waiting) == (2, 0)
+        replica.route(request_id=uuid4())  # type: ignore[arg-type]
+        assert replica.flush() == 0
+    assert [each.decision_id for each in played.reported] == [made.decision_id]
 
 
 def test_threads_share_one_replica_while_it_changes(played: Played, replica: Replica) -> None:
