@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 VERSIONS = (16, 18)
 EXTERNAL = "IMRS_TEST_DATABASE_URL"
 # For what three workers keep at a time.
-ROOM_BYTES = 4 << 30
+ROOM_BYTES = 2 << 30
 # What a server keeps of its log, and its shared memory: in its folder, where nothing outlives the run.
 SETTINGS = {"max_wal_size": "256MB", "dynamic_shared_memory_type": "mmap"}
 
