@@ -91,7 +91,12 @@ class ConfigWatch:
             return
         try:
             content = self._path.read_bytes()
-        except OSError:
+        except FileNotFoundError:
+            return
+        except OSError as error:
+            # Whether it can be read may change without it, and what it says is to be looked at then.
+            self._digest = b""
+            self._refuse(problems=[f"{self._path}: {error.strerror}"])
             return
         if self._stamp() != stamp:
             return

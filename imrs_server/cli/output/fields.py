@@ -92,7 +92,9 @@ def exact(message: Message, path: str) -> str:
         return str(found)
     if field.message_type.full_name in {TIMESTAMP, DURATION}:
         return str(found.ToJsonString())
-    told = list(found.values) if field.message_type.full_name == LIST else as_dict(found)
+    if field.message_type.full_name == LIST:
+        return compact(list(found.values))
+    told = as_dict(found)
     # The entries of a Struct come in any order.
     return compact(dict(sorted(told.items())) if field.message_type.full_name == _STRUCT else told)
 

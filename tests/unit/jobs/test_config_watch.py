@@ -106,6 +106,25 @@ def test_a_file_that_is_being_written_is_left_alone(path: Path, applied: Applied
     assert applied.results == ["ok", "ok"]
 
 
+def test_what_cannot_be_read_is_told_once_and_read_when_it_can_be(path: Path, applied: Applied) -> None:
+    """Such as a folder, which a mount makes where there was no file."""
+    applied.look()
+    path.unlink()
+    path.mkdir()
+    with structlog.testing.capture_logs() as logs:
+        applied.look()
+        applied.look()
+    assert [(each["event"], each["problems"]) for each in logs] == [
+        ("config.refused", [f"{path}: Is a directory"])
+    ]
+    assert applied.watch.refused
+    path.rmdir()
+    path.write_text(GOOD % 1)
+    applied.look()
+    assert not applied.watch.refused
+    assert applied.results == ["ok", "refused", "ok"]
+
+
 def test_a_bad_file_changes_nothing_and_tells_its_lines_once(path: Path, applied: Applied) -> None:
     applied.look()
     path.write_text("agents:\n  a: {temperature: 9}\n")
