@@ -8,6 +8,7 @@ import time
 from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote
 
+from imrs_client import v1 as pb
 from tests.support.chatting import says, streams
 from tests.support.provider import FakeProvider, answer
 
@@ -16,6 +17,8 @@ if TYPE_CHECKING:
 
 NEEDS_MEMORY = "model requires more system memory (5.6 GiB) than is available (2.0 GiB)"
 GIB = 1 << 30
+NOBODY = "http://127.0.0.1:9/v1"
+OLLAMA: dict[str, Any] = {"provider_type": pb.Provider.Type.OLLAMA, "dialect": "ollama"}
 
 
 class Service(FakeProvider):
