@@ -15,7 +15,8 @@ from uuid import uuid4
 
 import grpc
 
-from benchmarks.load import CHECKS, Calls, cores, cpu_seconds, generator, pinned, rate
+from benchmarks.cores import cores, pinned
+from benchmarks.load import CHECKS, Calls, cpu_seconds, generator, rate
 from benchmarks.route_server import AGENT
 from benchmarks.rows import Row, faster, more
 from benchmarks.world import logged_decisions, world
@@ -136,12 +137,11 @@ def _varied_us(server: Server, calls: Calls) -> float:
 def _server() -> Iterator[Server]:
     command = [sys.executable, "-m", "benchmarks.route_server"]
     environment = dict(world().environment)
-    with (
-        pinned(cores(0)),
-        subprocess.Popen(
+    with pinned(cores(0)):
+        process = subprocess.Popen(
             command, env=environment, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
-        ) as process,
-    ):
+        )
+    with process:
         assert process.stdout is not None
         full, bare = process.stdout.readline().split()
         yield Server(process, full, bare)

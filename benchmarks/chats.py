@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 from uuid import UUID
 
-from benchmarks.load import cores, pinned
+from benchmarks.cores import cores, pinned
 from benchmarks.served import served
 from benchmarks.world import DATABASE, server_environment, token
 from imrs_client import ImrsClient
@@ -22,6 +22,8 @@ from imrs_server.storage import databases, migrate
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
+    from benchmarks.cores import Cores
+
 TENANT_ID = UUID("11111111-1111-7111-8111-111111111110")
 AGENT_ID = "chats"
 _LOOKS = 16
@@ -31,12 +33,11 @@ _ALONE = (("grpc.use_local_subchannel_pool", 1),)
 @contextmanager
 def model() -> Iterator[int]:
     """The port of a model, on the core of those who call."""
-    with (
-        pinned(cores(1)),
-        subprocess.Popen(
+    with pinned(cores(1)):
+        process = subprocess.Popen(
             [sys.executable, "-m", "benchmarks.model"], stdout=subprocess.PIPE, text=True
-        ) as process,
-    ):
+        )
+    with process:
         try:
             assert process.stdout is not None
             yield int(process.stdout.readline())
@@ -45,8 +46,8 @@ def model() -> Iterator[int]:
 
 
 @contextmanager
-def chatting(model_port: int, workers: int, on: frozenset[int] | None = None) -> Iterator[str]:
-    """The address of a server on a small database of its own, its workers on these cores."""
+def chatting(model_port: int, workers: int, on: Cores | None = None) -> Iterator[str]:
+    """The address of a server on these cores, two where not said, and on a small database of its own."""
     with tempfile.TemporaryDirectory(prefix="imrs-bench-") as folder, Postgres(Path(folder)) as postgres:
         databases.create(postgres.dsn, DATABASE)
         dsn = postgres.dsn_of(DATABASE)
@@ -56,7 +57,7 @@ def chatting(model_port: int, workers: int, on: frozenset[int] | None = None) ->
             "IMRS_PROVIDER_ALLOW": "127.0.0.0/8",
             "IMRS_METRICS_ADDR": "127.0.0.1:0",
         }
-        with pinned(on or cores(0, 1)), served(workers, environment) as address:
+        with served(workers, environment, on) as address:
             _furnish(address, model_port)
             yield address
 

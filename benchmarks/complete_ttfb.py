@@ -12,7 +12,8 @@ import subprocess
 import sys
 
 from benchmarks import chats, proxy
-from benchmarks.load import ROOT, TIMEOUT_SECONDS, cores, pinned
+from benchmarks.cores import cores, pinned
+from benchmarks.load import ROOT, TIMEOUT_SECONDS
 from benchmarks.rows import Row, Skipped, faster
 
 ROUNDS = 5

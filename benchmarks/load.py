@@ -7,22 +7,24 @@ single failure: who measures counts at the server too, how many calls were answe
 
 from __future__ import annotations
 
-import os
 import re
 import shutil
 import subprocess
 import sys
 import tempfile
 import time
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import grpc
 
+from benchmarks.cores import pinned
+
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
+
+    from benchmarks.cores import Cores
 
 ROOT = Path(__file__).parent.parent
 TIMEOUT_SECONDS = 120
@@ -30,8 +32,6 @@ TIMEOUT_SECONDS = 120
 PREFIX_BYTES = 5
 # Answers may be so much shorter than the one that is looked at: a time, and other models, take more or less.
 SLACK = 0.05
-
-Cores = frozenset[int]
 
 
 class BadAnswers(Exception):
@@ -58,23 +58,6 @@ class Calls:
 def generator() -> str:
     """What makes the calls here."""
     return "h2load" if shutil.which("h2load") else "a Python process"
-
-
-def cores(*wanted: int) -> Cores:
-    """Those of the wanted cores that there are; where there are too few, every one."""
-    there = os.sched_getaffinity(0)
-    return frozenset(wanted) if there >= set(wanted) else frozenset(there)
-
-
-@contextmanager
-def pinned(on: Cores) -> Iterator[None]:
-    """Processes that are started in here stay on these cores."""
-    before = os.sched_getaffinity(0)
-    os.sched_setaffinity(0, on)
-    try:
-        yield
-    finally:
-        os.sched_setaffinity(0, before)
 
 
 # One before and one after each run, through a stub that raises what is not OK.

@@ -12,7 +12,6 @@ import re
 import shutil
 import socket
 import subprocess
-import sys
 import tempfile
 import time
 import urllib.request
@@ -20,7 +19,9 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from benchmarks.load import Calls, cores, pinned, rate
+from benchmarks import chats
+from benchmarks.cores import cores, pinned
+from benchmarks.load import Calls, rate
 from benchmarks.peers import PYTHON
 from benchmarks.rows import Row, Skipped, more
 from benchmarks.served import served
@@ -45,7 +46,7 @@ def measure() -> list[Row]:
         raise Skipped("LiteLLM is not installed; `make litellm` does it (600 MB)")
     if not shutil.which("h2load"):
         raise Skipped("h2load is not installed; on Debian it is in nghttp2-client")
-    with _model() as model, serving(model) as proxy, served(1) as address:
+    with chats.model() as model, serving(model) as proxy, served(1, on=cores(0)) as address:
         _forward(proxy)
         calls = Calls(
             address=address,
@@ -78,21 +79,6 @@ def _forward(port: int) -> float:
     assert done, told
     assert f"status codes: {FORWARDED} 2xx" in told, told
     return float(done[1])
-
-
-@contextmanager
-def _model() -> Iterator[int]:
-    with (
-        pinned(cores(1)),
-        subprocess.Popen(
-            [sys.executable, "-m", "benchmarks.completions"], stdout=subprocess.PIPE, text=True
-        ) as process,
-    ):
-        try:
-            assert process.stdout is not None
-            yield int(process.stdout.readline())
-        finally:
-            process.kill()
 
 
 @contextmanager

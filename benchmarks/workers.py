@@ -8,7 +8,8 @@ import sys
 import time
 from pathlib import Path
 
-from benchmarks.load import CHECKS, BadAnswers, Calls, cores, generator, rate
+from benchmarks.cores import cores
+from benchmarks.load import CHECKS, BadAnswers, Calls, generator, rate
 from benchmarks.rows import Row, more, percentile
 from benchmarks.served import served
 from benchmarks.world import Agent, logged_decisions, world
