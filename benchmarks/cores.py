@@ -28,8 +28,16 @@ def pinned(on: Cores) -> Iterator[None]:
     """
     if os.sched_getaffinity(0) != _ALL:
         raise RuntimeError("the cores are chosen already; choose them only around the start of a process")
-    os.sched_setaffinity(0, on)
+    with kept(0, on):
+        yield
+
+
+@contextmanager
+def kept(pid: int, on: Cores) -> Iterator[None]:
+    """A process stays on these cores meanwhile; what it starts then does so for good."""
+    before = os.sched_getaffinity(pid)
+    os.sched_setaffinity(pid, on)
     try:
         yield
     finally:
-        os.sched_setaffinity(0, _ALL)
+        os.sched_setaffinity(pid, before)

@@ -36,9 +36,10 @@ POPULATION = Path(__file__).with_name("population.sql")
 
 @dataclass(frozen=True, slots=True)
 class World:
-    """``dsn`` is a superuser's."""
+    """``dsn`` is a superuser's, ``pid`` that of PostgreSQL's first process, which starts one a connection."""
 
     dsn: str
+    pid: int
 
     @property
     def environment(self) -> Mapping[str, str]:
@@ -137,4 +138,4 @@ def _make(agents: int) -> World:
         connection.execute("select set_config('bench.agents', %s, false)", [str(agents)])
         for statement in POPULATION.read_text(encoding="utf-8").split(";\n"):
             connection.execute(statement.encode())
-    return World(dsn)
+    return World(dsn, postgres.pid)
