@@ -152,8 +152,11 @@ class AgentModelKind:
 
     def delete(self, hand: Hand, id: str, owned: Flat) -> None:
         agent_id, _, model_id = id.partition("/")
+        # Whoever changes models of an agent holds it; here it may be one that is deleted.
+        agents.lock(hand.tx, hand.tenant_id, agent_id)
         before = agent_models.get(hand.tx, hand.tenant_id, agent_id, model_id)
-        assert before is not None
+        if before is None:
+            return
         fields = read_fields(before, self.names)
         left = {path: value for path, value in fields.items() if path not in owned}
         fields = self.blank | left | {"enabled": False}
@@ -226,8 +229,11 @@ class RuleKind:
 
     def delete(self, hand: Hand, id: str, owned: Flat) -> None:
         agent_id = id.partition("/")[0]
+        agents.lock(hand.tx, hand.tenant_id, agent_id)
         rules = agent_rules.lock_all(hand.tx, hand.tenant_id, agent_id)
-        rule = next(each for each in rules if rule_target(agent_id, fields_of(each)).id == id)
+        rule = next((each for each in rules if rule_target(agent_id, fields_of(each)).id == id), None)
+        if rule is None:
+            return
         assert rule.rule_id is not None
         agent_model_rules.end_rule(hand.tx, hand.tenant_id, rule.rule_id, rules)
         self._wrote(hand, agent_id, rule, None)

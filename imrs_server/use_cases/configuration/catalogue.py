@@ -198,20 +198,23 @@ class PreferenceKind:
         return {each.agent_class: Thing(fields=read_fields(each, self.names)) for each in found}
 
     def create(self, hand: Hand, id: str, wanted: Wanted) -> None:
-        self._put(hand, id, wanted.initial | wanted.fields)
+        fields = wanted.initial | wanted.fields
+        self._put(hand, id, fields, fields)
 
     def update(
         self, hand: Hand, id: str, fields: Flat, changed: Collection[str], given: Collection[str]
     ) -> None:
-        self._put(hand, id, fields)
+        self._put(hand, id, fields, changed)
 
     def delete(self, hand: Hand, id: str, owned: Flat) -> None:
         before = preferences.lock(hand.tx, id)
-        preferences.delete(hand.tx, id)
-        hand.wrote(Change(Changed.PREFERENCE, id), ("preference", id), before=before)
+        if before is not None:
+            preferences.delete(hand.tx, id)
+            hand.wrote(Change(Changed.PREFERENCE, id), ("preference", id), before=before)
 
-    def _put(self, hand: Hand, id: str, fields: Flat) -> None:
+    def _put(self, hand: Hand, id: str, fields: Flat, changed: Collection[str]) -> None:
         before = preferences.lock(hand.tx, id)
+        fields = over(before, self.names, fields, changed)
         wanted = Preference(agent_class=id, **domain_fields(Preference, fields, self.names, agent_class=id))
         preference_rules.check(wanted)
         known.require_models(hand.tx, wanted.model_ids)

@@ -48,7 +48,7 @@ class Kind(Protocol):
         ...
 
     def delete(self, hand: Hand, id: str, owned: Flat) -> None:
-        """Take a thing away; ``owned`` is what the file had given it."""
+        """Take a thing away, unless it has gone since; ``owned`` is what the file had given it."""
         ...
 
 
@@ -58,7 +58,12 @@ def read_fields(value: Any, names: Collection[str]) -> Flat:
 
 
 def over(before: Any, names: Collection[str], fields: Flat, changed: Collection[str]) -> Flat:
-    """The fields of a locked thing with those that change: it may have been written since it was planned."""
+    """The fields of a locked thing with those that change: it may have been written since it was planned.
+
+    All ``fields`` where it is None, for it is not there, or not any more.
+    """
+    if before is None:
+        return fields
     kept = {path: value for path, value in read_fields(before, names).items() if path not in changed}
     return kept | {path: fields[path] for path in changed if path in fields}
 

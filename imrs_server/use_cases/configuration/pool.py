@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING
 from imrs_server.domain.configuration import Thing
 from imrs_server.domain.endpoint import Endpoint
 from imrs_server.storage import configuration
-from imrs_server.storage.endpoints import claim_model, hold
+from imrs_server.storage.endpoints import claim_model, hold, lock
 from imrs_server.use_cases import endpoints
-from imrs_server.use_cases.configuration.kind import blank_fields, domain_fields, read_fields
+from imrs_server.use_cases.configuration.kind import blank_fields, domain_fields, over, read_fields
 
 if TYPE_CHECKING:
     from collections.abc import Collection
@@ -56,18 +56,20 @@ class EndpointKind:
         hold(tx, [each.target.id for each in steps])
 
     def create(self, hand: Hand, id: str, wanted: Wanted) -> None:
-        self._put(hand, id, self.blank | wanted.initial | wanted.fields)
+        said = wanted.initial | wanted.fields
+        self._put(hand, id, self.blank | said, said)
 
     def update(
         self, hand: Hand, id: str, fields: Flat, changed: Collection[str], given: Collection[str]
     ) -> None:
-        self._put(hand, id, fields)
+        self._put(hand, id, fields, changed)
 
     def delete(self, hand: Hand, id: str, owned: Flat) -> None:
-        change = endpoints.delete(hand.tx, id)
-        self._wrote(hand, change, gone=True)
+        if lock(hand.tx, id) is not None:
+            self._wrote(hand, endpoints.delete(hand.tx, id), gone=True)
 
-    def _put(self, hand: Hand, id: str, fields: Flat) -> None:
+    def _put(self, hand: Hand, id: str, fields: Flat, changed: Collection[str]) -> None:
+        fields = over(lock(hand.tx, id), _NAMES, fields, changed)
         endpoint = Endpoint(endpoint_id=id, **domain_fields(Endpoint, fields, _NAMES, **_LEAST))
         endpoints.check(endpoint, self._rules)
         self._wrote(hand, endpoints.put(hand.tx, endpoint), gone=False)

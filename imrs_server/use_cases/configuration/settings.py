@@ -56,7 +56,7 @@ class DefaultsKind:
         self, hand: Hand, id: str, fields: Flat, changed: Collection[str], given: Collection[str]
     ) -> None:
         before = self._held(hand, id)
-        self._put(hand, id, before, over(before, MUTABLE, fields, changed) if before else fields)
+        self._put(hand, id, before, over(before, MUTABLE, fields, changed))
 
     def delete(self, hand: Hand, id: str, owned: Flat) -> None:
         before = self._held(hand, id)

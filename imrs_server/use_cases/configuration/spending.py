@@ -12,7 +12,7 @@ from imrs_server.storage import budgets, configuration
 from imrs_server.storage.changes import Change
 from imrs_server.storage.changes import Kind as Changed
 from imrs_server.use_cases import known
-from imrs_server.use_cases.configuration.kind import domain_fields, read_fields
+from imrs_server.use_cases.configuration.kind import domain_fields, over, read_fields
 from imrs_server.use_cases.configuration.wanted import EVERYBODY, budget_target
 
 if TYPE_CHECKING:
@@ -56,27 +56,29 @@ class BudgetKind:
         }
 
     def create(self, hand: Hand, id: str, wanted: Wanted) -> None:
-        self._put(hand, id, wanted.initial | wanted.fields)
+        fields = wanted.initial | wanted.fields
+        self._put(hand, id, fields, fields)
 
     def update(
         self, hand: Hand, id: str, fields: Flat, changed: Collection[str], given: Collection[str]
     ) -> None:
-        self._put(hand, id, fields)
+        self._put(hand, id, fields, changed)
 
     def delete(self, hand: Hand, id: str, owned: Flat) -> None:
         agent_id, window = _parts(id)
         before = budgets.lock_same(hand.tx, hand.tenant_id, agent_id, window)
-        assert before is not None
-        budgets.delete(hand.tx, hand.tenant_id, before.budget_id)
-        change = Change(Changed.BUDGET, agent_id, hand.tenant_id)
-        hand.wrote(change, ("budget", before.budget_id), before=before)
+        if before is not None:
+            budgets.delete(hand.tx, hand.tenant_id, before.budget_id)
+            change = Change(Changed.BUDGET, agent_id, hand.tenant_id)
+            hand.wrote(change, ("budget", before.budget_id), before=before)
 
-    def _put(self, hand: Hand, id: str, fields: Flat) -> None:
+    def _put(self, hand: Hand, id: str, fields: Flat, changed: Collection[str]) -> None:
         agent_id, window = _parts(id)
         budgets.lock_tenant(hand.tx, hand.tenant_id)
         if agent_id:
             known.require_agent(hand.tx, hand.tenant_id, agent_id)
         before = budgets.lock_same(hand.tx, hand.tenant_id, agent_id, window)
+        fields = over(before, _NAMES, fields, changed)
         limits = Limits(
             agent_id=agent_id, window=window, **domain_fields(Limits, fields, _NAMES, window=window)
         )

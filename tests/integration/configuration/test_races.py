@@ -1,0 +1,141 @@
+"""What somebody else writes after an apply has made its plan, and before it writes."""
+
+from __future__ import annotations
+
+from concurrent.futures import ThreadPoolExecutor
+from typing import TYPE_CHECKING, Any
+
+import psycopg
+import pytest
+
+from tests.integration.configuration.conftest import TENANT, Files
+from tests.support.waiting import eventually
+
+if TYPE_CHECKING:
+    from imrs_server.domain.configuration import Plan
+
+CATALOGUE = """\
+providers: {p: {provider_type: CUSTOM, api_base: 'http://127.0.0.1:9'}}
+models: {p/one: {}, p/two: {}}
+"""
+PREFERENCE = "preferences: {c: {model_ids: [p/one]}}"
+BUDGET = "budgets: [{window: 24h, limit_usd: 1}]"
+ENDPOINT = "endpoints: {e: {model_id: p/one, base_url: 'http://127.0.0.1:9/e', ttl: 10m}}"
+RULE = "agents: {bot: {}}\nrules: {bot: [{search: one}]}"
+MODEL = "agents: {bot: {models: {p/one: {priority_override: 5}}}}"
+NOTHING = "agents: {bot: {}}"
+
+LOCK_AGENT = "select from agents where agent_id = 'bot' for update"
+
+
+@pytest.fixture
+def files(files: Files) -> Files:
+    files.apply(CATALOGUE, source="catalogue")
+    return files
+
+
+def apply_beside(files: Files, text: str, *statements: str) -> Plan:
+    """Apply a file; its plan does not see what the statements do, and its writes wait for them."""
+    with (
+        ThreadPoolExecutor(1) as thread,
+        psycopg.connect(files.database.dsn, autocommit=True) as watching,
+        psycopg.connect(files.database.dsn) as other,
+    ):
+        for each in statements:
+            other.execute(each)
+        waits = "select exists (select from pg_stat_activity where %s = any (pg_blocking_pids(pid)))"
+        applying = thread.submit(files.apply, text)
+        eventually(lambda: row(watching.execute(waits, [other.info.backend_pid])) == (True,), 4)
+        other.commit()
+        return applying.result()
+
+
+def row(cursor: psycopg.Cursor[Any]) -> Any:
+    return cursor.fetchone()
+
+
+def only(files: Files, query: str) -> tuple[Any, ...]:
+    with psycopg.connect(files.database.dsn) as connection:
+        [found] = connection.execute(query).fetchall()
+        return tuple(found)
+
+
+def audited(files: Files, target_type: str) -> int:
+    with psycopg.connect(files.database.dsn) as connection:
+        query = "select count(*) from audit_events where target_type = %s"
+        return int(row(connection.execute(query, [target_type]))[0])
+
+
+def test_the_parameters_of_a_preference_stay_where_a_file_changes_its_models(files: Files) -> None:
+    files.apply(PREFERENCE)
+    edit = """update preferences set parameters = '{"temperature": 0.5}'"""
+    apply_beside(files, PREFERENCE.replace("p/one", "p/two"), edit)
+    assert only(files, "select model_ids, parameters ->> 'temperature' from preferences") == (
+        ["p/two"],
+        "0.5",
+    )
+
+
+def test_one_limit_of_a_budget_stays_where_a_file_changes_the_other(files: Files) -> None:
+    files.apply(BUDGET)
+    apply_beside(files, BUDGET.replace("usd: 1", "usd: 2"), "update budgets set limit_tokens = 77")
+    assert only(files, "select limit_usd, limit_tokens from budgets") == (2, 77)
+
+
+def test_the_weight_of_an_endpoint_stays_where_a_file_changes_its_idle_time(files: Files) -> None:
+    files.apply(ENDPOINT)
+    apply_beside(files, ENDPOINT.replace("10m", "20m"), "update endpoints set weight = 7")
+    assert only(files, "select weight, ttl::text from endpoints") == (7, "00:20:00")
+
+
+@pytest.mark.parametrize(
+    ("text", "table", "changed"),
+    [
+        (PREFERENCE, "preferences", PREFERENCE.replace("p/one", "p/two")),
+        (BUDGET, "budgets", BUDGET.replace("usd: 1", "usd: 2")),
+        (ENDPOINT, "endpoints", ENDPOINT.replace("10m", "20m")),
+    ],
+    ids=["preferences", "budgets", "endpoints"],
+)
+def test_what_has_gone_is_made_anew_as_the_file_says(
+    files: Files, text: str, table: str, changed: str
+) -> None:
+    files.apply(text)
+    apply_beside(files, changed, f"delete from {table}")
+    assert only(files, f"select count(*) from {table}") == (1,)
+    assert not files.plan(changed).changing
+
+
+@pytest.mark.parametrize(
+    ("text", "table", "target_type"),
+    [
+        (PREFERENCE, "preferences", "preference"),
+        (BUDGET, "budgets", "budget"),
+        (ENDPOINT, "endpoints", "endpoint"),
+        (RULE, "agent_rules", "agent_rule"),
+    ],
+    ids=["preferences", "budgets", "endpoints", "rules"],
+)
+def test_what_has_gone_and_was_to_go_is_gone(files: Files, text: str, table: str, target_type: str) -> None:
+    """And the audit log does not say that the file took it away."""
+    files.apply(text)
+    before = audited(files, target_type)
+    apply_beside(files, NOTHING, f"delete from {table}")
+    assert only(files, f"select count(*) from {table}") == (0,)
+    assert audited(files, target_type) == before
+    assert not files.plan(NOTHING).changing
+
+
+def test_what_was_said_of_a_model_stays_where_a_file_withdraws_it(files: Files) -> None:
+    files.apply(MODEL)
+    edit = "update agent_models set input_price_usd = 3"
+    apply_beside(files, NOTHING, LOCK_AGENT, edit)
+    kept = "select enabled, priority_override, input_price_usd from agent_models"
+    assert only(files, kept) == (False, None, 3)
+
+
+def test_a_model_that_has_gone_and_was_to_be_withdrawn_is_gone(files: Files) -> None:
+    files.apply(MODEL)
+    apply_beside(files, NOTHING, LOCK_AGENT, "delete from agent_models")
+    assert only(files, "select count(*) from agent_models") == (0,)
+    assert files.agents.get(TENANT, None, "bot").agent_id == "bot"
