@@ -111,10 +111,23 @@ def _pool(dsn: str, role: str, size: int) -> ConnectionPool[Tx]:
 @contextmanager
 def _transaction(pool: ConnectionPool[Tx], timeout_seconds: float | None = None) -> Iterator[Tx]:
     try:
-        with pool.connection(timeout_seconds) as connection, connection.transaction():
+        with pool.connection(timeout_seconds) as connection, _writable(connection), connection.transaction():
             yield connection
     except PoolTimeout as error:
         raise DatabaseUnavailable from error
     except psycopg.OperationalError as error:
         pool.check()
+        raise DatabaseUnavailable from error
+
+
+@contextmanager
+def _writable(connection: Tx) -> Iterator[None]:
+    """Give up a connection to a server that takes no writes: after a failover, a new one finds who does.
+
+    Raises DatabaseUnavailable.
+    """
+    try:
+        yield
+    except psycopg.errors.ReadOnlySqlTransaction as error:
+        connection.close()
         raise DatabaseUnavailable from error
