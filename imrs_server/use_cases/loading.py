@@ -182,9 +182,17 @@ class Loading:
                 raise _still_loading(endpoint)
             flight = self._flights.get(endpoint_id)
             if flight is None:
-                flight = self._flights[endpoint_id] = _Flight(Deadline(self._load_seconds))
+                flight = _Flight(Deadline(self._load_seconds))
                 name = f"load {endpoint_id}"
-                threading.Thread(target=self._fly, args=(endpoint, flight), name=name, daemon=True).start()
+                try:
+                    threading.Thread(
+                        target=self._fly, args=(endpoint, flight), name=name, daemon=True
+                    ).start()
+                except RuntimeError as error:
+                    log.warning("endpoint.not_loaded", endpoint_id=endpoint_id, detail=str(error))
+                    raise _cannot_load(endpoint) from error
+                # Only now: it would be waited for, and nobody would end it. The thread waits for the lock.
+                self._flights[endpoint_id] = flight
         return flight
 
     def _fly(self, endpoint: Endpoint, flight: _Flight) -> None:
@@ -295,3 +303,8 @@ def _still_loading(endpoint: Endpoint) -> ProviderUnavailable:
     return ProviderUnavailable(
         provider_id=_provider_id(endpoint), detail=f"endpoint {endpoint.endpoint_id} is still being loaded"
     )
+
+
+def _cannot_load(endpoint: Endpoint) -> ProviderUnavailable:
+    detail = f"endpoint {endpoint.endpoint_id} is not loaded: this server has no thread left to do it"
+    return ProviderUnavailable(provider_id=_provider_id(endpoint), detail=detail)
