@@ -57,7 +57,7 @@ class DecisionLog:
         self._stopping = False
         self._thread = threading.Thread(target=self._run, name="decision-log", daemon=True)
         self.dropped = 0
-        """Decisions that were not stored: the buffer was full, or the database refused them for good."""
+        """Decisions never stored: the buffer was full, or the database refused them, or was away at last."""
 
     @property
     def waiting(self) -> int:
@@ -68,11 +68,16 @@ class DecisionLog:
         self._thread.start()
 
     def stop(self) -> None:
-        """End the thread, and write what is left."""
+        """End the thread, and write what is left; what cannot be written is counted as dropped."""
         self._stopping = True
         self._due.set()
         self._thread.join()
-        self.flush()
+        if not self.flush():
+            with self._writing:
+                lost = len(self._waiting)
+                self._waiting.clear()
+                self.dropped += lost
+            log.error("decisions.lost", decisions=lost, detail="the database does not answer at the end")
 
     def offer(self, decision: Decision) -> None:
         """Take a decision; never waits. Counting drops is exact but for races between threads."""

@@ -191,6 +191,18 @@ def test_while_the_database_is_away_the_oldest_are_kept_in_order() -> None:
     away.close()
 
 
+def test_what_is_left_at_the_end_while_the_database_is_away_counts_as_dropped() -> None:
+    away = Database("postgresql://postgres@127.0.0.1:1/none", app_connections=1, system_connections=1)
+    away.open()
+    log = DecisionLog(away)
+    log.start()
+    for _ in range(3):
+        log.offer(decision())
+    log.stop()
+    assert (log.waiting, log.dropped) == (0, 3)
+    away.close()
+
+
 def test_decisions_are_read_by_their_tenant_and_listed_newest_first(
     db: Database, decision_log: DecisionLog
 ) -> None:
