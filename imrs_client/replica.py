@@ -38,8 +38,8 @@ class NoSnapshot(Unavailable):
 class ReplicaStatus:
     """How a replica is. ``age_seconds`` is infinite before the first snapshot, ``last_error`` the newest one.
 
-    ``reported`` decisions are known to the service, ``refused`` ones it would not have, ``dropped`` ones were
-    too many to keep, ``waiting`` ones are on their way.
+    ``reported`` decisions are known to the service, ``refused`` ones it would not have or failed at,
+    ``dropped`` ones were too many to keep, ``waiting`` ones are on their way.
     """
 
     revision: int

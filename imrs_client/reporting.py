@@ -24,6 +24,8 @@ log = logging.getLogger(__name__)
 MOST_AT_ONCE: Final = 1000
 # One decision has at most 100 fallbacks of 255 characters each; a server takes 4 MiB.
 _MOST_BYTES: Final = 1 << 20
+# After so many tries, in a quarter of a minute, it may be the batch that the service fails at.
+TRIES: Final = 10
 # Nothing that waiting changes. A token can be renewed, so UNAUTHENTICATED is not among them.
 REFUSALS: Final = frozenset(
     {
@@ -34,27 +36,32 @@ REFUSALS: Final = frozenset(
         grpc.StatusCode.FAILED_PRECONDITION,
     }
 )
+# A fault of the service, but perhaps one that shows only with what it was sent.
+FAULTS: Final = frozenset({grpc.StatusCode.INTERNAL, grpc.StatusCode.UNKNOWN, grpc.StatusCode.DATA_LOSS})
 
 
 class _Batch:
-    """Decisions that go together. What many of them were asked goes with them once."""
+    """At most ``most`` decisions that go together. What many of them were asked goes with them once."""
 
-    def __init__(self) -> None:
+    def __init__(self, most: int) -> None:
         self.request = RecordDecisionsRequest()
+        self.decisions: list[LocalDecision] = []
+        self._most = most
         self._bytes = 0
         self._numbers = {b"": 0}
 
     def __len__(self) -> int:
-        return len(self.request.decisions)
+        return len(self.decisions)
 
     @property
     def full(self) -> bool:
-        return len(self) >= MOST_AT_ONCE or self._bytes >= _MOST_BYTES
+        return len(self) >= self._most or self._bytes >= _MOST_BYTES
 
     def add(self, decision: LocalDecision) -> None:
         report, number = decision.to_report(), self._number(decision.context)
         self.request.decisions.append(report)
         self.request.context_numbers.append(number)
+        self.decisions.append(decision)
         self._bytes += report.ByteSize()
 
     def _number(self, context: bytes) -> int:
@@ -71,14 +78,18 @@ class Reports:
     """``offer`` takes a decision and never waits.
 
     Holds at most ``capacity`` decisions; what comes beyond is dropped and counted. A batch whose answer got
-    lost is sent again as it is: the service knows decisions by their id.
+    lost is sent again as it is: the service knows decisions by their id. One that the service failed at
+    ``tries`` times is sent in ever smaller parts; a decision that it fails at alone counts as refused.
     """
 
-    def __init__(self, client: ImrsClient, *, capacity: int) -> None:
+    def __init__(self, client: ImrsClient, *, capacity: int, tries: int = TRIES) -> None:
         self._client = client
+        self._tries = tries
+        self._faults = 0
+        self._most = MOST_AT_ONCE
         self._capacity = self._room = capacity
         self._waiting: deque[LocalDecision] = deque()
-        self._batch = _Batch()
+        self._batch = _Batch(self._most)
         self._pauses = Pauses()
         self._not_before = 0.0
         self._refusal = ""
@@ -133,9 +144,12 @@ class Reports:
             self._not_before = time.monotonic() + self._pauses.after(error)
             if isinstance(error, ImrsError) and error.code in REFUSALS:
                 self._give_up(error)
+            elif isinstance(error, ImrsError) and error.code in FAULTS:
+                self._isolate(error)
             return
         self._pauses.reset()
         self._refusal = ""
+        self._most = min(self._most * 2, MOST_AT_ONCE)
         self.accepted += answer.accepted_count
         refused = len(self._batch) - answer.accepted_count
         if refused:
@@ -166,6 +180,20 @@ class Reports:
         self.refused += len(self._batch)
         self._clear()
 
+    def _isolate(self, error: ImrsError) -> None:
+        """Where it is no accident, send half as many at a time, until what it is about stands alone."""
+        self._faults += 1
+        if self._most == MOST_AT_ONCE and self._faults < self._tries:
+            return
+        if len(self._batch) == 1:
+            self._give_up(error)
+            return
+        decisions = self._batch.decisions
+        self._most = len(decisions) // 2
+        self._clear()
+        self._waiting.extendleft(reversed(decisions))
+
     def _clear(self) -> None:
-        self._batch = _Batch()
+        self._batch = _Batch(self._most)
+        self._faults = 0
         self._room = self._capacity

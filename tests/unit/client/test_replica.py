@@ -28,6 +28,7 @@ from imrs_client import (
 )
 from imrs_client.ids import time_of
 from imrs_client.ranked import Policy, RemovedBy
+from imrs_client.reporting import Reports
 from imrs_server.transport.convert import snapshots
 from imrs_server.transport.convert.snapshots import Content, Head
 from tests.support.tables import candidate, table
@@ -59,6 +60,7 @@ class Played(v1.RouteServiceServicer):
     context_counts: list[int] = field(default_factory=list)
     failures: deque[Any] = field(default_factory=deque)
     lose_answers: int = 0
+    poison: str = ""
 
     @property
     def said(self) -> Queue[Any]:
@@ -94,6 +96,8 @@ class Played(v1.RouteServiceServicer):
             self.contexts[decision.decision_id] = request.contexts[number - 1] if number else None
         if self.failures:
             context.abort_with_status(self.failures.popleft())
+        if self.poison in {each.decision_id for each in request.decisions}:
+            context.abort_with_status(status(grpc.StatusCode.INTERNAL, "INTERNAL"))
         known = {each.decision_id for each in self.reported}
         self.reported += [each for each in request.decisions if each.decision_id not in known]
         if self.lose_answers:
@@ -473,6 +477,30 @@ def test_refused_decisions_are_counted_and_not_sent_again(played: Played, client
         decided(replica, 2)
         eventually(lambda: replica.status.reported == 2, 10)
     assert len(played.reported) == 2
+
+
+def test_one_that_the_service_fails_at_takes_no_other_along(
+    played: Played, client: ImrsClient, replica: Replica
+) -> None:
+    reports = Reports(client, capacity=100, tries=2)
+    made = [replica.route(task_type="code") for _ in range(20)]
+    played.poison = made[9].decision_id
+    for each in made:
+        reports.offer(each)
+    assert reports.finish(time.monotonic() + 60) == 0
+    assert (reports.accepted, reports.refused, reports.dropped) == (19, 1, 0)
+    told = [each.decision_id for each in played.reported]
+    assert told == [each.decision_id for each in made if each is not made[9]]
+    assert played.batches[:2] == [20, 20]
+
+
+def test_a_fault_of_a_moment_costs_no_decision(played: Played, client: ImrsClient, replica: Replica) -> None:
+    reports = Reports(client, capacity=100, tries=3)
+    played.failures += [status(grpc.StatusCode.INTERNAL, "INTERNAL")] * 2
+    for _ in range(5):
+        reports.offer(replica.route(task_type="code"))
+    assert reports.finish(time.monotonic() + 60) == 0
+    assert (reports.accepted, reports.refused, played.batches) == (5, 0, [5] * 3)
 
 
 def test_what_cannot_be_reported_keeps_nothing_else_from_it(played: Played, client: ImrsClient) -> None:
