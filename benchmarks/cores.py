@@ -11,7 +11,8 @@ if TYPE_CHECKING:
 
 Cores = frozenset[int]
 
-_ALL = frozenset(os.sched_getaffinity(0))
+# Of the whole run: who asks while a process is pinned gets the same answer.
+_ALL = frozenset(os.sched_getaffinity(0) if hasattr(os, "sched_getaffinity") else ())
 
 
 def cores(*wanted: int) -> Cores:
