@@ -4,7 +4,10 @@ from __future__ import annotations
 
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
+from uuid import UUID
 from weakref import WeakKeyDictionary
+
+from google.protobuf.timestamp_pb2 import Timestamp
 
 from imrs_client import v1 as pb
 from imrs_client.ranked import Level, Reason, RemovedBy
@@ -24,9 +27,16 @@ def to_bytes(decision: Decision) -> bytes:
     """A serialised Decision: what many have in common was serialised before, for messages put one after the
     other are read as their merge (protobuf.dev, encoding, "last one wins").
     """
-    own = pb.Decision()
-    _tell(decision, own)
-    return _sent(decision.answer) + own.SerializeToString()
+    return b"".join(
+        (
+            _sent(decision.answer),
+            _sent_state(decision.index_revision, decision.stale),
+            _sent_time(_milliseconds(decision)),
+            _ID,
+            str(decision.decision_id).encode(),
+            _seldom(decision),
+        )
+    )
 
 
 def to_batch(decisions: Iterable[bytes]) -> bytes:
@@ -35,18 +45,17 @@ def to_batch(decisions: Iterable[bytes]) -> bytes:
 
 
 def to_proto(decision: Decision) -> pb.Decision:
-    made = pb.Decision()
-    made.CopyFrom(_answer(decision.answer))
-    _tell(decision, made)
+    made = pb.Decision.FromString(to_bytes(decision))
     if decision.selected is NO_MODEL:
         made.ClearField("selected")
         made.ClearField("reason")
     return made
 
 
-# What stands before each of them on the wire: number and type of the field, and the length of the message
-# (protobuf.dev, encoding, "length-delimited records").
+# What stands before each of them on the wire: number and type of the field, and its length (protobuf.dev,
+# encoding, "length-delimited records").
 _ITEM = bytes([pb.BatchRouteResponse.DECISIONS_FIELD_NUMBER << 3 | 2])
+_ID = bytes([pb.Decision.DECISION_ID_FIELD_NUMBER << 3 | 2, len(str(UUID(int=0)))])
 
 
 @lru_cache(maxsize=4096)
@@ -59,21 +68,33 @@ def _varint(value: int) -> bytes:
     return bytes(found)
 
 
-def _tell(decision: Decision, made: pb.Decision) -> None:
-    """What a decision does not have in common with others of the same answer."""
-    made.decision_id = str(decision.decision_id)
-    made.request_id = decision.request_id
-    made.index_revision = decision.index_revision
-    made.stale = decision.stale
-    # The time of a decision is the one inside its id, in milliseconds.
-    seconds, milliseconds = divmod(decision.decision_id.int >> 80, 1000)
-    time = made.create_time
-    time.seconds = seconds
-    time.nanos = milliseconds * 1_000_000
-    if decision.propensity is not None:
-        made.propensity = decision.propensity
-    if decision.candidates:
-        made.candidates.extend(_report(each) for each in decision.candidates)
+def _seldom(decision: Decision) -> bytes:
+    """What most decisions do not have."""
+    if not decision.request_id and decision.propensity is None and not decision.candidates:
+        return b""
+    return pb.Decision(
+        request_id=decision.request_id,
+        propensity=decision.propensity,
+        candidates=[_report(each) for each in decision.candidates],
+    ).SerializeToString()
+
+
+@lru_cache(maxsize=64)
+def _sent_state(index_revision: int, stale: bool) -> bytes:
+    return pb.Decision(index_revision=index_revision, stale=stale).SerializeToString()
+
+
+def _milliseconds(decision: Decision) -> int:
+    """The time of a decision since 1970, which is the one inside its id."""
+    return decision.decision_id.int >> 80
+
+
+# Several are made within a millisecond.
+@lru_cache(maxsize=64)
+def _sent_time(milliseconds: int) -> bytes:
+    seconds, rest = divmod(milliseconds, 1000)
+    time = Timestamp(seconds=seconds, nanos=rest * 1_000_000)
+    return pb.Decision(create_time=time).SerializeToString()
 
 
 def to_detection(task: Detection) -> pb.TaskDetection:
@@ -91,22 +112,14 @@ def reason(number: int) -> Reason | None:
 
 
 # An answer is the same in many decisions, and a model in many answers: a copy costs a tenth of making it.
-_answers: WeakKeyDictionary[Answer, pb.Decision] = WeakKeyDictionary()
-_sent_answers: WeakKeyDictionary[Answer, bytes] = WeakKeyDictionary()
+_answers: WeakKeyDictionary[Answer, bytes] = WeakKeyDictionary()
 _models: WeakKeyDictionary[SelectedModel, pb.SelectedModel] = WeakKeyDictionary()
 
 
 def _sent(answer: Answer) -> bytes:
-    found = _sent_answers.get(answer)
-    if found is None:
-        found = _sent_answers[answer] = _answer(answer).SerializeToString()
-    return found
-
-
-def _answer(answer: Answer) -> pb.Decision:
     found = _answers.get(answer)
     if found is None:
-        found = _answers[answer] = pb.Decision(
+        made = pb.Decision(
             tenant_id=str(answer.tenant_id),
             agent_id=answer.agent_id,
             task=to_detection(answer.task),
@@ -116,6 +129,7 @@ def _answer(answer: Answer) -> pb.Decision:
             candidates_total=answer.candidates_total,
             candidates_eligible=answer.candidates_eligible,
         )
+        found = _answers[answer] = made.SerializeToString()
     return found
 
 
