@@ -26,11 +26,11 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 # Short ones, for the speed of a virtual machine changes from one second to the next.
-ROUNDS = 30
+ROUNDS = 60
 COUNT = 2000
 BATCH = 100
-BATCHES = 50
-VARIED = 200
+BATCHES = 40
+VARIED = 100
 ROUTE = "/imrs.v1.RouteService/Route"
 BATCH_ROUTE = "/imrs.v1.RouteService/BatchRoute"
 
