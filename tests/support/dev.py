@@ -33,7 +33,7 @@ class Dev:
     def __init__(self, folder: Path, *options: str, **variables: str) -> None:
         self.folder = folder
         self._number = next(_numbers)
-        self._stale = self.file.read_bytes() if self.file.exists() else None
+        self._stale = self._written()
         self._begin = time.monotonic()
         others = {name: value for name, value in os.environ.items() if not name.startswith("IMRS_")}
         command = [sys.executable, "-m", "imrs_server", "dev", "--data-dir", str(folder)]
@@ -75,10 +75,17 @@ class Dev:
 
     def await_ready(self) -> None:
         """Wait for dev.env."""
-        while not self.file.exists() or self.file.read_bytes() == self._stale:
+        while (written := self._written()) is None or written == self._stale:
             assert self.process.poll() is None, self.errors
             assert time.monotonic() - self._begin < START_SECONDS, self.errors
             time.sleep(0.01)
+
+    def _written(self) -> bytes | None:
+        """What dev.env has; None where it is not there, as while a start takes away what a killed run left."""
+        try:
+            return self.file.read_bytes()
+        except FileNotFoundError:
+            return None
 
     def client(self, who: str) -> ImrsClient:
         """A client with the token of PLATFORM_ADMIN, TENANT_ADMIN, AGENT or USER; to be closed."""
