@@ -81,7 +81,7 @@ class Dev:
             time.sleep(0.01)
 
     def _written(self) -> bytes | None:
-        """What dev.env has; None where it is not there, as while a start takes away what a killed run left."""
+        """What dev.env has; None where it is not there: a start takes away what a killed run left."""
         try:
             return self.file.read_bytes()
         except FileNotFoundError:
