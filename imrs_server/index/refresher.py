@@ -71,8 +71,9 @@ class Refresher:
         self._listener = listener = Listener(self._dsn)
         try:
             while not self._stopping.is_set():
-                self._read(listener, learn=self._pause_seconds() <= 0)
+                # Taken once: evidence that this turn leaves must have its turn, however long the reading took.
                 pause_seconds, longest = self._pause_seconds(), self._index.poll_seconds
+                self._read(listener, learn=pause_seconds <= 0)
                 listener.wait(min(pause_seconds, longest) if pause_seconds > 0 else longest)
         finally:
             self._listener = None

@@ -17,7 +17,7 @@ from imrs_server.domain import scoring
 from imrs_server.domain.cells import COMMON, RARE, SERVED, Cells
 from imrs_server.domain.errors import DatabaseUnavailable
 from imrs_server.index import loader, rows
-from imrs_server.index.refresher import Refresher
+from imrs_server.index.refresher import EVIDENCE_PAUSE_SECONDS, Refresher
 from imrs_server.index.state import Made
 from imrs_server.index.tables import AgentTables
 from imrs_server.index.warm import Index
@@ -42,8 +42,8 @@ TASKS = ("code", "law")
 
 
 @contextmanager
-def following(dsn: str, poll_seconds: float) -> Iterator[Index]:
-    found = Index(poll_seconds=poll_seconds)
+def following(dsn: str, poll_seconds: float = 0.05, *, index: Index | None = None) -> Iterator[Index]:
+    found = index or Index(poll_seconds=poll_seconds)
     refresher = Refresher(dsn, found)
     refresher.start()
     try:
@@ -273,6 +273,21 @@ def test_evidence_that_moves_waits_where_it_is_told_to_and_configuration_does_no
     state = after(before, learn=False)
     assert state.revision == configured
     assert state.evidence[Key(HERE, "a")].keys() == {"code"}
+
+
+class SlowIndex(Index):
+    """Takes longer over each state than evidence waits."""
+
+    def confirm(self, state: State) -> None:
+        super().confirm(state)
+        time.sleep(2 * EVIDENCE_PAUSE_SECONDS)
+
+
+def test_evidence_that_was_left_has_its_turn_however_long_the_reading_took(world: World) -> None:
+    index = SlowIndex(poll_seconds=NEVER_SECONDS)
+    with following(world.database.dsn, index=index):
+        for turn in range(4):
+            assert index.wait_for(world.rate("low", 0.1 * turn), NEVER_SECONDS / 3)
 
 
 def test_what_configuration_made_of_an_agent_outlives_its_evidence(world: World) -> None:
