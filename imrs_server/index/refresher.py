@@ -71,7 +71,7 @@ class Refresher:
         self._listener = listener = Listener(self._dsn)
         try:
             while not self._stopping.is_set():
-                # Taken once: evidence that this turn leaves must have its turn, however long the reading took.
+                # Taken once: evidence that this reading leaves has its turn, however long it took.
                 pause_seconds, longest = self._pause_seconds(), self._index.poll_seconds
                 self._read(listener, learn=pause_seconds <= 0)
                 listener.wait(min(pause_seconds, longest) if pause_seconds > 0 else longest)
