@@ -72,9 +72,10 @@ class Loop:
         wait_seconds = 0.0
         while True:
             self._woken.wait(wait_seconds)
+            # Before the look, or it could take away the word of a stop that comes between the two.
+            self._woken.clear()
             if self._stopping.is_set():
                 return
-            self._woken.clear()
             wait_seconds = self._next()
             self._stopping.wait(self._rest_seconds)
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import threading
-from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 import pytest
@@ -15,23 +13,12 @@ from imrs_server.domain.endpoint import Endpoint
 from imrs_server.domain.errors import DatabaseUnavailable, ProviderUnavailable
 from imrs_server.storage.database import Database
 from imrs_server.use_cases.loading import Loading
+from tests.support.threads import no_more_threads
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
 ENDPOINT = Endpoint(endpoint_id="e", model_id="p/m", base_url="http://127.0.0.1:9")
-# More than there are addresses for.
-STACK_BYTES = 1 << 47
-
-
-@contextmanager
-def no_more_threads() -> Iterator[None]:
-    """The system refuses them, for it has no place for their stacks."""
-    before = threading.stack_size(STACK_BYTES)
-    try:
-        yield
-    finally:
-        threading.stack_size(before)
 
 
 @pytest.fixture

@@ -11,6 +11,7 @@ from structlog.testing import capture_logs
 
 from imrs_server.domain.errors import DatabaseUnavailable, VaultUnreachable
 from imrs_server.jobs.loop import Loop
+from tests.support.threads import StoppedBeforeClear
 from tests.support.waiting import eventually
 
 if TYPE_CHECKING:
@@ -129,3 +130,10 @@ def test_stopping_interrupts_every_wait_and_is_seen_by_a_long_turn() -> None:
     turns = Turns()
     with running(turns, rest_seconds=FOREVER_SECONDS):
         eventually(lambda: turns.count == 1)
+
+
+def test_who_stops_it_in_the_moment_that_it_wakes_is_heard() -> None:
+    loop = Loop("job", Turns(), retry_seconds=FOREVER_SECONDS)
+    loop._woken = StoppedBeforeClear(loop.stop)
+    loop.start()
+    eventually(lambda: not loop.running)

@@ -1,0 +1,43 @@
+"""Threads in the moments that matter: where one is held up, or the system has none left."""
+
+from __future__ import annotations
+
+import threading
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+# More than there are addresses for.
+STACK_BYTES = 1 << 47
+
+
+@contextmanager
+def no_more_threads() -> Iterator[None]:
+    """The system refuses them, for it has no place for their stacks."""
+    before = threading.stack_size(STACK_BYTES)
+    try:
+        yield
+    finally:
+        threading.stack_size(before)
+
+
+class StoppedBeforeClear(threading.Event):
+    """An event that wakes a thread: another one calls ``stop``, which sets it, just before it is cleared."""
+
+    def __init__(self, stop: Callable[[], object]) -> None:
+        super().__init__()
+        self._told = threading.Event()
+        self._stopper = threading.Thread(target=stop, daemon=True)
+
+    def set(self) -> None:
+        super().set()
+        if threading.current_thread() is self._stopper:
+            self._told.set()
+
+    def clear(self) -> None:
+        if self._stopper.ident is None:
+            self._stopper.start()
+            assert self._told.wait(20)
+        super().clear()
