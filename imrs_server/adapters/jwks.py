@@ -156,10 +156,13 @@ class Jwks:
         return self._clock() - self._read_at >= self._pause_seconds
 
     def _run(self) -> None:
-        while not self._stopping.is_set():
+        while True:
             with self._turn:
+                # Before the look, or it could take away the word of a stop that comes between the two.
                 self._wanted.clear()
                 self._begun += 1
+            if self._stopping.is_set():
+                return
             try:
                 if self._is_due():
                     self.refresh()

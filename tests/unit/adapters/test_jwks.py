@@ -19,12 +19,16 @@ from imrs_server.adapters.http import GuardedClient
 from imrs_server.adapters.jwks import Jwks, from_file, from_url, public_keys
 from imrs_server.domain.errors import AddressForbidden, TokenExpired, TokenInvalid
 from imrs_server.transport.tokens import Trust, Verifier
+from tests.support.threads import StoppedBeforeClear
+from tests.support.waiting import eventually
 from tests.unit.adapters.test_addresses import FORBIDDEN
 from tests.unit.transport.test_tokens import SECRET, claims
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
+
+    from imrs_server.adapters.jwks import PublicKey
 
 TRUST = Trust(secrets=(SECRET,), public_issuer="https://idp.example", public_audience="models")
 PRIVATE: dict[str, Any] = {
@@ -283,6 +287,32 @@ def test_who_asks_while_the_set_is_read_waits_for_the_next_reading() -> None:
     finally:
         may_end.set()
         keys.stop()
+
+
+def test_who_stops_it_in_the_moment_that_it_begins_to_read_is_heard() -> None:
+    keys = Jwks(lambda: key_set(**PRIVATE))
+    keys._wanted = StoppedBeforeClear(keys.stop)
+    keys.start()
+    eventually(lambda: not keys._thread.is_alive())
+
+
+def test_a_token_that_is_checked_while_its_key_is_withdrawn_is_not_remembered() -> None:
+    document = key_set(**PRIVATE)
+    keys = Jwks(lambda: document)
+    assert keys.refresh()
+
+    def find(kid: str) -> PublicKey | None:
+        found = keys.find(kid)
+        document["keys"] = key_set(old=OTHER)["keys"]
+        keys.refresh()
+        return found
+
+    verifier = Verifier(TRUST, find_key=find)
+    keys.changed = verifier.forget
+    token = signed(PRIVATE["ES256"], "ES256", "ES256")
+    assert verifier.verify(token).subject == "ann"
+    with pytest.raises(TokenInvalid):
+        verifier.verify(token)
 
 
 @pytest.mark.parametrize("content", ["", "{", "\xff", "[" * 100_000, "x" * (1 << 20) + "y"])
