@@ -138,6 +138,7 @@ class GuardedBackend(httpcore.NetworkBackend):
 
     def _looked_up(self, host: str, port: int, seconds: float) -> Sequence[str]:
         """Resolve in a thread of its own, since a look-up has no timeout."""
+        end = Deadline(seconds)
         if not _LOOKUPS.acquire(timeout=seconds):
             raise httpcore.ConnectTimeout("too many look-ups hang")
         answer: queue.SimpleQueue[Sequence[str] | OSError | UnicodeError] = queue.SimpleQueue()
@@ -150,9 +151,13 @@ class GuardedBackend(httpcore.NetworkBackend):
             finally:
                 _LOOKUPS.release()
 
-        threading.Thread(target=look_up, name="resolve", daemon=True).start()
         try:
-            found = answer.get(timeout=seconds)
+            threading.Thread(target=look_up, name="resolve", daemon=True).start()
+        except RuntimeError:
+            _LOOKUPS.release()
+            raise httpcore.ConnectError("no thread is left to look up the name") from None
+        try:
+            found = answer.get(timeout=end.remaining())
         except queue.Empty:
             raise httpcore.ConnectTimeout("the look-up takes too long") from None
         if isinstance(found, OSError | UnicodeError):

@@ -19,6 +19,7 @@ from imrs_server.adapters.http import Call, GuardedClient, Timing
 from imrs_server.domain.errors import AddressForbidden, InvalidRequest
 from tests.support import provider as act
 from tests.support.provider import FakeProvider
+from tests.support.threads import no_more_threads
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -337,6 +338,19 @@ def test_a_look_up_that_hangs_ends_with_the_connect_timeout(pauses: Pauses, prov
         get(client, "https://models.example/v1")
 
     assert time.monotonic() - started < 20
+
+
+def test_look_ups_that_no_thread_could_be_started_for_take_no_place(
+    pauses: Pauses, provider: FakeProvider
+) -> None:
+    client = GuardedClient(LOOPBACK, resolver=lambda host, port: ["127.0.0.1"], sleep=pauses)
+    url = f"http://models.example:{provider.port}/"
+    with no_more_threads():
+        for _ in range(20):
+            with fails(Unreachable, "no connection"):
+                get(client, url)
+
+    assert get(client, url, seconds=20) == {"data": []}
 
 
 def test_plain_http_to_a_public_address_is_refused_when_the_name_is_known() -> None:
