@@ -138,8 +138,10 @@ class GroupCommit(Generic[I, A]):
 
     def _start(self) -> None:
         if self._thread is None and not self._stopped:
-            self._thread = threading.Thread(target=self._run, name=self._name, daemon=True)
-            self._thread.start()
+            thread = threading.Thread(target=self._run, name=self._name, daemon=True)
+            thread.start()
+            # Only now: nobody would write what is handed in for one that could not be started.
+            self._thread = thread
 
     def _run(self) -> None:
         while True:

@@ -18,6 +18,7 @@ from imrs_server.storage.group_commit import GroupCommit
 from imrs_server.storage.idempotency import Key
 from tests.support.principals import ADMIN, STRANGER
 from tests.support.schema import ELSEWHERE, HERE
+from tests.support.threads import no_more_threads
 from tests.support.waiting import eventually
 
 if TYPE_CHECKING:
@@ -128,6 +129,13 @@ def test_stopping_writes_what_is_queued_and_takes_nothing_more(slow: Slow) -> No
     assert isinstance(slow.queue.hand_in([3])[0].wait(0), Overloaded)
 
 
+def test_where_no_thread_could_be_started_the_next_one_starts_it(slow: Slow) -> None:
+    slow.free.set()
+    with no_more_threads(), pytest.raises(RuntimeError):
+        slow.queue.hand_in([1])
+    assert slow.queue.hand_in([2])[0].wait(20) == "2"
+
+
 def test_a_database_that_is_away_fails_all_that_wait_at_once() -> None:
     database = Database("postgresql://nobody:x@127.0.0.1:9/none")
     database.open()
@@ -135,7 +143,7 @@ def test_a_database_that_is_away_fails_all_that_wait_at_once() -> None:
         database, lambda _tx, numbers: [str(each) for each in numbers], lambda n: frozenset([n]), name="none"
     )
     tickets = [queue.hand_in([number])[0] for number in range(50)]
-    assert all(isinstance(each.wait(5), DatabaseUnavailable) for each in tickets)
+    assert all(isinstance(each.wait(20), DatabaseUnavailable) for each in tickets)
     queue.stop()
     database.close()
 
