@@ -86,6 +86,8 @@ class Hub:
         self._lock = threading.Lock()
         self._senders = ThreadPoolExecutor(pace.senders, "watch-sender")
         self._woken = threading.Event()
+        # Who joins is seen by the goodbye, or is told that it was said.
+        self._joining = threading.Lock()
         self._stopping = False
         self._thread = threading.Thread(target=self._run, name="watch", daemon=True)
         self.streams = 0
@@ -97,7 +99,8 @@ class Hub:
 
     def stop(self) -> None:
         """End all streams, so that callers go elsewhere, and then the threads."""
-        self._stopping = True
+        with self._joining:
+            self._stopping = True
         self._woken.set()
         if self._thread.is_alive():
             self._thread.join()
@@ -115,8 +118,6 @@ class Hub:
         from_fingerprint: bytes = b"",
     ) -> None:
         """Tell a caller of an agent from now on. Raises ServerStopping and Overloaded."""
-        if self._stopping:
-            raise ServerStopping
         if self.streams + len(self._joined) >= self._pace.most_streams:
             raise Overloaded
         stream = Stream(
@@ -128,7 +129,10 @@ class Hub:
             check_seconds=self._pace.check_seconds,
             now=monotonic(),
         )
-        self._joined.append((key, stream))
+        with self._joining:
+            if self._stopping:
+                raise ServerStopping
+            self._joined.append((key, stream))
         if not context.add_callback(partial(self._leave, key, stream)):
             self._leave(key, stream)
         self._woken.set()

@@ -4,8 +4,13 @@ from __future__ import annotations
 
 from typing import Any
 
+import pytest
+
 from imrs_client import v1 as pb
+from imrs_server.domain.errors import ServerStopping
+from imrs_server.index.warm import Index
 from imrs_server.storage.index import Key
+from imrs_server.transport.watch.hub import Hub
 from imrs_server.transport.watch.room import Position, Room
 from imrs_server.transport.watch.stream import Stream
 from tests.support.schema import HERE
@@ -111,3 +116,25 @@ def test_content_that_returns_is_the_same_again() -> None:
     assert where.fingerprint == room(0.1).fingerprint
     assert kind(where, where.find(20, b"")) == "HEARTBEAT"
     assert kind(where, where.find(30, b"")) == "DELTA"
+
+
+class Leaving:
+    """The context of a caller who comes while the server says goodbye."""
+
+    def __init__(self, hub: Hub) -> None:
+        self._hub = hub
+
+    def invocation_metadata(self) -> tuple[()]:
+        self._hub.stop()
+        return ()
+
+    def add_callback(self, _callback: object) -> bool:
+        return True
+
+
+def test_who_comes_while_goodbye_is_said_hears_it_too() -> None:
+    hub = Hub(Index(), lambda _: None)
+    hub.start()
+    caller: Any = Leaving(hub)
+    with pytest.raises(ServerStopping):
+        hub.join(Key(HERE, "a"), caller, lambda _: None)
