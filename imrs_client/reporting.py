@@ -134,7 +134,9 @@ class Reports:
 
     def _send_batch(self, timeout_seconds: float | None = None) -> None:
         while self._waiting and not self._batch.full:
-            self._add(self._waiting.popleft())
+            self._add(self._waiting[0])
+            # Only now: what is in neither would seem to be reported.
+            self._waiting.popleft()
         self._room = self._capacity - len(self._batch)
         if not self._batch:
             return
@@ -190,8 +192,10 @@ class Reports:
             return
         decisions = self._batch.decisions
         self._most = len(decisions) // 2
-        self._clear()
+        # First back, then out of the batch: what is in neither would seem to be reported.
+        self._room = self._capacity
         self._waiting.extendleft(reversed(decisions))
+        self._clear()
 
     def _clear(self) -> None:
         self._batch = _Batch(self._most)
