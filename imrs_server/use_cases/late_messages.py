@@ -66,6 +66,7 @@ class LateMessages:
         self._capacity = capacity
         self._kept: deque[Late] = deque()
         self._writing = Lock()
+        self._has_ended = False
         self.lost = 0
 
     @property
@@ -80,6 +81,9 @@ class LateMessages:
             return
         self._kept.append(late)
         log.info("message.late", message_id=str(late.report.message_id), waiting=len(self._kept))
+        if self._has_ended:
+            # Nobody writes any more. Who gave up before may have missed this one.
+            self.give_up()
 
     def write(self) -> int:
         """Store them, oldest first; how many were stored. Raises DatabaseUnavailable, and keeps the rest."""
@@ -91,7 +95,8 @@ class LateMessages:
         return stored
 
     def give_up(self) -> None:
-        """The process ends: tell the log what was not stored."""
+        """The process ends: tell the log what was not stored, and from now on what is to be kept."""
+        self._has_ended = True
         with self._writing:
             while self._kept:
                 self.lose(self._kept.popleft(), "the server stops while the database is away")

@@ -93,3 +93,12 @@ def test_they_wait_as_long_as_the_database_is_away_and_not_without_end(world: Wo
         kept.give_up()
     assert [line["event"] for line in lines] == ["message.lost"] * 2
     assert (kept.waiting, kept.lost) == (0, 3)
+
+
+def test_one_that_comes_when_nobody_stores_any_more_is_told_to_be_lost(world: World) -> None:
+    kept = LateMessages(world.messages)
+    kept.give_up()
+    with capture_logs() as lines:
+        kept.keep(late())
+    assert [line["event"] for line in lines] == ["message.late", "message.lost"]
+    assert (kept.waiting, kept.lost) == (0, 1)
