@@ -30,11 +30,13 @@ SERVICES: Mapping[str, tuple[Any, Any]] = {
 
 MAX_REQUEST_BYTES = 8 << 20
 
-_OPTIONS = (
+OPTIONS = (
     ("grpc.max_receive_message_length", MAX_REQUEST_BYTES),
     ("grpc.max_metadata_size", 16 << 10),
     ("grpc.http2.max_ping_strikes", 2),
-    ("grpc.http2.min_recv_ping_interval_without_data_ms", 10_000),
+    ("grpc.http2.min_ping_interval_without_data_ms", 10_000),
+    # Without it, whoever keeps a connection that has no call in hand is sent away after three pings.
+    ("grpc.keepalive_permit_without_calls", 1),
     ("grpc.keepalive_time_ms", 60_000),
     ("grpc.keepalive_timeout_ms", 10_000),
     # Without it a keep-alive time-out never ends a connection whose peer hangs.
@@ -96,7 +98,7 @@ class Server:
     ) -> None:
         self._pools = Pools(limits or Limits())
         guard = Guard(verifier, validate, self._pools.of, unbuilt(servicers), meter_of)
-        options = (("grpc.so_reuseport", int(shared_port)), *_OPTIONS)
+        options = (("grpc.so_reuseport", int(shared_port)), *OPTIONS)
         self._server = grpc.server(self._pools.route, interceptors=[guard], options=options)
         for service, (_, add) in SERVICES.items():
             add(servicers[service], self._server)

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import re
+from importlib.util import find_spec
+from pathlib import Path
 from string import Formatter
 from typing import TYPE_CHECKING
 
+from imrs_client import channel
 from imrs_client import v1 as pb
 from imrs_server.domain import errors
-from imrs_server.transport import access, validation
+from imrs_server.transport import access, server, validation
 from tests.support import requests
 
 if TYPE_CHECKING:
@@ -18,6 +21,24 @@ if TYPE_CHECKING:
 def test_every_field_of_every_request_has_a_rule() -> None:
     missing = [name for name in requests.fields() if validation.rule_of(*name.split(".")) is None]
     assert missing == []
+
+
+def test_what_clients_send_to_keep_a_connection_is_none_too_much_for_the_server() -> None:
+    """Else it ends their connections, with the calls in hand: GOAWAY, too_many_pings."""
+    clients, servers = dict(channel.options()), dict(server.OPTIONS)
+    assert clients["grpc.keepalive_permit_without_calls"] == servers["grpc.keepalive_permit_without_calls"]
+    allowed_ms = servers["grpc.http2.min_ping_interval_without_data_ms"]
+    assert int(clients["grpc.keepalive_time_ms"]) >= 2 * allowed_ms
+
+
+def test_grpc_knows_every_option() -> None:
+    """It says nothing of one that it does not know."""
+    found = find_spec("grpc._cython.cygrpc")
+    assert found is not None
+    assert found.origin is not None
+    library = Path(found.origin).read_bytes()
+    names = {name for name, _ in (*channel.options(), *server.OPTIONS)}
+    assert [name for name in sorted(names) if name.encode() not in library] == []
 
 
 def test_every_rule_is_of_a_field_that_exists() -> None:
