@@ -17,6 +17,8 @@ from imrs_server.domain.flat import flatten
 _MOVING: Final = frozenset({"update_time", "version", "etag"})
 # What other methods do to a thing, such as enabling models for it, has no before either.
 _MAKING: Final = ("Create", "Clone", "Set", "Update", "Issue", "Apply", "Undo")
+# Of a value in a table; `--jsonl` has all of it.
+_MOST_CHARACTERS: Final = 80
 
 
 def changed(event: pb.AuditEvent) -> str:
@@ -37,7 +39,11 @@ def changed(event: pb.AuditEvent) -> str:
 
 
 def _said(value: Any) -> str:
-    return text.NOTHING if value is None else fields.compact(value)
+    if value is None:
+        return text.NOTHING
+    # A Struct has no whole numbers.
+    said = fields.compact(int(value) if isinstance(value, float) and value.is_integer() else value)
+    return said if len(said) <= _MOST_CHARACTERS else f"{said[: _MOST_CHARACTERS - 1]}…"
 
 
 _VIEW: Final = View(

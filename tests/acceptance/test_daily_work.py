@@ -502,4 +502,7 @@ def test_who_changed_what(run: Callable[..., Result], shared_service: Service) -
     run("agents", "undelete", "audited", token=admin)
     run("agents", "update", "audited", "--temperature", "0.5", token=admin)
     assert run(*asked, "--limit", "1", token=admin).stdout.endswith("  parameters.temperature: - -> 0.5\n")
+    run("agents", "update", "audited", "--use-case", "long " * 50, "--max-output", "900", token=admin)
+    last = run(*asked, "--limit", "1", token=admin).stdout
+    assert last.endswith(f'parameters.max_output_tokens: - -> 900, use_case: "new" -> "{"long " * 15}lon…\n')
     assert rows(run(*asked, "--since", "2100-01-01", "--csv", token=admin)) == []
