@@ -101,7 +101,7 @@ class Settings(TokenSettings):
         default="", max_length=255, description="whose overrides count in it; `production` where not set"
     )
     metrics: bool = Field(
-        default=True, description="serve figures for Prometheus at /metrics on metrics_addr"
+        default=True, description="serve figures for Prometheus at /metrics on IMRS_METRICS_ADDR"
     )
     token_tracking: bool = Field(
         default=True, description="count tokens, cost and latency of model calls by agent"
@@ -110,7 +110,7 @@ class Settings(TokenSettings):
 
     database_url: SecretStr = Field(description="DSN of a login that is a member of imrs_app and imrs_system")
     listen_database_url: SecretStr | None = Field(
-        default=None, description="direct DSN for LISTEN where database_url goes through a pooler"
+        default=None, description="direct DSN for LISTEN where IMRS_DATABASE_URL goes through a pooler"
     )
     missing_grace: timedelta = Field(
         MISSING_GRACE,

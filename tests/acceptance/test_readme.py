@@ -38,7 +38,7 @@ def test_the_session_prints_what_is_shown(dev: Dev, require_program: Callable[[s
         def play(script: str) -> str:
             for old, new in ((written, decision), (MODEL_SERVER, address)):
                 script = script.replace(old, new)
-            whole = f"{prelude.replace('.venv/bin/grpcurl', str(require_program('grpcurl')))}\n{script}"
+            whole = f"{prelude.replace('grpcurl', str(require_program('grpcurl')))}\n{script}"
             command = ["sh", "-c", whole]
             done = subprocess.run(
                 command, env=os.environ | dev.variables, capture_output=True, text=True, check=False

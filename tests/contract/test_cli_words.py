@@ -13,13 +13,13 @@ from imrs_client import v1 as pb
 from imrs_server.cli import advice, main
 
 ROOT = Path(__file__).parents[2]
-PAGES = [ROOT / "docs" / name for name in ("cli.md", "moving.md", "usage.md", "history.md", "whatif.md")]
+PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
 DAILY = (
     "agents", "audit", "budgets", "decisions", "defaults", "endpoints", "feedback", "models", "preferences",
     "providers", "tenants", "tokens", "usage",
 )  # fmt: skip
 NAMED = re.compile(r"`imrs ([^`{]+)")
-SHOWN = re.compile(r"^(?:\$ )?imrs (.*)$", re.MULTILINE)
+SHOWN = re.compile(r"^(?:\$ )?(?:IMRS_\w+=\S+ )*imrs ((?:.*\\\n)*.*)$", re.MULTILINE)
 
 
 def said() -> list[str]:
