@@ -13,7 +13,6 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
@@ -23,14 +22,9 @@ import httpx
 from imrs_server.adapters import json_stream, wire
 from imrs_server.adapters.addresses import AddressRules
 from imrs_server.adapters.connections import IDLE_SECONDS, Connections, Line, Place
-from imrs_server.adapters.failures import (
-    CallFailed,
-    RateLimited,
-    Unreachable,
-    Unusable,
-)
+from imrs_server.adapters.failures import CallFailed
 from imrs_server.adapters.network import Deadline, GuardedBackend, ProxyBackend, resolve
-from imrs_server.adapters.retry_after import wait_seconds
+from imrs_server.adapters.verdicts import chunks, require_plain, require_success
 from imrs_server.adapters.wire import Response, own_words
 from imrs_server.domain.errors import AddressForbidden
 
@@ -44,14 +38,11 @@ if TYPE_CHECKING:
 for _name in ("httpx", "httpcore"):
     logging.getLogger(_name).setLevel(logging.WARNING)
 
-_ERROR_BODY_BYTES = 64 << 10
 _DOCUMENT_BYTES = 8 << 20
 _RECEIPT_BYTES = 1 << 20
 # Who gave up a connection says so at once; who takes longer may have begun to work, and to charge.
 _GIVEN_UP_SECONDS = 1.0
 _NOWHERE = "https://0.0.0.0:1/"
-_UNKNOWN_KEY = b"API_KEY_INVALID"
-_SPENT = (b"enforced_spend_limit_reached", b"insufficient_quota")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -177,11 +168,11 @@ class GuardedClient:
         target = self._checked(call)
         with ExitStack() as stack:
             response = self._sent(call, deadline, target, stack)
-            _require_plain(response)
+            require_plain(response)
             yield Answer(
                 status=response.status,
                 headers=response.headers,
-                body=_chunks(response, max_bytes),
+                body=chunks(response, max_bytes),
                 finish=response.finish,
             )
 
@@ -191,7 +182,7 @@ class GuardedClient:
         target = self._checked(call)
         with ExitStack() as stack:
             response = self._opened(call, deadline, target, stack)
-            yield _chunks(response, max_bytes)
+            yield chunks(response, max_bytes)
 
     def _checked(self, call: Call) -> SplitResult:
         target = self.rules.check_url(call.url)
@@ -222,7 +213,7 @@ class GuardedClient:
         response = self._sent(call, deadline, target, stack)
         with own_words():
             if not (call.any_success and response.is_success):
-                _require_success(response)
+                require_success(response)
         return response
 
     def _sent(self, call: Call, deadline: Deadline, target: SplitResult, stack: ExitStack) -> Response:
@@ -305,52 +296,3 @@ class GuardedClient:
 
 def _permitted() -> None:
     """Nobody counts."""
-
-
-def _require_success(response: Response) -> None:
-    status = response.status
-    if status == 200:
-        _require_plain(response)
-        return
-    if 300 <= status < 400:
-        raise Unusable("it redirects, which is never followed; give the final address", status=status)
-    # Google says 400 to a key that it does not know.
-    if status in (401, 403) or (status == 400 and _UNKNOWN_KEY in _error_body(response)):
-        raise Unusable("it refuses the key", status=status)
-    if status not in (408, 429) and status < 500:
-        raise Unusable("the address or the request is not what it understands", status=status)
-    body = _error_body(response)
-    wait = wait_seconds(response.headers, body, datetime.now(UTC))
-    if status == 429:
-        spent = any(word in body for word in _SPENT) or response.headers.get("x-should-retry") == "false"
-        raise RateLimited("too many calls", status=status, retry_after_seconds=wait, again=not spent)
-    again = status in (502, 503, 504)
-    raise Unreachable("it has a failure of its own", status=status, retry_after_seconds=wait, again=again)
-
-
-def _require_plain(response: Response) -> None:
-    if response.headers.get("content-encoding", "identity").strip().lower() not in ("", "identity"):
-        raise Unusable("the answer is compressed, which was not asked for", status=response.status)
-
-
-def _error_body(response: Response) -> bytes:
-    body = b""
-    try:
-        for chunk in response.chunks:
-            body += chunk
-            if len(body) >= _ERROR_BODY_BYTES:
-                break
-    except (httpcore.ProtocolError, httpcore.NetworkError, httpcore.TimeoutException):
-        # The status has said enough.
-        return body
-    return body
-
-
-def _chunks(response: Response, max_bytes: int) -> Iterator[bytes]:
-    size = 0
-    with own_words():
-        for chunk in response.chunks:
-            size += len(chunk)
-            if size > max_bytes:
-                raise Unusable(f"the answer is larger than {max_bytes >> 20} MiB")
-            yield chunk

@@ -7,9 +7,7 @@ key for seconds where the operator wishes it (key_cache.py). Login when it is fi
 from __future__ import annotations
 
 import threading
-import time
-from collections.abc import Callable
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from enum import StrEnum
@@ -21,12 +19,14 @@ import requests
 from hvac import exceptions as refused
 
 from imrs_server.adapters.breaker import Breaker, CircuitOpen
+from imrs_server.adapters.vault_answers import NotThere, member, moment, translated
+from imrs_server.adapters.vault_login import Credentials, Login, VaultAuth
 from imrs_server.domain.credential import CredentialPath
 from imrs_server.domain.errors import CredentialMissing, VaultForbidden, VaultSealed, VaultUnreachable
 from imrs_server.domain.secret import Secret
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Callable, Iterator, Sequence
 
 T = TypeVar("T")
 
@@ -71,13 +71,6 @@ class VaultTiming:
     open_seconds: float = 1.0
 
 
-class VaultAuth(StrEnum):
-    """How to log in: by a role id and a secret id, or by a Kubernetes role and the pod's own token."""
-
-    APPROLE = "approle"
-    KUBERNETES = "kubernetes"
-
-
 class Vault:
     """Reads and writes keys. Thread-safe; waits are bounded by its timing.
 
@@ -118,8 +111,8 @@ class Vault:
         self._timing = timing
         self._slots = threading.BoundedSemaphore(timing.slots)
         self._breaker = Breaker(open_seconds=timing.open_seconds)
-        credentials = _Credentials(auth=auth, mount=auth_mount or auth, role=role_id, proof=secret_id)
-        self._login = _Login(self._client, credentials, timing.read_seconds)
+        credentials = Credentials(auth=auth, mount=auth_mount or auth, role=role_id, proof=secret_id)
+        self._login = Login(self._client, credentials, timing.read_seconds)
 
     def read(self, path: CredentialPath, *, version: int | None = None) -> Secret:
         """The key, in its newest or the given version. Raises CredentialMissing where there is none."""
@@ -133,15 +126,15 @@ class Vault:
         """How it stands with a key, without reading it; None where there never was one."""
         try:
             answer = self._call(lambda: self._kv.read_secret_metadata(str(path), mount_point=self._mount))
-        except _NotThere:
+        except NotThere:
             return None
-        data = _member(answer, "data")
-        newest = _member(_member(data, "versions"), str(_member(data, "current_version")))
-        deletion_time = _time(_member(newest, "deletion_time"))
+        data = member(answer, "data")
+        newest = member(member(data, "versions"), str(member(data, "current_version")))
+        deletion_time = moment(member(newest, "deletion_time"))
         gone = deletion_time is not None and deletion_time <= datetime.now(UTC)
         return KeyState(
-            usable=newest is not None and not gone and _member(newest, "destroyed") is False,
-            update_time=_time(_member(data, "updated_time")) or datetime.now(UTC),
+            usable=newest is not None and not gone and member(newest, "destroyed") is False,
+            update_time=moment(member(data, "updated_time")) or datetime.now(UTC),
         )
 
     def owner(self, path: CredentialPath) -> str | None:
@@ -161,7 +154,7 @@ class Vault:
         answer = self._call(
             lambda: self._kv.create_or_update_secret(str(path), secret=secret, mount_point=self._mount)
         )
-        version = _member(_member(answer, "data"), "version")
+        version = member(member(answer, "data"), "version")
         if not isinstance(version, int):
             # A mount of KV version 1 takes anything and numbers nothing.
             raise VaultForbidden
@@ -169,14 +162,14 @@ class Vault:
 
     def destroy_version(self, path: CredentialPath, version: int) -> None:
         """Remove one version for good: undoes ``write`` without touching what was there before."""
-        with suppress(_NotThere):
+        with suppress(NotThere):
             self._call(
                 lambda: self._kv.destroy_secret_versions(str(path), [version], mount_point=self._mount)
             )
 
     def delete(self, path: CredentialPath) -> None:
         """Remove the key with all its versions; fine when there is none."""
-        with suppress(_NotThere):
+        with suppress(NotThere):
             self._call(lambda: self._kv.delete_metadata_and_all_versions(str(path), mount_point=self._mount))
 
     def paths(self) -> Iterator[CredentialPath]:
@@ -193,10 +186,10 @@ class Vault:
     def check(self) -> VaultState:
         """Ask how Vault is and whether it lets this server in; never raises, and closes an open circuit."""
         try:
-            with _translated():
+            with translated():
                 health = self._client.sys.read_health_status(method="GET")
             report = health.json() if isinstance(health, requests.Response) else health
-            if _member(report, "sealed") is not False or _member(report, "initialized") is not True:
+            if member(report, "sealed") is not False or member(report, "initialized") is not True:
                 return VaultState.SEALED
             self._breaker.close()
             self._call(self._client.auth.token.lookup_self)
@@ -204,29 +197,29 @@ class Vault:
             return VaultState.SEALED
         except VaultForbidden:
             return VaultState.FORBIDDEN
-        except (VaultUnreachable, _NotThere, ValueError):
+        except (VaultUnreachable, NotThere, ValueError):
             return VaultState.UNREACHABLE
         return VaultState.OK
 
     def lease(self) -> Lease:
         """How long the login lasts."""
-        data = _member(self._call(self._client.auth.token.lookup_self), "data")
-        seconds = _member(data, "ttl")
+        data = member(self._call(self._client.auth.token.lookup_self), "data")
+        seconds = member(data, "ttl")
         return Lease(
-            seconds=seconds if isinstance(seconds, int) else 0, renewable=_member(data, "renewable") is True
+            seconds=seconds if isinstance(seconds, int) else 0, renewable=member(data, "renewable") is True
         )
 
     def rights(self, paths: Sequence[str]) -> dict[str, frozenset[str]]:
         """What the login may do at each path, such as ``read``; paths begin with a mount."""
         answer = self._call(lambda: self._client.sys.get_capabilities(list(paths)))
-        data = _member(answer, "data")
-        return {path: frozenset(_member(data, path) or ()) for path in paths}
+        data = member(answer, "data")
+        return {path: frozenset(member(data, path) or ()) for path in paths}
 
     def versions_keys(self) -> bool:
         """Whether the mount is a KV engine of version 2."""
         path = f"/v1/sys/internal/ui/mounts/{self._mount}"
-        data = _member(self._call(lambda: self._client.adapter.get(path)), "data")
-        return bool(_member(_member(data, "options"), "version") == "2")
+        data = member(self._call(lambda: self._client.adapter.get(path)), "data")
+        return bool(member(member(data, "options"), "version") == "2")
 
     def close(self) -> None:
         """Close its connections."""
@@ -243,17 +236,17 @@ class Vault:
                     str(path), version=version, mount_point=self._mount, raise_on_deleted_version=True
                 )
             )
-        except _NotThere:
+        except NotThere:
             raise CredentialMissing(provider_id=path.provider_id) from None
-        data = _member(_member(answer, "data"), "data")
-        return _member(data, name)
+        data = member(member(answer, "data"), "data")
+        return member(data, name)
 
     def _names(self, path: str) -> list[str]:
         try:
             answer = self._call(lambda: self._kv.list_secrets(path, mount_point=self._mount))
-        except _NotThere:
+        except NotThere:
             return []
-        names = _member(_member(answer, "data"), "keys")
+        names = member(member(answer, "data"), "keys")
         return [name for name in names if isinstance(name, str)] if isinstance(names, list) else []
 
     def _call(self, operation: Callable[[], T]) -> T:
@@ -261,7 +254,7 @@ class Vault:
         if not self._slots.acquire(timeout=self._timing.slot_seconds):
             raise VaultUnreachable
         try:
-            with self._breaker.watch(VaultUnreachable), _translated():
+            with self._breaker.watch(VaultUnreachable), translated():
                 token = self._login.token()
                 try:
                     return operation()
@@ -272,124 +265,6 @@ class Vault:
             raise VaultUnreachable(retry_after_seconds=circuit.retry_after_seconds) from None
         finally:
             self._slots.release()
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Credentials:
-    auth: VaultAuth
-    mount: str
-    role: Callable[[], str]
-    proof: Callable[[], str]
-
-    def present(self, client: hvac.Client) -> Any:
-        """Log the client in. Raises OSError where a file cannot be read, and what hvac raises."""
-        role, proof = self.role(), self.proof()
-        if self.auth is VaultAuth.KUBERNETES:
-            return client.auth.kubernetes.login(role, proof, mount_point=self.mount)
-        return client.auth.approle.login(role, proof, mount_point=self.mount)
-
-
-class _Login:
-    """The client's token: got when first needed, renewed after 2/3 of its lease, replaced when refused."""
-
-    def __init__(self, client: hvac.Client, credentials: _Credentials, wait_seconds: float) -> None:
-        self._client = client
-        self._credentials = credentials
-        self._wait_seconds = wait_seconds
-        self._lock = threading.Lock()
-        self._lease_seconds = 0.0
-        self._renew_at = float("inf")
-
-    def token(self) -> str:
-        """A token that should be good."""
-        if not self._client.token or time.monotonic() >= self._renew_at:
-            with self._alone():
-                if not self._client.token:
-                    self._log_in()
-                elif time.monotonic() >= self._renew_at:
-                    self._renew()
-        return str(self._client.token)
-
-    def replace(self, token: str) -> None:
-        """Get a new token, unless another thread has done so since ``token`` was taken."""
-        with self._alone():
-            if self._client.token == token:
-                self._log_in()
-
-    @contextmanager
-    def _alone(self) -> Iterator[None]:
-        if not self._lock.acquire(timeout=self._wait_seconds):
-            raise VaultUnreachable
-        try:
-            yield
-        finally:
-            self._lock.release()
-
-    def _log_in(self) -> None:
-        try:
-            answer = self._credentials.present(self._client)
-        except requests.RequestException:
-            # These are OSErrors too.
-            raise
-        except OSError as failure:
-            raise VaultForbidden from failure
-        self._lease_seconds = self._leased(answer)
-
-    def _renew(self) -> None:
-        try:
-            answer = self._client.auth.token.renew_self()
-        except refused.VaultError:
-            # Forbidden when it has died, InvalidRequest when it cannot be renewed, and 500 from OpenBao when
-            # it dies meanwhile. Should Vault itself be unwell, the login says so.
-            self._log_in()
-            return
-        # Near the token's maximal age Vault grants less and less.
-        if self._leased(answer) < self._lease_seconds / 2:
-            self._log_in()
-
-    def _leased(self, answer: Any) -> float:
-        lease = _member(_member(answer, "auth"), "lease_duration")
-        seconds = float(lease) if isinstance(lease, int) and lease > 0 else float("inf")
-        self._renew_at = time.monotonic() + seconds * 2 / 3
-        return seconds
-
-
-class _NotThere(Exception):
-    """Vault knows the mount, and nothing at this path."""
-
-
-@contextmanager
-def _translated() -> Iterator[None]:
-    try:
-        yield
-    except requests.RequestException as failure:
-        raise VaultUnreachable from failure
-    except refused.VaultDown as failure:
-        # A proxy before Vault, or a cluster without a leader, answers 503 as well.
-        sealed = any("sealed" in str(error).lower() for error in failure.errors or ())
-        raise (VaultSealed if sealed else VaultUnreachable) from failure
-    except refused.VaultNotInitialized as failure:
-        raise VaultSealed from failure
-    except (refused.Forbidden, refused.Unauthorized, refused.InvalidRequest) as failure:
-        raise VaultForbidden from failure
-    except refused.InvalidPath as failure:
-        # "no handler for route": the mount is not there, which no key will change.
-        if failure.errors:
-            raise VaultForbidden from failure
-        raise _NotThere from failure
-    except refused.VaultError as failure:
-        raise VaultUnreachable from failure
-
-
-def _member(answer: Any, name: str) -> Any:
-    return answer.get(name) if isinstance(answer, dict) else None
-
-
-def _time(text: Any) -> datetime | None:
-    try:
-        return datetime.fromisoformat(text) if isinstance(text, str) and text else None
-    except ValueError:
-        return None
 
 
 def _valid(

@@ -15,7 +15,7 @@ from google.protobuf.duration_pb2 import Duration
 from imrs_client import v1 as pb
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
     from datetime import datetime
 
 # Of an option that takes away what its field has.
@@ -122,6 +122,17 @@ def model_filter(command: Callable[..., Any]) -> Callable[..., Any]:
     return around
 
 
+def split(
+    option: click.Parameter, given: Sequence[str], form: str = "NAME=VALUE", *, at_last: bool = False
+) -> Iterator[tuple[str, str]]:
+    """The name and the value of each, parted at the first ``=`` or ``at_last``. Raises BadParameter."""
+    for each in given:
+        name, equals, value = each.rpartition("=") if at_last else each.partition("=")
+        if not (name and equals):
+            raise click.BadParameter(f"must be {form}, not {each}", param=option)
+        yield name, value
+
+
 def entries(
     of: Callable[[str], Any],
 ) -> Callable[[click.Context, click.Parameter, Sequence[str]], dict[str, Any]]:
@@ -132,10 +143,7 @@ def entries(
 
     def read(_context: click.Context, option: click.Parameter, given: Sequence[str]) -> dict[str, Any]:
         found: dict[str, Any] = {}
-        for each in given:
-            name, equals, value = each.partition("=")
-            if not (name and equals):
-                raise click.BadParameter(f"must be NAME=VALUE, not {each}", param=option)
+        for name, value in split(option, given):
             try:
                 found[name] = of(value) if value else None
             except ValueError as error:
@@ -188,11 +196,7 @@ def said(given: Mapping[str, Any]) -> dict[str, Any]:
 
 def pairs(_context: click.Context, option: click.Parameter, given: Sequence[str]) -> dict[str, str]:
     """Callback for options that are NAME=VALUE."""
-    split = [each.partition("=") for each in given]
-    for name, equals, value in split:
-        if not (name and equals):
-            raise click.BadParameter(f"must be NAME=VALUE, not {name}{equals}{value}", param=option)
-    return {name: value for name, _, value in split}
+    return dict(split(option, given))
 
 
 def secret(what: str) -> str:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, Final
 import click
 
 from imrs_client import v1 as pb
+from imrs_server.cli import arguments
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -16,20 +17,13 @@ if TYPE_CHECKING:
 
 def _entries(_context: click.Context, option: click.Parameter, given: Sequence[str]) -> dict[str, str]:
     """NAME=TASK; without a task a built-in entry of this name holds no longer."""
-    split = [each.rpartition("=") for each in given]
-    for name, _, task_type in split:
-        if not name:
-            raise click.BadParameter(f"must be NAME=TASK, not {task_type}", param=option)
-    return {name: task_type for name, _, task_type in split}
+    return dict(arguments.split(option, given, "NAME=TASK", at_last=True))
 
 
 def _words(_context: click.Context, option: click.Parameter, given: Sequence[str]) -> dict[str, Any]:
     """TASK=PHRASE, all phrases of a task together; without a phrase none of the built-in ones hold."""
     found: dict[str, Any] = {}
-    for each in given:
-        task_type, equals, phrase = each.partition("=")
-        if not (task_type and equals):
-            raise click.BadParameter(f"must be TASK=PHRASE, not {each}", param=option)
+    for task_type, phrase in arguments.split(option, given, "TASK=PHRASE"):
         found.setdefault(task_type, pb.StringList()).values.extend([phrase] if phrase else [])
     return found
 

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import threading
-from dataclasses import dataclass
 from functools import partial
-from pathlib import Path
 from typing import TYPE_CHECKING, Self
 
 import structlog
@@ -34,52 +32,35 @@ from imrs_server.jobs.warming import Warming
 from imrs_server.storage.database import Database
 from imrs_server.storage.group_commit import MOST
 from imrs_server.transport.line import Line
-from imrs_server.transport.paging import Pager
 from imrs_server.transport.pools import Limits
 from imrs_server.transport.server import Server
-from imrs_server.transport.servicers.admin import AdminServicer
-from imrs_server.transport.servicers.catalog import CatalogServicer
-from imrs_server.transport.servicers.feedback import FeedbackServicer
-from imrs_server.transport.servicers.route import RouteServicer
-from imrs_server.transport.tokens import Verifier, sign
+from imrs_server.transport.tokens import Verifier
 from imrs_server.transport.watch.hub import Hub, Pace
-from imrs_server.use_cases.agent_keys import AgentKeys
 from imrs_server.use_cases.agent_models import AgentModels
 from imrs_server.use_cases.agents import Agents
-from imrs_server.use_cases.audit_trail import AuditTrail
 from imrs_server.use_cases.breakers import Breakers
-from imrs_server.use_cases.budgets import Budgets
 from imrs_server.use_cases.call_rates import CallRates
 from imrs_server.use_cases.catalog import Catalog
 from imrs_server.use_cases.complete import Completions
 from imrs_server.use_cases.configuration.apply import Configuration
-from imrs_server.use_cases.decisions import Decisions
-from imrs_server.use_cases.defaults import DefaultSettings
 from imrs_server.use_cases.effects import Effects
 from imrs_server.use_cases.feedback import FeedbackDesk
 from imrs_server.use_cases.late_messages import LateMessages
 from imrs_server.use_cases.loading import LOAD_SECONDS
 from imrs_server.use_cases.messages import Messages
 from imrs_server.use_cases.pacing import Pacing
-from imrs_server.use_cases.performance import PerformanceReport
-from imrs_server.use_cases.preferences import Preferences
 from imrs_server.use_cases.provider_checks import ProviderChecks
 from imrs_server.use_cases.providers import Providers
-from imrs_server.use_cases.replay import Replays
 from imrs_server.use_cases.reports import DecisionReports
-from imrs_server.use_cases.revert import Reverts
 from imrs_server.use_cases.route import Router
 from imrs_server.use_cases.spending import Spending
 from imrs_server.use_cases.status import StatusReport
 from imrs_server.use_cases.sync import Sync
-from imrs_server.use_cases.tenants import Tenants
-from imrs_server.use_cases.tokens import Tokens
-from imrs_server.use_cases.usage import UsageDesk
-from imrs_server.use_cases.watched import WatchedAgents
 from imrs_server.wiring.config_jobs import ConfigJobs
 from imrs_server.wiring.model_pool import ModelPool
 from imrs_server.wiring.observers import Observers
 from imrs_server.wiring.outside import key_set, provider_client, somabrain, trust, vault
+from imrs_server.wiring.servicers import servicers
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -88,6 +69,7 @@ if TYPE_CHECKING:
     from imrs_server.domain.scoring import Scorer
     from imrs_server.settings import Settings
     from imrs_server.wiring.part import Part
+    from imrs_server.wiring.place import Place
 
 log = structlog.get_logger()
 
@@ -97,24 +79,6 @@ READY_CHECK_SECONDS = 1.0
 SELDOM_SECONDS = 30.0
 SILENCE_SECONDS = 600.0
 _VAULT_VIEW = "vault.json"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Place:
-    """The place of a worker among those that share the port of ``settings.grpc_addr``.
-
-    The first does what is done once for all of them. ``folder`` is theirs; ``patience_seconds`` is how long
-    the port is opened later while the index has not been read, for others answer on it.
-    """
-
-    number: int
-    workers: int
-    folder: Path
-    patience_seconds: float = 0.0
-
-    @property
-    def leads(self) -> bool:
-        return self.number == 0
 
 
 class App:
@@ -297,50 +261,10 @@ class App:
         return SharedView(path, self.index, back=self.vault.check)
 
     def _serve(self, settings: Settings, place: Place | None) -> Server:
-        pager = Pager(settings.page_secret)
-        admin = AdminServicer(
-            providers=self.providers,
-            provider_checks=self.provider_checks,
-            sync=self.sync,
-            reverts=Reverts(self.database),
-            tenants=Tenants(self.database),
-            tokens=Tokens(self.database, partial(sign, trust(settings))),
-            agents=self.agents,
-            agent_models=self.agent_models,
-            agent_keys=AgentKeys(self.database, self.vault),
-            preferences=Preferences(self.database),
-            endpoints=self.model_pool.endpoints,
-            defaults=DefaultSettings(self.database),
-            configuration=self.configuration,
-            budgets=Budgets(self.database),
-            audit_trail=AuditTrail(self.database),
-            status=self.status,
-            pager=pager,
-        )
         return Server(
             settings.grpc_addr,
             verifier=self._verifier,
-            servicers={
-                "imrs.v1.AdminService": admin,
-                "imrs.v1.CatalogService": CatalogServicer(self.catalog, pager),
-                "imrs.v1.RouteService": RouteServicer(
-                    router=self.router,
-                    decisions=Decisions(self.database, self.decisions.flush),
-                    replays=Replays(self.database, self.index, self.decisions.flush),
-                    watched=WatchedAgents(self.index),
-                    hub=self.watch,
-                    reports=self.reports,
-                    completions=self.completions,
-                    pager=pager,
-                ),
-                "imrs.v1.FeedbackService": FeedbackServicer(
-                    self.messages,
-                    self.feedback,
-                    PerformanceReport(self.database),
-                    UsageDesk(self.database),
-                    pager,
-                ),
-            },
+            servicers=servicers(self, settings),
             with_reflection=settings.reflection,
             limits=Limits(
                 route=settings.max_waiting_routes,

@@ -8,7 +8,8 @@ from imrs_server.adapters import jwks
 from imrs_server.adapters.http import GuardedClient, Timing
 from imrs_server.adapters.jwks import Jwks
 from imrs_server.adapters.somabrain import SomaBrain
-from imrs_server.adapters.vault import Vault, VaultAuth
+from imrs_server.adapters.vault import Vault
+from imrs_server.adapters.vault_login import VaultAuth
 from imrs_server.transport.tokens import Trust
 
 if TYPE_CHECKING:

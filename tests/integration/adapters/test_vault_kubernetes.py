@@ -12,7 +12,8 @@ import jwt
 import pytest
 from cryptography.hazmat.primitives.asymmetric import ec
 
-from imrs_server.adapters.vault import Vault, VaultAuth
+from imrs_server.adapters.vault import Vault
+from imrs_server.adapters.vault_login import VaultAuth
 from imrs_server.domain.credential import CredentialPath
 from imrs_server.domain.errors import VaultForbidden
 from imrs_server.domain.secret import Secret
