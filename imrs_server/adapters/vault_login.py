@@ -1,4 +1,4 @@
-"""Logging in to Vault: a token that is got when it is first needed, renewed, and replaced when it is refused."""
+"""Logging in to Vault: a token, got when it is first needed, renewed, and replaced when it is refused."""
 
 from __future__ import annotations
 
