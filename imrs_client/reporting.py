@@ -188,6 +188,7 @@ class Reports:
         if self._most == MOST_AT_ONCE and self._faults < self._tries:
             return
         if len(self._batch) == 1:
+            log.warning("decision %s cannot be reported", self._batch.request.decisions[0].decision_id)
             self._give_up(error)
             return
         decisions = self._batch.decisions

@@ -10,7 +10,7 @@ from threading import TIMEOUT_MAX, Condition, Thread
 from typing import TYPE_CHECKING, Any, Final, Self
 
 from imrs_client.ids import new_id
-from imrs_client.spool_delivery import Delivery
+from imrs_client.spool_delivery import TRIES, Delivery
 from imrs_client.spool_store import SpoolError, Store
 from imrs_client.v1 import Feedback, SubmitFeedbackRequest
 
@@ -37,10 +37,11 @@ class SpoolStatus:
     """How a spool is. ``last_error`` is the newest one, None where nothing has failed.
 
     ``delivered`` votes the service has, ``refused`` ones it would not have, ``dropped`` ones found no room,
-    ``waiting`` ones are on their way.
+    ``waiting`` ones are on their way, ``set_aside`` ones the service fails at (INTERNAL).
     """
 
     waiting: int
+    set_aside: int
     delivered: int
     refused: int
     dropped: int
@@ -54,8 +55,10 @@ class FeedbackSpool:
     else in memory. ``sync`` has each on the disk when ``submit`` returns (against a loss of power; without it
     the file outlives only the process, and ``submit`` is faster). At most ``capacity`` votes are kept.
     ``on_refused`` is called, in the spool's thread, with each vote that the service will not have.
-    A vote on a message that is not known yet is tried for ``patience_seconds``. Use it in a ``with``
-    statement, or ``start`` and ``close`` it. The client must outlive it. Safe to share between threads.
+    A vote on a message that is not known yet is tried for ``patience_seconds``. One that the service failed
+    at ``tries`` times (in about five minutes) is set aside and holds up no other: it stays in the file, and
+    is tried anew by the next spool on it. Use it in a ``with`` statement, or ``start`` and ``close`` it. The
+    client must outlive it. Safe to share between threads.
     """
 
     def __init__(
@@ -67,6 +70,7 @@ class FeedbackSpool:
         capacity: int = 100_000,
         on_refused: Callable[[SubmitFeedbackRequest, ImrsError], object] | None = None,
         patience_seconds: float = 30.0,
+        tries: int = TRIES,
     ) -> None:
         """Raises SpoolError where the file is in use or no spool."""
         self._store = Store(path, sync=sync)
@@ -77,6 +81,7 @@ class FeedbackSpool:
             self._store,
             refuse=on_refused or _say_refused,
             patience_seconds=patience_seconds,
+            tries=tries,
         )
         self._changed = Condition()
         self._news = False
@@ -115,7 +120,7 @@ class FeedbackSpool:
             content = kept.SerializeToString()
             if len(content) > _MOST_BYTES:
                 raise ValueError(f"a vote of {len(content)} bytes is too large; {_MOST_BYTES} is the most")
-            if self._store.count >= self._capacity:
+            if self._store.count + self._store.aside >= self._capacity:
                 self._dropped += 1
                 return False
             self._store.put(kept.message_id, content)
@@ -128,6 +133,7 @@ class FeedbackSpool:
         delivery = self._delivery
         return SpoolStatus(
             waiting=self._store.count,
+            set_aside=self._store.aside,
             delivered=delivery.delivered,
             refused=delivery.refused,
             dropped=self._dropped,
@@ -135,10 +141,10 @@ class FeedbackSpool:
         )
 
     def flush(self, timeout_seconds: float = 5) -> int:
-        """Wait until all votes are sent; how many are not."""
+        """Wait until no vote waits; how many are not sent, with those that are set aside."""
         with self._changed:
             self._changed.wait_for(lambda: self._store.count == 0, timeout_seconds)
-        return self._store.count
+        return self._store.count + self._store.aside
 
     def start(self) -> None:
         """Begin to send, in a thread."""
@@ -160,7 +166,7 @@ class FeedbackSpool:
             self._delivery.cancel()
             self._thread.join(_LAST_SECONDS)
         self._store.close()
-        left = self._store.count
+        left = self._store.count + self._store.aside
         if left and not self._keeps:
             log.warning("%d votes were not sent, and are lost; last error: %s", left, self.status.last_error)
         return left

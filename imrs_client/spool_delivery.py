@@ -5,10 +5,11 @@ from __future__ import annotations
 import logging
 import math
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final
 
 import grpc
+from google.protobuf.message import DecodeError
 
 from imrs_client.errors import ImrsError, from_item_error
 from imrs_client.pauses import Pauses
@@ -28,6 +29,11 @@ MOST_AT_ONCE: Final = 500
 
 _MOST_BYTES: Final = 1 << 20
 _CALL_SECONDS: Final = 10.0
+
+TRIES: Final = 12
+"""So often, in about five minutes, the service fails at a vote before it is set aside."""
+
+_LONGEST_HOLD_SECONDS: Final = 300.0
 
 # Nothing that waiting changes.
 _REFUSALS: Final = frozenset(
@@ -50,15 +56,25 @@ _BUSY: Final = frozenset(
         grpc.StatusCode.UNAUTHENTICATED,
     }
 )
+# A fault of the service, but perhaps one that shows only with one of the votes.
+_FAULTS: Final = frozenset({grpc.StatusCode.INTERNAL, grpc.StatusCode.UNKNOWN, grpc.StatusCode.DATA_LOSS})
+# The same of a whole batch: a vote that nobody can read makes all of it unreadable.
+_FAULTS_OF_BATCHES: Final = _FAULTS | {grpc.StatusCode.INVALID_ARGUMENT}
 
 
 @dataclass(slots=True)
 class _Hold:
-    """Votes on a message wait until ``until``, of time.monotonic; the first of them failed at ``since``."""
+    """Votes on a message wait until ``until``, of time.monotonic; the first of them failed at ``since``.
+
+    ``faults`` counts how often the service failed at it; ``alone`` is whether no other may go with it.
+    """
 
     since: float
     until: float
-    pauses: Pauses
+    pauses: Pauses = field(default_factory=Pauses)
+    pauses_of_faults: Pauses = field(default_factory=lambda: Pauses(longest_seconds=_LONGEST_HOLD_SECONDS))
+    faults: int = 0
+    alone: bool = False
 
 
 class Delivery:
@@ -67,6 +83,9 @@ class Delivery:
     A vote that is refused leaves the store, and ``refuse`` is told. A message that the service does not know
     may be on its way by another path, such as a replica's report: its votes are refused when it is still
     unknown ``patience_seconds`` after the first try.
+
+    A batch that the service failed at ``tries`` times is sent in ever smaller parts, so that what it is about
+    stands alone. A vote that it failed at alone so often is set aside in the store.
     """
 
     def __init__(
@@ -76,12 +95,16 @@ class Delivery:
         *,
         refuse: Callable[[SubmitFeedbackRequest, ImrsError], object],
         patience_seconds: float,
+        tries: int = TRIES,
     ) -> None:
         self._client = client
         self._store = store
         self._refuse = refuse
         self._patience_seconds = patience_seconds
+        self._tries = tries
         self._holds: dict[str, _Hold] = {}
+        self._parts: list[list[Kept]] = []
+        self._faults = 0
         self._pauses = Pauses()
         self._call: Any = None
         self.not_before = 0.0
@@ -91,20 +114,25 @@ class Delivery:
 
     def step(self, timeout_seconds: float = _CALL_SECONDS) -> bool:
         """Send one batch; whether there was anything to send."""
-        batch = self._batch()
+        is_part = bool(self._parts)
+        batch = self._parts.pop() if is_part else self._batch()
         if not batch:
             return False
-        requests = [SubmitFeedbackRequest.FromString(each.request) for each in batch]
+        requests = self._requests(batch)
+        if requests is None:
+            return True
         try:
             answers = self._send(requests, min(timeout_seconds, _CALL_SECONDS))
         except Exception as error:  # noqa: BLE001  (such as a token that cannot be fetched: later, perhaps)
             self._wait(error)
+            self._failed(batch, error, is_part=is_part)
             return True
         self._pauses.reset()
+        self._faults = 0
         ended = [
             kept.number
             for kept, request, answer in zip(batch, requests, answers, strict=True)
-            if self._ends(request, answer)
+            if self._ends(kept, request, answer)
         ]
         self._store.remove(ended)
         return True
@@ -137,6 +165,10 @@ class Delivery:
             taken.add(kept.message_id)
             if waits:
                 continue
+            if hold is not None and hold.alone:
+                if not batch:
+                    return [kept]
+                continue
             size += len(kept.request)
             if batch and (len(batch) >= MOST_AT_ONCE or size > _MOST_BYTES):
                 break
@@ -154,10 +186,20 @@ class Delivery:
             raise ImrsError(f"{len(requests)} votes were sent, {len(answers)} were answered")
         return answers
 
-    def _ends(self, request: SubmitFeedbackRequest, answer: Feedback) -> bool:
+    def _requests(self, batch: Sequence[Kept]) -> list[SubmitFeedbackRequest] | None:
+        """What is kept, as it is sent; None where something was no vote, and is set aside."""
+        requests = []
+        for kept in batch:
+            try:
+                requests.append(SubmitFeedbackRequest.FromString(kept.request))
+            except DecodeError as error:
+                self._set_aside(kept, error)
+        return requests if len(requests) == len(batch) else None
+
+    def _ends(self, kept: Kept, request: SubmitFeedbackRequest, answer: Feedback) -> bool:
         """Whether the vote need not be sent again."""
         if not answer.HasField("error"):
-            self._holds.pop(request.message_id, None)
+            self._holds.pop(kept.message_id, None)
             self.delivered += 1
             return True
         error = from_item_error(answer.error)
@@ -166,16 +208,50 @@ class Delivery:
             return False
         self.last_error = error
         now = time.monotonic()
-        hold = self._holds.get(request.message_id) or _Hold(now, now, Pauses())
+        hold = self._held(kept)
         unknown = error.code == grpc.StatusCode.NOT_FOUND
         if error.code in _REFUSALS and not (unknown and now < hold.since + self._patience_seconds):
-            self._holds.pop(request.message_id, None)
+            self._holds.pop(kept.message_id, None)
             self.refused += 1
             self._tell(request, error)
             return True
-        hold.until = now + hold.pauses.after()
-        self._holds[request.message_id] = hold
+        if error.code in _FAULTS:
+            self._count_fault(kept, error)
+        else:
+            hold.until = now + hold.pauses.after()
         return False
+
+    def _failed(self, batch: list[Kept], error: Exception, *, is_part: bool) -> None:
+        """Where it is no accident, send halves of the batch, until what it is about stands alone."""
+        if not isinstance(error, ImrsError) or error.code not in _FAULTS_OF_BATCHES:
+            if is_part:
+                self._parts.append(batch)
+            return
+        self._faults += 1
+        if len(batch) == 1:
+            self._held(batch[0]).alone = True
+            self._count_fault(batch[0], error)
+        elif is_part or self._faults >= self._tries:
+            middle = len(batch) // 2
+            self._parts += [batch[middle:], batch[:middle]]
+
+    def _held(self, kept: Kept) -> _Hold:
+        now = time.monotonic()
+        return self._holds.setdefault(kept.message_id, _Hold(now, now))
+
+    def _count_fault(self, kept: Kept, error: ImrsError) -> None:
+        hold = self._held(kept)
+        hold.faults += 1
+        if hold.faults >= self._tries:
+            self._set_aside(kept, error)
+        else:
+            hold.until = time.monotonic() + hold.pauses_of_faults.after()
+
+    def _set_aside(self, kept: Kept, error: Exception) -> None:
+        self._store.set_aside(kept.number)
+        self._holds.pop(kept.message_id, None)
+        self.last_error = error
+        log.warning("vote %d, on message %s, is set aside: %s", kept.number, kept.message_id, error)
 
     def _wait(self, error: Exception) -> None:
         if getattr(error, "code", None) in _REFUSALS and str(error) != str(self.last_error):

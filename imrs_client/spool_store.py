@@ -34,7 +34,8 @@ class Store:
     """Votes in the order of ``put``, at most one process a file. Safe to share between threads.
 
     With ``sync`` a vote is on the disk when ``put`` returns, so that a loss of power does not take it either;
-    without, it outlives the process alone. Every method raises SpoolError where the file fails.
+    without, it outlives the process alone. ``count`` of them wait; ``aside`` are set aside until the file is
+    opened again, when they stand where they stood. Every method raises SpoolError where the file fails.
     """
 
     def __init__(self, path: str | os.PathLike[str] | None, *, sync: bool) -> None:
@@ -48,6 +49,7 @@ class Store:
                 self.path, timeout=_PATIENCE_SECONDS, isolation_level=None, check_same_thread=False
             )
             try:
+                self.aside = 0
                 self.count = self._open(sync=sync)
             except BaseException:
                 self._connection.close()
@@ -68,18 +70,19 @@ class Store:
             last = rows[-1].number
 
     def remove(self, numbers: Iterable[int]) -> None:
-        with self._lock, self._explained():
-            self._connection.execute("begin")
-            try:
-                found = self._connection.executemany(
-                    "delete from votes where number = ?", [(each,) for each in numbers]
-                )
-                self._connection.execute("commit")
-            except sqlite3.Error:
-                with suppress(sqlite3.Error):
-                    self._connection.execute("rollback")
-                raise
+        with self._lock:
+            with self._transaction() as run:
+                found = run.executemany("delete from votes where number = ?", [(each,) for each in numbers])
             self.count -= found.rowcount
+
+    def set_aside(self, number: int) -> None:
+        """Keep a vote, but no longer among those that wait."""
+        with self._lock:
+            with self._transaction() as run:
+                run.execute("insert into votes_aside select * from votes where number = ?", (number,))
+                run.execute("delete from votes where number = ?", (number,))
+            self.count -= 1
+            self.aside += 1
 
     def close(self) -> None:
         with self._lock:
@@ -108,11 +111,29 @@ class Store:
             "create table if not exists votes"
             " (number integer primary key autoincrement, message_id text not null, request blob not null)"
         )
+        run(
+            "create table if not exists votes_aside"
+            " (number integer primary key, message_id text not null, request blob not null)"
+        )
+        run("insert into votes select * from votes_aside")
+        run("delete from votes_aside")
         run("commit")
         run("pragma journal_mode = wal")
         run(f"pragma synchronous = {'full' if sync else 'normal'}")
         [count] = run("select count(*) from votes").fetchone()
         return int(count)
+
+    @contextmanager
+    def _transaction(self) -> Iterator[sqlite3.Connection]:
+        with self._explained():
+            self._connection.execute("begin")
+            try:
+                yield self._connection
+                self._connection.execute("commit")
+            except sqlite3.Error:
+                with suppress(sqlite3.Error):
+                    self._connection.execute("rollback")
+                raise
 
     @contextmanager
     def _explained(self) -> Iterator[None]:
