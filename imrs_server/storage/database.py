@@ -115,9 +115,20 @@ def _transaction(pool: ConnectionPool[Tx], timeout_seconds: float | None = None)
             yield connection
     except PoolTimeout as error:
         raise DatabaseUnavailable from error
-    except psycopg.OperationalError as error:
+    except psycopg.Error as error:
+        if not _passes(error):
+            raise
         pool.check()
         raise DatabaseUnavailable from error
+
+
+def _passes(error: psycopg.Error) -> bool:
+    """Whether it is about the state of the server, and no fault of what it was asked.
+
+    FATAL ends the session, also where Python's kinds of errors (PEP 249) call a time-out an internal one.
+    """
+    ended = error.diag.severity_nonlocalized in ("FATAL", "PANIC")
+    return ended or isinstance(error, psycopg.OperationalError)
 
 
 @contextmanager
