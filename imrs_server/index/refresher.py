@@ -70,6 +70,9 @@ class Refresher:
         """Read everything, then what changes, until something fails."""
         self._listener = listener = Listener(self._dsn)
         try:
+            # From here on ``stop`` can interrupt it; what it has stopped before is not begun.
+            if not self._stopping.is_set():
+                listener.open()
             while not self._stopping.is_set():
                 # Taken once: evidence that this reading leaves has its turn, however long it took.
                 pause_seconds, longest = self._pause_seconds(), self._index.poll_seconds

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import socket
 import threading
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import CancelledError, Future, ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, TypeVar
 
@@ -36,14 +36,15 @@ class Listener:
         self._dsn = dsn
         self._read_seconds = read_seconds
         self._closing = threading.Lock()
+        self._interrupted = False
+        self._connecting: set[Future[Tx]] = set()
         self._open: list[Tx] = []
+
+    def open(self) -> None:
+        """Connect and listen; ``close`` it however that ends."""
         self._connection = self._connect()
-        try:
-            with _translated(), self._deadline(read_seconds):
-                self._connection.execute(sql.SQL("listen {}").format(sql.Identifier(changes.CHANNEL)))
-        except BaseException:
-            self.close()
-            raise
+        with _translated(), self._deadline(self._read_seconds):
+            self._connection.execute(sql.SQL("listen {}").format(sql.Identifier(changes.CHANNEL)))
 
     @contextmanager
     def snapshot(self, read_seconds: float | None = None) -> Iterator[Tx]:
@@ -84,8 +85,11 @@ class Listener:
             return any(True for _ in self._connection.notifies(timeout=timeout_seconds, stop_after=1))
 
     def interrupt(self) -> None:
-        """End the connections under whoever is waiting on them; for another thread to call."""
+        """End the connections under whoever is waiting on them or for them; for another thread to call."""
         with self._closing:
+            self._interrupted = True
+            for coming in self._connecting:
+                coming.cancel()
             for each in self._open:
                 with (
                     suppress(OSError, psycopg.Error),
@@ -98,14 +102,7 @@ class Listener:
             self._finish(each)
 
     def _connect(self) -> Tx:
-        with _translated():
-            made: Tx = psycopg.connect(
-                conninfo(self._dsn, role="imrs_system", application="imrs-index"),
-                autocommit=True,
-                row_factory=dict_row,
-            )
-        with self._closing:
-            self._open.append(made)
+        made = self._connected()
         with _translated(), self._deadline(self._read_seconds):
             # A large index takes longer than any statement of a call; the deadline here is the limit.
             made.execute("set statement_timeout = 0")
@@ -115,6 +112,30 @@ class Listener:
         made.isolation_level = psycopg.IsolationLevel.REPEATABLE_READ
         made.read_only = True
         return made
+
+    def _connected(self) -> Tx:
+        """A connection, made in another thread: nobody can interrupt a look-up of names, or a connect."""
+        coming: Future[Tx] = Future()
+        with self._closing:
+            if self._interrupted:
+                raise DatabaseUnavailable
+            self._connecting.add(coming)
+        info = conninfo(self._dsn, role="imrs_system", application="imrs-index")
+        threading.Thread(target=_make, args=(info, coming), name="index-connect", daemon=True).start()
+        try:
+            with _translated():
+                made = coming.result()
+        except CancelledError:
+            raise DatabaseUnavailable from None
+        finally:
+            with self._closing:
+                self._connecting.remove(coming)
+        with self._closing:
+            self._open.append(made)
+            if not self._interrupted:
+                return made
+        self._finish(made)
+        raise DatabaseUnavailable
 
     def _finish(self, connection: Tx) -> None:
         # Under the lock, or a file that gets the same number might be shut down instead. Connection.close()
@@ -132,6 +153,23 @@ class Listener:
             yield
         finally:
             timer.cancel()
+
+
+def _make(info: str, coming: Future[Tx]) -> None:
+    """Connect for whoever waits; where nobody does any more, the connection goes again."""
+    made: Tx | None = None
+    error: Exception | None = None
+    try:
+        made = psycopg.connect(info, autocommit=True, row_factory=dict_row)
+    except Exception as raised:  # noqa: BLE001  (whatever it is, it belongs to who waits)
+        error = raised
+    if coming.set_running_or_notify_cancel():
+        if made is not None:
+            coming.set_result(made)
+        else:
+            coming.set_exception(error)
+    elif made is not None:
+        made.close()
 
 
 @contextmanager

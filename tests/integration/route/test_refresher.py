@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import random
+import socket
+import threading
 import time
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -133,8 +135,58 @@ def test_stopping_does_not_wait_for_the_poll(world: World) -> None:
     assert time.monotonic() - started < NEVER_SECONDS / 3
 
 
+@contextmanager
+def silent_server(greeting: bytes) -> Iterator[tuple[int, threading.Event]]:
+    """Takes connections, greets and says nothing more; its port, and whether somebody has come."""
+    came = threading.Event()
+    peers: list[socket.socket] = []
+
+    def take() -> None:
+        with suppress(OSError):
+            while True:
+                peer, _ = listening.accept()
+                peers.append(peer)
+                if greeting:
+                    peer.recv(4096)
+                    peer.sendall(greeting)
+                came.set()
+
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        thread = threading.Thread(target=take)
+        thread.start()
+        yield listening.getsockname()[1], came
+        listening.shutdown(socket.SHUT_RDWR)
+        thread.join()
+        for each in peers:
+            each.close()
+
+
+# AuthenticationOk, ReadyForQuery.
+@pytest.mark.parametrize("greeting", [b"", b"R\0\0\0\x08\0\0\0\0Z\0\0\0\x05I"], ids=["no word", "greeted"])
+def test_stopping_does_not_wait_for_a_connect_that_hangs(greeting: bytes) -> None:
+    with silent_server(greeting) as (port, came):
+        # Each of them is waited for in turn: two minutes.
+        hosts = ",".join(["127.0.0.1"] * 40)
+        dsn = f"host={hosts} port={port} user=u dbname=d sslmode=disable gssencmode=disable"
+        refresher = Refresher(dsn, Index(poll_seconds=NEVER_SECONDS))
+        refresher.start()
+        assert came.wait(20)
+        started = time.monotonic()
+        refresher.stop()
+        assert time.monotonic() - started < 40
+
+
+def test_what_is_interrupted_before_it_begins_does_not_begin(world: World) -> None:
+    listener = Listener(world.database.dsn)
+    listener.interrupt()
+    with pytest.raises(DatabaseUnavailable):
+        listener.open()
+    listener.close()
+
+
 def test_a_database_that_says_nothing_any_more_is_given_up(world: World) -> None:
     listener = Listener(world.database.dsn, read_seconds=0.2)
+    listener.open()
     with psycopg.connect(world.database.dsn) as connection:
         connection.execute("lock table index_revision")
         with pytest.raises(DatabaseUnavailable), listener.snapshot() as tx:
@@ -146,6 +198,7 @@ def test_a_database_that_says_nothing_any_more_is_given_up(world: World) -> None
 
 def test_what_is_read_meanwhile_is_of_the_same_moment(world: World) -> None:
     listener = Listener(world.database.dsn)
+    listener.open()
 
     def revision(tx: Tx) -> int:
         return changes.current(tx).rev
@@ -173,6 +226,7 @@ def test_the_halves_of_the_evidence_are_all_of_it(world: World) -> None:
 
 def test_what_cannot_be_read_meanwhile_ends_both(world: World) -> None:
     listener = Listener(world.database.dsn)
+    listener.open()
 
     def wait_for_ever(tx: Tx) -> None:
         tx.execute("select pg_sleep(3600)")
