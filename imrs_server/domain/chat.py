@@ -8,7 +8,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import Any
+from io import StringIO
+from typing import Any, TypeAlias
 
 from imrs_server.domain.parameters import UNSET, Parameters
 
@@ -105,27 +106,55 @@ class Delta:
     vectors: tuple[tuple[float, ...], ...] = field(default=(), repr=False)
 
 
-def joined(pieces: Iterable[Delta]) -> Delta:
-    """All pieces of an answer as one: fragments of a tool call are joined by their ``index``."""
-    content: list[str] = []
-    calls: dict[int, list[ToolCall]] = {}
-    vectors: list[tuple[float, ...]] = []
-    for piece in pieces:
-        content.append(piece.content)
-        vectors.extend(piece.vectors)
-        for call in piece.tool_calls:
-            calls.setdefault(call.index, []).append(call)
-    whole = (
-        ToolCall(
-            id=next((each.id for each in fragments if each.id), ""),
-            name=next((each.name for each in fragments if each.name), ""),
-            # At once: an answer in a million pieces must not be copied a million times.
-            arguments="".join(each.arguments for each in fragments),
-            index=index,
+@dataclass(frozen=True, slots=True)
+class Thought:
+    """The model thinks. Nothing of that is passed on; it takes time, and is charged like an answer."""
+
+    characters: int
+
+
+Piece: TypeAlias = Delta | Thought
+
+
+class Joining:
+    """Pieces of an answer, joined as they come: one by one they take many times the room of their text."""
+
+    def __init__(self) -> None:
+        self._content = StringIO()
+        self._calls: dict[int, _JoiningCall] = {}
+        self._vectors: list[tuple[float, ...]] = []
+
+    def add(self, piece: Delta) -> None:
+        self._content.write(piece.content)
+        self._vectors.extend(piece.vectors)
+        for fragment in piece.tool_calls:
+            call = self._calls.setdefault(fragment.index, _JoiningCall())
+            call.id = call.id or fragment.id
+            call.name = call.name or fragment.name
+            call.arguments.write(fragment.arguments)
+
+    def whole(self) -> Delta:
+        """All so far as one piece: fragments of a tool call are joined by their ``index``."""
+        calls = (
+            ToolCall(id=each.id, name=each.name, arguments=each.arguments.getvalue(), index=index)
+            for index, each in self._calls.items()
         )
-        for index, fragments in calls.items()
-    )
-    return Delta(content="".join(content), tool_calls=tuple(whole), vectors=tuple(vectors))
+        return Delta(content=self._content.getvalue(), tool_calls=tuple(calls), vectors=tuple(self._vectors))
+
+
+@dataclass(slots=True)
+class _JoiningCall:
+    id: str = ""
+    name: str = ""
+    arguments: StringIO = field(default_factory=StringIO)
+
+
+def joined(pieces: Iterable[Delta]) -> Delta:
+    """All pieces of an answer as one."""
+    joining = Joining()
+    for each in pieces:
+        joining.add(each)
+    return joining.whole()
 
 
 class FinishReason(StrEnum):

@@ -8,13 +8,13 @@ from typing import TYPE_CHECKING, Any
 
 from imrs_server.adapters.json_stream import storable
 from imrs_server.domain import token_estimate
-from imrs_server.domain.chat import FailureKind, TokenUsage, joined
+from imrs_server.domain.chat import FailureKind, Joining, Thought, TokenUsage
 from imrs_server.domain.message import Outcome
 
 if TYPE_CHECKING:
     from uuid import UUID
 
-    from imrs_server.domain.chat import ChatFailure, Delta, Ended
+    from imrs_server.domain.chat import ChatFailure, Delta, Ended, Piece
     from imrs_server.domain.decision import SelectedModel
 
 _MOST_TOKENS = 10**9
@@ -36,7 +36,7 @@ class CallUnderWay:
         self.is_over = False
         self._end: Ended | None = None
         self._prompt_tokens = prompt_tokens
-        self._pieces: list[Delta] = []
+        self._said = Joining()
         self._characters = 0
         self._tools: dict[str, None] = {}
         self._start = time.monotonic()
@@ -65,15 +65,18 @@ class CallUnderWay:
         """Names of the tools that the model asked for."""
         return tuple(self._tools)
 
-    def heard(self, piece: Delta) -> None:
+    def heard(self, piece: Piece) -> None:
+        if isinstance(piece, Thought):
+            self._characters += piece.characters
+            return
         self._characters += token_estimate.characters(piece)
         self._tools |= {storable(call.name): None for call in piece.tool_calls if 0 < len(call.name) <= 255}
         if not self.is_delivered:
-            self._pieces.append(piece)
+            self._said.add(piece)
 
     def whole(self) -> Delta | None:
         """All that was said, in one; None for nothing."""
-        found = joined(self._pieces)
+        found = self._said.whole()
         return found if found.content or found.tool_calls or found.vectors else None
 
     def ended(self, end: Ended) -> None:

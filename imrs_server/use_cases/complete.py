@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from imrs_server.adapters.http import GuardedClient
     from imrs_server.adapters.network import Deadline
     from imrs_server.adapters.vault import Vault
-    from imrs_server.domain.chat import Delta
+    from imrs_server.domain.chat import Piece
     from imrs_server.domain.completion import CompletionEvent, CompletionQuery
     from imrs_server.domain.decision import Decision, SelectedModel
     from imrs_server.domain.principal import Principal
@@ -151,8 +151,8 @@ class Completions:
         """The call of this model. Raises ChatFailure where its provider has no way to take it."""
         return chat.prepare(access, self._request(model, query))
 
-    def send(self, prepared: Prepared, deadline: Deadline) -> Generator[Delta | Ended, None, None]:
-        return cast("Generator[Delta | Ended, None, None]", chat.send(self._client, prepared, deadline))
+    def send(self, prepared: Prepared, deadline: Deadline) -> Generator[Piece | Ended, None, None]:
+        return cast("Generator[Piece | Ended, None, None]", chat.send(self._client, prepared, deadline))
 
     def _request(self, model: SelectedModel, query: Query) -> ChatRequest | EmbeddingRequest:
         if isinstance(query, EmbeddingQuery):

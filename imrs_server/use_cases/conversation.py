@@ -7,7 +7,7 @@ from contextlib import closing
 from typing import TYPE_CHECKING, Any
 
 from imrs_server.domain.attempts import Attempts
-from imrs_server.domain.chat import ChatFailure, Ended, FailureKind
+from imrs_server.domain.chat import ChatFailure, Ended, FailureKind, Thought
 from imrs_server.domain.completion import AttemptFailed, Completed
 from imrs_server.domain.errors import (
     DomainError,
@@ -112,10 +112,10 @@ class Conversation:
                 if isinstance(event, Ended):
                     call.ended(event)
                     continue
-                # It speaks: from now on it has all of the time.
+                # It speaks, if only to itself: from now on it has all of the time.
                 self._deadline.move(self._admission.left_seconds())
                 call.heard(event)
-                if self._query.stream:
+                if self._query.stream and not isinstance(event, Thought):
                     call.is_delivered = True
                     yield event
         if not self._query.stream and (whole := call.whole()) is not None:

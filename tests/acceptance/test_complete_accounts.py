@@ -103,6 +103,22 @@ def test_what_was_said_before_it_broke_off_is_counted_where_only_the_prompt_was(
     assert (kept["prompt_tokens"], kept["completion_tokens"], kept["tokens_estimated"]) == (11, 100, True)
 
 
+def test_what_was_thought_before_it_broke_off_is_counted_too(world: ThreeModels) -> None:
+    thought = {"type": "thinking_delta", "thinking": "x" * 400}
+    block = {"type": "thinking", "thinking": "", "signature": ""}
+    body = named(
+        message_start(input_tokens=11, output_tokens=1),
+        {"type": "content_block_start", "index": 0, "content_block": block},
+        {"type": "content_block_delta", "index": 0, "delta": thought},
+    )
+    anthropic(world)
+    world.play(first=shapes.broken_off(body))
+    with pytest.raises(Unavailable):
+        world.bot.complete(PROMPT, max_fallbacks=0, max_attempts=1)
+    (kept,) = world.messages
+    assert (kept["prompt_tokens"], kept["completion_tokens"], kept["tokens_estimated"]) == (11, 100, True)
+
+
 @contextmanager
 def read_only(world: ThreeModels) -> Iterator[None]:
     """As while another server of the database takes over."""

@@ -15,6 +15,7 @@ from imrs_client import (
     Unavailable,
 )
 from imrs_client import v1 as pb
+from tests.support import chat_shapes as shapes
 from tests.support.chatting import breaks_off, refuses, says, streams
 from tests.support.provider import answer, hang
 from tests.support.three_models import COST_USD, NAMES, PROMPT, ThreeModels, three_models
@@ -222,6 +223,19 @@ def test_a_model_that_hangs_leaves_time_for_the_next(world: ThreeModels) -> None
     done = world.bot.complete(PROMPT, timeout_seconds=4)
     assert (done.model_id, [each.error_kind for each in done.failed_attempts]) == ("second/m", ["timeout"])
     assert world.kept == [("first", "TIMEOUT", "timeout"), ("second", "OK", "")]
+
+
+def test_a_model_that_thinks_has_all_of_the_time(world: ThreeModels) -> None:
+    """One that says nothing has half of it, so that another one may still answer."""
+
+    def behave(handler: Any) -> None:
+        handler.raw(shapes.HEAD + shapes.sse(shapes.delta(reasoning_content="hm"), end=b""))
+        handler.provider.stopping.wait(6)
+        handler.raw(shapes.sse(shapes.delta("Yes", "stop")))
+
+    world.play(first=behave)
+    done = world.bot.complete(PROMPT, timeout_seconds=10)
+    assert (done.model_id, done.content, list(done.failed_attempts)) == ("first/m", "Yes", [])
 
 
 def test_a_model_that_its_provider_does_not_know_is_missing_until_the_next_sync(world: ThreeModels) -> None:

@@ -42,7 +42,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from imrs_server.adapters.chat.voice import Voice
-    from imrs_server.domain.chat import ChatRequest
+    from imrs_server.domain.chat import ChatRequest, Piece
     from tests.support.provider import Behaviour
 
 TOOL = {
@@ -157,7 +157,7 @@ def test_what_our_providers_play_is_of_the_published_types() -> None:
     ChatCompletion.model_validate({"created": 1, "model": "m", **document})
 
 
-def ours(came: list[Delta | Ended]) -> tuple[str, list[tuple[str, str, Any]], Ended]:
+def ours(came: list[Piece | Ended]) -> tuple[str, list[tuple[str, str, Any]], Ended]:
     """Text, tool calls and end, put together."""
     calls: dict[int, list[str]] = {}
     text = ""

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from imrs_server.adapters import chat
 from imrs_server.adapters.addresses import AddressRules
 from imrs_server.adapters.http import GuardedClient, Timing
-from imrs_server.domain.chat import ChatFailure, ChatRequest, Delta, Ended, ToolCall
+from imrs_server.domain.chat import ChatFailure, ChatRequest, Delta, Ended, Piece, Thought, ToolCall
 from tests.support import chat_shapes as shapes
 from tests.support.chat_shapes import KEY
 
@@ -34,7 +34,7 @@ def talk(
     request: ChatRequest | None = None,
     seconds: float = 10,
     client: GuardedClient = CLIENT,
-) -> list[Delta | Ended]:
+) -> list[Piece | Ended]:
     upstream.script(*behaviours)
     access = shapes.access(f"{upstream.url}/v1", dialect)
     return list(chat.stream(client, access, request or shapes.request(), client.deadline(seconds)))
@@ -48,12 +48,12 @@ def fails(
     seconds: float = 10,
     request: ChatRequest | None = None,
     client: GuardedClient = CLIENT,
-) -> tuple[ChatFailure, list[Delta | Ended]]:
+) -> tuple[ChatFailure, list[Piece | Ended]]:
     """The failure, which tells neither key nor prompt nor address, and what came before it."""
     upstream.script(behaviour)
     access = shapes.access(f"{upstream.url}/v1", dialect)
     request = request or shapes.request("the prompt of a sentinel")
-    came: list[Delta | Ended] = []
+    came: list[Piece | Ended] = []
     failure = None
     try:
         for piece in chat.stream(client, access, request, client.deadline(seconds)):
@@ -69,16 +69,16 @@ def fails(
     return failure, came
 
 
-def text_of(came: list[Delta | Ended]) -> str:
+def text_of(came: list[Piece | Ended]) -> str:
     return "".join(each.content for each in came if isinstance(each, Delta))
 
 
-def calls_of(came: list[Delta | Ended]) -> list[ToolCall]:
+def calls_of(came: list[Piece | Ended]) -> list[ToolCall]:
     return [call for each in came if isinstance(each, Delta) for call in each.tool_calls]
 
 
-def end_of(came: list[Delta | Ended]) -> Ended:
+def end_of(came: list[Piece | Ended]) -> Ended:
     *others, last = came
     assert isinstance(last, Ended)
-    assert all(isinstance(each, Delta) for each in others)
+    assert all(isinstance(each, Delta | Thought) for each in others)
     return last

@@ -12,7 +12,7 @@ from imrs_server.adapters.chat.embeddings import EmbeddingVoice
 from imrs_server.adapters.chat.openai import OpenAIVoice
 from imrs_server.adapters.chat.voice import Refused
 from imrs_server.adapters.failures import CallFailed, CutOff, Unusable
-from imrs_server.domain.chat import ChatFailure, Ended, FailureKind, FinishReason
+from imrs_server.domain.chat import ChatFailure, Delta, Ended, FailureKind, FinishReason
 from imrs_server.domain.embedding import EmbeddingRequest
 from imrs_server.domain.errors import AddressForbidden, InvalidRequest
 
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from imrs_server.adapters.http import GuardedClient
     from imrs_server.adapters.network import Deadline
     from imrs_server.adapters.providers.dialect import Access
-    from imrs_server.domain.chat import ChatRequest, Delta
+    from imrs_server.domain.chat import ChatRequest, Piece
 
 STREAM_BYTES = 64 << 20
 """The largest answer, all its events together."""
@@ -57,12 +57,12 @@ def prepare(access: Access, request: ChatRequest | EmbeddingRequest) -> Prepared
 
 def stream(
     client: GuardedClient, access: Access, request: ChatRequest | EmbeddingRequest, deadline: Deadline
-) -> Iterator[Delta | Ended]:
+) -> Iterator[Piece | Ended]:
     """Prepare the call and make it."""
     yield from send(client, prepare(access, request), deadline)
 
 
-def send(client: GuardedClient, prepared: Prepared, deadline: Deadline) -> Iterator[Delta | Ended]:
+def send(client: GuardedClient, prepared: Prepared, deadline: Deadline) -> Iterator[Piece | Ended]:
     """Call the model once: its answer in pieces, and then Ended. Raises ChatFailure, and nothing else.
 
     ``client`` bounds the connect and the silence between two pieces (its Timing); it tries once. Closing the
@@ -72,9 +72,9 @@ def send(client: GuardedClient, prepared: Prepared, deadline: Deadline) -> Itera
     delivered = False
     try:
         with client.exchange(composed.call, deadline, STREAM_BYTES) as response:
-            for delta in _read(answer, response, access, wants_stream=wants_stream):
-                delivered = True
-                yield delta
+            for piece in _read(answer, response, access, wants_stream=wants_stream):
+                delivered = delivered or isinstance(piece, Delta)
+                yield piece
             # What follows the end of an answer is the end of its transfer, as a rule.
             response.finish()
     except (ChatFailure, CallFailed, Refused, AddressForbidden, InvalidRequest) as raised:
@@ -89,7 +89,7 @@ def send(client: GuardedClient, prepared: Prepared, deadline: Deadline) -> Itera
     yield Ended(finish_reason=finish_reason, usage=answer.usage, dropped=composed.dropped)
 
 
-def _read(answer: Answer, response: HttpAnswer, access: Access, *, wants_stream: bool) -> Iterator[Delta]:
+def _read(answer: Answer, response: HttpAnswer, access: Access, *, wants_stream: bool) -> Iterator[Piece]:
     if response.status != 200:
         told = _beginning(response, failures.BODY_BYTES)
         raise failures.of_answer(response.status, response.headers, told, access.key)
@@ -106,7 +106,7 @@ def _read(answer: Answer, response: HttpAnswer, access: Access, *, wants_stream:
     yield from answer.document(value)
 
 
-def _events(answer: Answer, body: Iterator[bytes]) -> Iterator[Delta]:
+def _events(answer: Answer, body: Iterator[bytes]) -> Iterator[Piece]:
     for event in sse.events(body):
         yield from answer.event(event)
         if answer.is_done:

@@ -19,14 +19,14 @@ from imrs_server.adapters.chat.voice import Composed, Refused, count, encode
 from imrs_server.adapters.failures import Unusable
 from imrs_server.adapters.http import Call
 from imrs_server.adapters.providers import anthropic
-from imrs_server.domain.chat import Delta, FinishReason, TokenUsage, ToolCall
+from imrs_server.domain.chat import Delta, FinishReason, Thought, TokenUsage, ToolCall
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from imrs_server.adapters.chat.sse import Event
     from imrs_server.adapters.providers.dialect import Access
-    from imrs_server.domain.chat import ChatRequest
+    from imrs_server.domain.chat import ChatRequest, Piece
 
 _CALLS_MOST = 128
 _ID_CHARACTERS = 255
@@ -36,6 +36,8 @@ _REASONS = {
     "tool_use": FinishReason.TOOL_CALLS,
     "refusal": FinishReason.CONTENT_FILTER,
 }
+# What is redacted is enciphered, so how long it was nobody knows.
+_THOUGHTS = frozenset({"thinking", "redacted_thinking"})
 _READ, _WRITTEN, _NEW, _OUT = (
     "cache_read_input_tokens",
     "cache_creation_input_tokens",
@@ -95,7 +97,7 @@ class AnthropicAnswer:
             cached_tokens=cached,
         )
 
-    def event(self, event: Event) -> Iterator[Delta]:
+    def event(self, event: Event) -> Iterator[Piece]:
         value = json_stream.parse(event.data)
         if not isinstance(value, dict):
             raise Unusable("an event of the answer is not an object")
@@ -118,7 +120,7 @@ class AnthropicAnswer:
             case "error":
                 raise Refused(value)
 
-    def document(self, value: dict[str, Any]) -> Iterator[Delta]:
+    def document(self, value: dict[str, Any]) -> Iterator[Piece]:
         self.is_done = True
         if value.get("type") == "error":
             raise Refused(value)
@@ -131,13 +133,15 @@ class AnthropicAnswer:
             yield from self._end(index)
         self._finish(value.get("stop_reason"))
 
-    def _begin(self, theirs: int | None, block: dict[str, Any]) -> Iterator[Delta]:
+    def _begin(self, theirs: int | None, block: dict[str, Any]) -> Iterator[Piece]:
         if block.get("type") == "text":
             text = self._content.add(block.get("text"))
             if text:
                 yield Delta(content=text)
         elif block.get("type") == "tool_use":
             yield Delta(tool_calls=(self._call(theirs, block),))
+        elif block.get("type") in _THOUGHTS:
+            yield _thought(block)
 
     def _call(self, theirs: int | None, block: dict[str, Any]) -> ToolCall:
         index = len(self._inputs)
@@ -156,11 +160,13 @@ class AnthropicAnswer:
             index=index,
         )
 
-    def _continue(self, theirs: int | None, delta: dict[str, Any]) -> Iterator[Delta]:
+    def _continue(self, theirs: int | None, delta: dict[str, Any]) -> Iterator[Piece]:
         if delta.get("type") == "text_delta":
             text = self._content.add(delta.get("text"))
             if text:
                 yield Delta(content=text)
+        elif delta.get("type") == "thinking_delta":
+            yield _thought(delta)
         elif delta.get("type") == "input_json_delta" and theirs in self._calls:
             index = self._calls[theirs]
             piece = self._inputs[index].add(delta.get("partial_json"))
@@ -190,6 +196,11 @@ class AnthropicAnswer:
         if isinstance(usage, dict):
             told = {name: count(usage[name]) for name in (_READ, _WRITTEN, _NEW, _OUT) if usage.get(name)}
             self._tokens |= told
+
+
+def _thought(told: dict[str, Any]) -> Thought:
+    text = told.get("thinking")
+    return Thought(len(text) if isinstance(text, str) else 0)
 
 
 def _number(value: dict[str, Any]) -> int | None:

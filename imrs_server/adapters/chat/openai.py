@@ -1,7 +1,7 @@
 """OpenAI's chat completions, and the many services that copy them.
 
 POST {base}/chat/completions -> ``{"choices": [{"message": {"content", "refusal", "tool_calls"},
-"finish_reason"}], "usage": {"prompt_tokens", "completion_tokens", "prompt_tokens_details":
+"finish_reason"}], "usage": {"prompt_tokens", "completion_tokens", "total_tokens", "prompt_tokens_details":
 {"cached_tokens"}}}``; as a stream events of ``{"choices": [{"delta": {...}, "finish_reason"}]}``, the usage
 in the last one or in one of its own without choices, then ``[DONE]``. Copies put the usage into ``x_groq`` or
 into every event, count tool calls wrongly or not at all, and send errors as events of status 200.
@@ -19,17 +19,19 @@ from imrs_server.adapters.chat.text import Pieces, whole
 from imrs_server.adapters.chat.voice import Composed, Refused, count, encode
 from imrs_server.adapters.failures import Unusable
 from imrs_server.adapters.http import Call
-from imrs_server.domain.chat import Delta, FinishReason, TokenUsage, ToolCall
+from imrs_server.domain.chat import Delta, FinishReason, Thought, TokenUsage, ToolCall
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from imrs_server.adapters.chat.sse import Event
     from imrs_server.adapters.providers.dialect import Access
-    from imrs_server.domain.chat import ChatRequest
+    from imrs_server.domain.chat import ChatRequest, Piece
 
 _CALLS_MOST = 128
 _ID_CHARACTERS = 255
+# Some give the same text under both.
+_THOUGHTS = ("reasoning_content", "reasoning", "thinking")
 _DONE = b"[DONE]"
 _REASONS = {
     "stop": FinishReason.STOP,
@@ -85,7 +87,7 @@ class OpenAIAnswer:
         self._calls = _Calls()
         self._refuses = False
 
-    def event(self, event: Event) -> Iterator[Delta]:
+    def event(self, event: Event) -> Iterator[Piece]:
         if event.data.strip() == _DONE:
             self._end()
             return
@@ -98,7 +100,7 @@ class OpenAIAnswer:
         # What may follow is the mark of the end, for which some let one wait.
         self.is_done = self.finish_reason is not None and self.usage is not None
 
-    def document(self, value: dict[str, Any]) -> Iterator[Delta]:
+    def document(self, value: dict[str, Any]) -> Iterator[Piece]:
         if not value.get("choices") and not _is_error(value):
             raise Unusable("the answer has no choices")
         yield from self._read(value, "message")
@@ -109,7 +111,7 @@ class OpenAIAnswer:
         if self.finish_reason is None and self._calls.any:
             self.finish_reason = FinishReason.TOOL_CALLS
 
-    def _read(self, value: dict[str, Any], member: str) -> Iterator[Delta]:
+    def _read(self, value: dict[str, Any], member: str) -> Iterator[Piece]:
         if _is_error(value):
             raise Refused(value)
         self._count(value)
@@ -119,13 +121,16 @@ class OpenAIAnswer:
             if isinstance(choice, dict) and choice.get("index", 0) in (0, None):
                 yield from self._choice(choice, member)
 
-    def _choice(self, choice: dict[str, Any], member: str) -> Iterator[Delta]:
+    def _choice(self, choice: dict[str, Any], member: str) -> Iterator[Piece]:
         told = choice.get(member)
         if isinstance(told, dict):
             content = self._content.add(_text(told.get("content")))
             refusal = whole(_text(told.get("refusal")))
             self._refuses = self._refuses or bool(refusal)
             calls = self._calls.read(told.get("tool_calls"))
+            thought = _thought(told)
+            if thought:
+                yield Thought(thought)
             if content or refusal or calls:
                 yield Delta(content=content + refusal, tool_calls=calls)
         reason = choice.get("finish_reason")
@@ -154,6 +159,8 @@ class OpenAIAnswer:
         if not prompt and not completion:
             # Zeros stand in events before the last one.
             return
+        # Gemini and Grok count what was thought in the total alone; it is charged like the answer.
+        completion = max(completion, count(usage.get("total_tokens")) - prompt)
         details = usage.get("prompt_tokens_details")
         cached = count(details.get("cached_tokens") if isinstance(details, dict) else None)
         cached = cached or count(usage.get("prompt_cache_hit_tokens"))
@@ -216,6 +223,17 @@ class _Calls:
 
 def _is_error(value: dict[str, Any]) -> bool:
     return bool(value.get("error")) or value.get("object") == "error"
+
+
+def _thought(told: dict[str, Any]) -> int:
+    """How much text the model thought, under the name that this copy has for it."""
+    for name in _THOUGHTS:
+        text = told.get(name)
+        if isinstance(text, str) and text:
+            return len(text)
+    parts = told.get("content")
+    apart = [each for each in parts if isinstance(each, dict)] if isinstance(parts, list) else []
+    return sum(len(_text(each.get("thinking"))) for each in apart if each.get("type") == "thinking")
 
 
 def _text(value: object) -> str:

@@ -192,7 +192,8 @@ def for_anthropic(access: Access, request: ChatRequest) -> tuple[dict[str, Any],
     given = request.parameters
     dropped: list[str] = []
     body: dict[str, Any] = {"max_tokens": _limit(request) or request.max_output_tokens or _CLAUDE_LIMIT}
-    thinks = _is_thinking(given.extra.get("thinking"))
+    forgot = _forgot_thought(request)
+    thinks = _is_thinking(given.extra.get("thinking")) and not forgot
     unsampled = text_option(access, "api_version") >= _UNSAMPLED_VERSION
     sampled = not (thinks or unsampled or _CLAUDE_UNSAMPLED.search(request.external_id))
     temperature = given.temperature
@@ -211,6 +212,7 @@ def for_anthropic(access: Access, request: ChatRequest) -> tuple[dict[str, Any],
             body["metadata"] = {"user_id": value, **body.get("metadata", {})}
         elif key != "parallel_tool_calls" or not request.tools:
             known = key in _CLAUDE_WORDS and (key != "top_k" or sampled) and _fits(key, value)
+            known = known and not (key == "thinking" and forgot)
             _put(body, dropped, key, exact(value), known=known, of=key)
     return body, dropped
 
@@ -265,6 +267,19 @@ def _is_reasoning(access: Access, request: ChatRequest) -> bool:
         return True
     effort = request.parameters.extra.get("reasoning_effort", "none")
     return _REASONING_AT_WILL.match(name) is not None and effort != "none"
+
+
+def _forgot_thought(request: ChatRequest) -> bool:
+    """Whether Claude would miss what it thought before it called tools.
+
+    Where it was told how much to think, a turn that goes on after its tool calls must begin with its thoughts
+    as they were. Nobody has them: they are not passed on. Without `thinking` the turn goes on.
+    """
+    thinking = request.parameters.extra.get("thinking")
+    if not isinstance(thinking, dict) or thinking.get("type") != "enabled":
+        return False
+    last = next((each for each in reversed(request.messages) if each.role == "assistant"), None)
+    return last is not None and bool(last.tool_calls)
 
 
 def _is_thinking(value: Any) -> bool:

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
     from imrs_server.adapters.chat.sse import Event
     from imrs_server.adapters.providers.dialect import Access
-    from imrs_server.domain.chat import ChatRequest, Delta, FinishReason, TokenUsage
+    from imrs_server.domain.chat import ChatRequest, FinishReason, Piece, TokenUsage
 
 TOKENS_MOST = 10**9
 """A number of tokens above this is not believed."""
@@ -43,10 +43,10 @@ class Answer(Protocol):
     def is_done(self) -> bool:
         """Whether nothing follows that would be worth waiting for."""
 
-    def event(self, event: Event) -> Iterator[Delta]:
+    def event(self, event: Event) -> Iterator[Piece]:
         """What one event of a stream adds."""
 
-    def document(self, value: dict[str, Any]) -> Iterator[Delta]:
+    def document(self, value: dict[str, Any]) -> Iterator[Piece]:
         """What an answer in one piece says."""
 
 

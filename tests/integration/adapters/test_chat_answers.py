@@ -14,6 +14,7 @@ from imrs_server.domain.chat import (
     Delta,
     Ended,
     FinishReason,
+    Thought,
     TokenUsage,
     ToolCall,
 )
@@ -94,6 +95,60 @@ def test_anthropic_streams(upstream: FakeProvider) -> None:
         "messages": [{"role": "user", "content": [{"type": "text", "text": "hello"}]}],
         "stream": True,
     }
+
+
+NUMBERS: dict[str, tuple[dict[str, Any], int]] = {
+    "OpenAI": ({"total_tokens": 15, "completion_tokens_details": {"reasoning_tokens": 2}}, 3),
+    "Grok": ({"total_tokens": 95, "completion_tokens_details": {"reasoning_tokens": 80}}, 83),
+    "Gemini": ({"total_tokens": 95}, 83),
+    "a total of its own": ({"total_tokens": 7}, 3),
+    "a total that is no number": ({"total_tokens": "95"}, 3),
+}
+
+
+@pytest.mark.parametrize("whose", NUMBERS)
+def test_what_was_thought_is_counted_with_the_answer(upstream: FakeProvider, whose: str) -> None:
+    told, completion_tokens = NUMBERS[whose]
+    body = document({"content": "Good day"}, usage=shapes.usage(12, 3) | told)
+
+    came = talk(upstream, act.answer(body), request=shapes.request(stream=False))
+
+    assert end_of(came).usage == TokenUsage(prompt_tokens=12, completion_tokens=completion_tokens)
+
+
+def test_of_thoughts_only_their_length_is_told(upstream: FakeProvider) -> None:
+    parts = [{"type": "thinking", "thinking": [{"type": "text", "text": "hmm"}]}]
+    body = sse(
+        delta(reasoning_content="hm", reasoning="hm"),
+        {"choices": [{"delta": {"content": parts}}]},
+        delta("Good", "stop"),
+        {"choices": [], "usage": shapes.usage(4, 9)},
+    )
+
+    came = talk(upstream, shapes.stream(body))
+
+    assert came[:3] == [Thought(2), Thought(3), Delta(content="Good")]
+    assert end_of(came).usage == TokenUsage(prompt_tokens=4, completion_tokens=9)
+
+
+def test_of_thoughts_that_are_signed_or_hidden_too(upstream: FakeProvider) -> None:
+    begin, go_on = "content_block_start", "content_block_delta"
+    body = named(
+        message_start(input_tokens=5, output_tokens=1),
+        {"type": begin, "index": 0, "content_block": {"type": "thinking", "thinking": "", "signature": ""}},
+        {"type": go_on, "index": 0, "delta": {"type": "thinking_delta", "thinking": "hmm"}},
+        {"type": go_on, "index": 0, "delta": {"type": "signature_delta", "signature": "EqQB"}},
+        {"type": "content_block_stop", "index": 0},
+        {"type": begin, "index": 1, "content_block": {"type": "redacted_thinking", "data": "EmwK"}},
+        {"type": "content_block_stop", "index": 1},
+        *text_block(2, "Good"),
+        *message_end("end_turn", output_tokens=40),
+    )
+
+    came = talk(upstream, shapes.stream(body), dialect="anthropic")
+
+    assert came[:4] == [Thought(0), Thought(3), Thought(0), Delta(content="Good")]
+    assert end_of(came).usage == TokenUsage(prompt_tokens=5, completion_tokens=40)
 
 
 def test_openai_answers_in_one_piece(upstream: FakeProvider) -> None:

@@ -14,7 +14,7 @@ import pytest
 from imrs_server.adapters import chat
 from imrs_server.adapters.addresses import AddressRules
 from imrs_server.adapters.http import GuardedClient, Timing
-from imrs_server.domain.chat import ChatFailure, Delta, Ended, FailureKind, FinishReason
+from imrs_server.domain.chat import ChatFailure, Ended, FailureKind, FinishReason, Piece
 from imrs_server.domain.parameters import Parameters
 from tests.support import chat_shapes as shapes
 from tests.support.chats import calls_of, end_of, text_of
@@ -55,7 +55,7 @@ def litellm(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 
 def talk(
     url: str, request: ChatRequest, dialect: str = "openai", *, seconds: float = 60
-) -> list[Delta | Ended]:
+) -> list[Piece | Ended]:
     access = shapes.access(f"{url}/v1", dialect, key=KEY)
     return list(chat.stream(CLIENT, access, request, CLIENT.deadline(seconds)))
 

@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from imrs_server.adapters.chat import parameters
+from imrs_server.domain.chat import ChatMessage, ToolCall
 from imrs_server.domain.parameters import Parameters
 from tests.support.chat_shapes import access, request
 
@@ -195,6 +196,35 @@ def test_anthropics_newer_version_takes_no_sampling_at_all() -> None:
 
     assert body == {"max_tokens": 4096, "output_config": {"effort": "low"}}
     assert dropped == ["temperature", "top_p", "extra.top_k"]
+
+
+CALLED = ChatMessage(role="assistant", tool_calls=(ToolCall(id="a", name="weather", arguments="{}"),))
+SUNNY = ChatMessage(role="tool", content="sunny", tool_call_id="a")
+ASKED = ChatMessage(role="user", content="How is it?")
+
+
+@pytest.mark.parametrize(
+    ("talk", "kind", "sent"),
+    [
+        ((ASKED,), "enabled", True),
+        ((ASKED, CALLED, SUNNY), "enabled", False),
+        ((ASKED, CALLED, SUNNY), "adaptive", True),
+        ((ASKED, CALLED, SUNNY, ChatMessage(role="assistant", content="Fine"), ASKED), "enabled", True),
+    ],
+    ids=["at first", "after tools", "as it likes", "after an answer"],
+)
+def test_claude_is_not_told_to_think_where_what_it_thought_before_is_missing(
+    talk: tuple[ChatMessage, ...], kind: str, *, sent: bool
+) -> None:
+    thinking = {"type": kind, "budget_tokens": 1024}
+    given = Parameters(temperature=0.5, extra={"thinking": thinking})
+
+    body, dropped = parameters.for_anthropic(CLAUDE, request(messages=talk, parameters=given))
+
+    if sent:
+        assert (body["thinking"], dropped) == (thinking, ["temperature"])
+    else:
+        assert (body, dropped) == ({"max_tokens": 4096, "temperature": 0.5}, ["extra.thinking"])
 
 
 def test_an_answer_is_at_most_what_the_model_can_write() -> None:

@@ -9,7 +9,7 @@ import pytest
 
 from imrs_server.adapters import chat
 from imrs_server.adapters.chat.embeddings import EmbeddingVoice
-from imrs_server.domain.chat import ChatFailure, Delta, Ended, FailureKind
+from imrs_server.domain.chat import ChatFailure, Delta, Ended, FailureKind, Piece
 from imrs_server.domain.embedding import EmbeddingRequest
 from tests.support import chat_shapes as shapes
 from tests.support.chats import CLIENT
@@ -27,7 +27,7 @@ def upstream() -> Iterator[FakeProvider]:
         yield started
 
 
-def embed(upstream: FakeProvider, told: Any, request: EmbeddingRequest = ASKED) -> list[Delta | Ended]:
+def embed(upstream: FakeProvider, told: Any, request: EmbeddingRequest = ASKED) -> list[Piece | Ended]:
     upstream.script(answer(json.dumps(told).encode()))
     access = shapes.access(f"{upstream.url}/v1", "openai")
     return list(chat.stream(CLIENT, access, request, CLIENT.deadline(5)))
