@@ -121,8 +121,8 @@ class Listener:
                 raise DatabaseUnavailable
             self._connecting.add(coming)
         info = conninfo(self._dsn, role="imrs_system", application="imrs-index")
-        threading.Thread(target=_make, args=(info, coming), name="index-connect", daemon=True).start()
         try:
+            threading.Thread(target=_make, args=(info, coming), name="index-connect", daemon=True).start()
             with _translated():
                 made = coming.result()
         except CancelledError:
