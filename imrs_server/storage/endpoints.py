@@ -89,9 +89,9 @@ def lock(tx: Tx, endpoint_id: str) -> Endpoint | None:
     return Q.lock.one(tx, shape(Endpoint), endpoint_id=endpoint_id)
 
 
-def hold(tx: Tx, endpoint_ids: Collection[str]) -> None:
-    """Let nobody else write these until the transaction ends."""
-    Q.hold.run(tx, endpoint_ids=list(endpoint_ids))
+def hold(tx: Tx, endpoint_ids: Collection[str]) -> set[str]:
+    """Let nobody else write these until the transaction ends; the models that they serve."""
+    return set(Q.hold.all(tx, lambda row: str(row["model_id"]), endpoint_ids=list(endpoint_ids)))
 
 
 def count(tx: Tx, model_id: str) -> int:

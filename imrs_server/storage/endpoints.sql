@@ -46,7 +46,7 @@ select * from endpoints where endpoint_id = %(endpoint_id)s for update
 
 -- name: hold
 -- Who writes many takes their rows first, by their ids, as everybody does who touches more than one.
-select from endpoints where endpoint_id = any(%(endpoint_ids)s::text[]) order by endpoint_id for update
+select model_id from endpoints where endpoint_id = any(%(endpoint_ids)s::text[]) order by endpoint_id for update
 
 -- name: delete
 delete from endpoints where endpoint_id = %(endpoint_id)s

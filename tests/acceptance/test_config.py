@@ -196,7 +196,8 @@ def test_undo_leaves_what_others_changed_since(run: Callable[..., Result], servi
     service.tenant.admin.UpdateAgent(
         pb.UpdateAgentRequest(agent=pb.Agent(agent_id="bot", display_name="By hand"))
     )
-    run("undo", "--yes")
+    undone = run("undo", "--yes").stdout
+    assert "= agents/bot   (display_name: changed or deleted since, stays)" in undone
     agent = service.tenant.admin.GetAgent(pb.GetAgentRequest(agent_id="bot"))
     assert (agent.display_name, agent.use_case) == ("By hand", "")
     assert run("plan", text=BOT).exit_code == 2

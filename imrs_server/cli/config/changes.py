@@ -67,6 +67,10 @@ def echo(plan: Sequence[pb.PlannedChange]) -> None:
         click.secho(f"{_MARKS[change.action]} {harmless(change.target)}", fg=colour, bold=True)
         for line in _fields(change):
             click.echo(f"    {line}")
+    for change in plan:
+        if left := _left(change):
+            told = f"({', '.join(left)}: changed or deleted since, stays)"
+            click.secho(f"= {harmless(change.target)}   {told}", fg="yellow")
     drifted = sum(bool(each.drifted_fields) for each in plan)
     if drifted:
         click.secho(f"{drifted} of these were edited since the file was applied.", fg="yellow")
@@ -104,6 +108,14 @@ def _fields(change: pb.PlannedChange) -> Iterator[str]:
             values = [before or "not set", after or "not set"]
         edited = "   (edited since)" if each.field in change.drifted_fields else ""
         yield f"{harmless(each.field)}: {' -> '.join(values)}{click.style(edited, fg='yellow')}"
+
+
+def _left(change: pb.PlannedChange) -> list[str]:
+    """What an undo leaves as it is."""
+    if change.action not in (_Action.UPDATE, _Action.UNCHANGED):
+        return []
+    changing = {each.field for each in change.diffs}
+    return [harmless(each) for each in change.drifted_fields if each not in changing]
 
 
 def _said(value: Value) -> str | None:

@@ -24,9 +24,9 @@ from imrs_server.use_cases.configuration.kind import blank_fields, domain_fields
 from imrs_server.use_cases.configuration.wanted import rule_target
 
 if TYPE_CHECKING:
-    from collections.abc import Collection
+    from collections.abc import Collection, Sequence
 
-    from imrs_server.domain.configuration import Flat, Wanted
+    from imrs_server.domain.configuration import Flat, PlannedChange, Wanted
     from imrs_server.storage.database import Tx
     from imrs_server.use_cases.configuration.hand import Hand
 
@@ -52,6 +52,9 @@ class AgentKind:
             return {}
         found = configuration.agents(tx, self._tenant_id, ids, all=all)
         return {each.agent_id: self._thing(each) for each in found}
+
+    def hold(self, hand: Hand, changes: Sequence[PlannedChange]) -> None:
+        _hold_agents(hand, changes)
 
     def create(self, hand: Hand, id: str, wanted: Wanted) -> None:
         before = agents.lock(hand.tx, hand.tenant_id, id)
@@ -130,6 +133,9 @@ class AgentModelKind:
             if each.source is Source.EXPLICIT or f"{each.agent_id}/{each.model_id}" in ids
         }
 
+    def hold(self, hand: Hand, changes: Sequence[PlannedChange]) -> None:
+        _hold_agents(hand, changes)
+
     def create(self, hand: Hand, id: str, wanted: Wanted) -> None:
         agent_id, _, model_id = id.partition("/")
         agent = hand.agent(agent_id)
@@ -207,6 +213,9 @@ class RuleKind:
         things = {rule_target(each.agent_id, fields_of(each)).id: each for each in found}
         return {key: Thing(fields=fields_of(rule)) for key, rule in things.items() if all or key in ids}
 
+    def hold(self, hand: Hand, changes: Sequence[PlannedChange]) -> None:
+        _hold_agents(hand, changes)
+
     def create(self, hand: Hand, id: str, wanted: Wanted) -> None:
         agent_id = id.partition("/")[0]
         agent = hand.agent(agent_id)
@@ -244,6 +253,12 @@ class RuleKind:
         change = Change(Changed.AGENT, agent_id, hand.tenant_id)
         target = ("agent_rule", f"{agent_id}/{rule.rule_id}")
         hand.wrote(change, target, before=before, after=after)
+
+
+def _hold_agents(hand: Hand, changes: Sequence[PlannedChange]) -> None:
+    """Whoever changes an agent, its models or its rules holds it."""
+    for agent_id in sorted({each.target.id.partition("/")[0] for each in changes}):
+        agents.lock(hand.tx, hand.tenant_id, agent_id)
 
 
 def fields_of(rule: AgentRule) -> Flat:

@@ -121,6 +121,7 @@ class Configuration:
     ) -> Written[Plan]:
         """Take the last apply of a file back, but for what others have changed since; again, the one before.
 
+        What is left for that reason is UNCHANGED in the plan, or a part of it, with the fields as drifted.
         Raises InvalidRequest where there is none, RoleRequired for what belongs to the platform.
         """
         who.require(Role.TENANT_ADMIN, Role.PLATFORM_ADMIN)
@@ -134,8 +135,11 @@ class Configuration:
                 who.require(Role.PLATFORM_ADMIN)
             steps: list[Step] = []
             for kind in self._kinds(scope):
-                ids = [each.target.id for each in last.changes if each.target.section == kind.section]
-                back = list(planning.steps_back(kind, kind.read(tx, ids), last))
+                changed = [each for each in last.changes if each.target.section == kind.section]
+                # Held first: what others change or delete in this moment was not there to be undone.
+                kind.hold(hand, changed)
+                things = kind.read(tx, [each.target.id for each in changed])
+                back = list(planning.steps_back(kind, things, last))
                 _do(hand, kind, back)
                 steps += back
             now = configuration.owned(tx, scope, source)
@@ -237,7 +241,7 @@ class Configuration:
 
 def _do(hand: Hand, kind: Kind, steps: Sequence[Step]) -> None:
     if isinstance(kind, EndpointKind):
-        kind.claim(hand.tx, [each for each in steps if each.action is not Action.UNCHANGED])
+        kind.hold(hand, [each.change for each in steps if each.action is not Action.UNCHANGED])
     first = Action.DELETE if kind.deletes_first else None
     # By their ids, for others too touch more than one of a kind in this order.
     for step in sorted(steps, key=lambda each: (each.action is not first, each.target.id)):

@@ -19,14 +19,14 @@ from imrs_server.storage.changes import Change
 from imrs_server.storage.changes import Kind as Changed
 from imrs_server.use_cases import catalog, known
 from imrs_server.use_cases import preferences as preference_rules
-from imrs_server.use_cases.configuration.kind import blank_fields, domain_fields, over, read_fields
+from imrs_server.use_cases.configuration.kind import blank_fields, domain_fields, ids_of, over, read_fields
 from imrs_server.use_cases.providers import completed, undecided
 
 if TYPE_CHECKING:
-    from collections.abc import Collection
+    from collections.abc import Collection, Sequence
 
     from imrs_server.adapters.addresses import AddressRules
-    from imrs_server.domain.configuration import Flat, Wanted
+    from imrs_server.domain.configuration import Flat, PlannedChange, Wanted
     from imrs_server.storage.database import Tx
     from imrs_server.use_cases.configuration.hand import Hand
 
@@ -60,6 +60,11 @@ class ProviderKind:
     ) -> dict[str, Thing]:
         found = configuration.providers(tx, ids, all=all)
         return {each.provider_id: _stateful(each, self.names) for each in found}
+
+    def hold(self, hand: Hand, changes: Sequence[PlannedChange]) -> None:
+        for provider_id in ids_of(changes):
+            providers.claim(hand.tx, provider_id)
+            providers.lock(hand.tx, provider_id)
 
     def create(self, hand: Hand, id: str, wanted: Wanted) -> None:
         fields = wanted.initial | wanted.fields
@@ -117,6 +122,11 @@ class ModelKind:
             # What syncs bring is theirs, whatever an admin has said of it.
             if each.synced_time is None or each.model_id in ids
         }
+
+    def hold(self, hand: Hand, changes: Sequence[PlannedChange]) -> None:
+        for model_id in ids_of(changes):
+            models.hold(hand.tx, model_id.partition("/")[0])
+            models.lock(hand.tx, model_id)
 
     def create(self, hand: Hand, id: str, wanted: Wanted) -> None:
         provider_id, _, external_id = id.partition("/")
@@ -196,6 +206,10 @@ class PreferenceKind:
     ) -> dict[str, Thing]:
         found = configuration.preferences(tx, ids, all=all)
         return {each.agent_class: Thing(fields=read_fields(each, self.names)) for each in found}
+
+    def hold(self, hand: Hand, changes: Sequence[PlannedChange]) -> None:
+        for agent_class in ids_of(changes):
+            preferences.lock(hand.tx, agent_class)
 
     def create(self, hand: Hand, id: str, wanted: Wanted) -> None:
         fields = wanted.initial | wanted.fields

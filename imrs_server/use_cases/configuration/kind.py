@@ -8,9 +8,9 @@ from imrs_server.domain.flat import flatten, top, unflatten
 from imrs_server.storage.shape import shape
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterable
+    from collections.abc import Collection, Iterable, Sequence
 
-    from imrs_server.domain.configuration import Flat, Thing, Wanted
+    from imrs_server.domain.configuration import Flat, PlannedChange, Thing, Wanted
     from imrs_server.storage.database import Tx
     from imrs_server.use_cases.configuration.hand import Hand
 
@@ -37,6 +37,13 @@ class Kind(Protocol):
         """
         ...
 
+    def hold(self, hand: Hand, changes: Sequence[PlannedChange]) -> None:
+        """Let nobody else write the things of these changes until the transaction ends.
+
+        In the order of their ids, as everybody does who touches more than one.
+        """
+        ...
+
     def create(self, hand: Hand, id: str, wanted: Wanted) -> None:
         """Make a thing, or bring back one that was deleted."""
         ...
@@ -50,6 +57,11 @@ class Kind(Protocol):
     def delete(self, hand: Hand, id: str, owned: Flat) -> None:
         """Take a thing away, unless it has gone since; ``owned`` is what the file had given it."""
         ...
+
+
+def ids_of(changes: Iterable[PlannedChange]) -> list[str]:
+    """In order."""
+    return sorted({each.target.id for each in changes})
 
 
 def read_fields(value: Any, names: Collection[str]) -> Flat:

@@ -129,35 +129,40 @@ def as_done(change: PlannedChange, thing: Thing | None) -> PlannedChange:
 
 
 def steps_back(kind: Kind, things: Mapping[str, Thing], apply: Apply) -> Iterator[Step]:
-    """What undoes an apply, for the things of one kind. What was changed since by others stays."""
+    """What undoes an apply, for the things of one kind. What others have changed since stays, and is told."""
     for change in apply.changes:
         if change.target.section == kind.section:
-            thing = things.get(change.target.id, _NOT_THERE)
-            step = _back(kind, change, thing)
-            if step is not None:
-                yield step
+            yield _back(kind, change, things.get(change.target.id, _NOT_THERE))
 
 
-def _back(kind: Kind, change: PlannedChange, thing: Thing) -> Step | None:
+def _back(kind: Kind, change: PlannedChange, thing: Thing) -> Step:
     before = {each.field: each.before for each in change.diffs}
     after = {each.field: each.after for each in change.diffs}
     if change.action is Action.CREATE:
         given = Owned(target=change.target, fields=_without_none(after))
         # A model may have been made to be disabled.
         there = thing.alive or (thing.fields and after.get("enabled") is False)
-        return _gone(kind, change.target, thing, given) if there else None
+        return _gone(kind, change.target, thing, given) if there else _left(change)
     if change.action is Action.DELETE:
         if thing.alive:
-            return None
+            return _left(change)
         fields = _without_none(before)
         diffs = tuple(replace(each, before=None, after=each.before) for each in change.diffs)
         again = PlannedChange(action=Action.CREATE, target=change.target, diffs=diffs)
         # Nobody says it anew: what is deleted softly comes back as it was.
         return Step(change=again, wanted=Wanted(initial=fields), fields=fields)
     if not thing.alive:
-        return None
+        return _left(change)
     mine = {path: before[path] for path in before if thing.fields.get(path) == after[path]}
-    return _updated(change.target, Wanted(fields=_without_none(mine)), thing, mine, None)
+    step = _updated(change.target, Wanted(fields=_without_none(mine)), thing, mine, None)
+    return replace(step, change=replace(step.change, drifted=tuple(sorted(before.keys() - mine.keys()))))
+
+
+def _left(change: PlannedChange) -> Step:
+    """It is there no more, or there again, by the hand of somebody else."""
+    drifted = tuple(sorted(each.field for each in change.diffs))
+    kept = PlannedChange(action=Action.UNCHANGED, target=change.target, drifted=drifted)
+    return Step(change=kept, wanted=Wanted(), fields={})
 
 
 def _without_none(fields: Flat) -> Flat:

@@ -9,16 +9,15 @@ from imrs_server.domain.endpoint import Endpoint
 from imrs_server.storage import configuration
 from imrs_server.storage.endpoints import claim_model, hold, lock
 from imrs_server.use_cases import endpoints
-from imrs_server.use_cases.configuration.kind import blank_fields, domain_fields, over, read_fields
+from imrs_server.use_cases.configuration.kind import blank_fields, domain_fields, ids_of, over, read_fields
 
 if TYPE_CHECKING:
-    from collections.abc import Collection
+    from collections.abc import Collection, Sequence
 
     from imrs_server.adapters.addresses import AddressRules
-    from imrs_server.domain.configuration import Flat, Wanted
+    from imrs_server.domain.configuration import Flat, PlannedChange, Wanted
     from imrs_server.storage.database import Tx
     from imrs_server.use_cases.configuration.hand import Hand
-    from imrs_server.use_cases.configuration.planning import Step
     from imrs_server.use_cases.endpoints import EndpointChange
 
 _NAMES = frozenset({"model_id", "base_url", "weight", "ttl"})
@@ -48,12 +47,12 @@ class EndpointKind:
         found = configuration.endpoints(tx, (), all=True)
         return {each.endpoint_id: Thing(fields=read_fields(each, _NAMES)) for each in found}
 
-    @staticmethod
-    def claim(tx: Tx, steps: Collection[Step]) -> None:
-        """Take all that are to be written: their models, and then their rows, each in order."""
-        for model_id in sorted({str(each.fields["model_id"]) for each in steps if "model_id" in each.fields}):
-            claim_model(tx, model_id)
-        hold(tx, [each.target.id for each in steps])
+    def hold(self, hand: Hand, changes: Sequence[PlannedChange]) -> None:
+        """Also their models, those that they have and those that they had or get."""
+        named = [diff for each in changes for diff in each.diffs if diff.field == "model_id"]
+        model_ids = {str(value) for diff in named for value in (diff.before, diff.after) if value}
+        if changes:
+            _take(hand.tx, ids_of(changes), model_ids)
 
     def create(self, hand: Hand, id: str, wanted: Wanted) -> None:
         said = wanted.initial | wanted.fields
@@ -80,3 +79,36 @@ class EndpointKind:
         hand.wrote(first, change.target, before=change.before, after=None if gone else change.after)
         hand.tell(*others)
         hand.forgive(change.subject)
+
+
+class _Moved(Exception):
+    """Endpoints serve other models than was known when they were asked for."""
+
+    def __init__(self, model_ids: set[str]) -> None:
+        super().__init__()
+        self.model_ids = model_ids
+
+
+def _take(tx: Tx, endpoint_ids: Collection[str], model_ids: set[str]) -> None:
+    """Take models, and then rows, each in order, as SetEndpoint does.
+
+    Which models that are is told by the rows. Where one has been moved to another model meanwhile, all is let
+    go and taken anew: who holds a row and waits for its model may wait for one who waits for the row.
+    """
+    while True:
+        try:
+            _take_known(tx, endpoint_ids, model_ids)
+        except _Moved as moved:
+            model_ids |= moved.model_ids
+        else:
+            return
+
+
+def _take_known(tx: Tx, endpoint_ids: Collection[str], model_ids: Collection[str]) -> None:
+    """Raises _Moved, and has then taken nothing."""
+    with tx.transaction():
+        for model_id in sorted(model_ids):
+            claim_model(tx, model_id)
+        found = hold(tx, endpoint_ids)
+        if not found <= set(model_ids):
+            raise _Moved(found)

@@ -12,15 +12,15 @@ from imrs_server.storage import defaults
 from imrs_server.storage.changes import Change
 from imrs_server.storage.changes import Kind as Changed
 from imrs_server.use_cases import known
-from imrs_server.use_cases.configuration.kind import blank_fields, domain_fields, over, read_fields
+from imrs_server.use_cases.configuration.kind import blank_fields, domain_fields, ids_of, over, read_fields
 from imrs_server.use_cases.configuration.wanted import GLOBAL, TENANT
 from imrs_server.use_cases.defaults import MUTABLE
 
 if TYPE_CHECKING:
-    from collections.abc import Collection
+    from collections.abc import Collection, Sequence
     from uuid import UUID
 
-    from imrs_server.domain.configuration import Flat, Wanted
+    from imrs_server.domain.configuration import Flat, PlannedChange, Wanted
     from imrs_server.storage.database import Tx
     from imrs_server.use_cases.configuration.hand import Hand
 
@@ -47,6 +47,10 @@ class DefaultsKind:
                     fields=read_fields(row, MUTABLE) if row else dict(self.blank), alive=row is not None
                 )
         return found
+
+    def hold(self, hand: Hand, changes: Sequence[PlannedChange]) -> None:
+        for key in ids_of(changes):
+            self._held(hand, key)
 
     def create(self, hand: Hand, id: str, wanted: Wanted) -> None:
         before, said = self._held(hand, id), wanted.fields

@@ -12,16 +12,16 @@ from imrs_server.storage import budgets, configuration
 from imrs_server.storage.changes import Change
 from imrs_server.storage.changes import Kind as Changed
 from imrs_server.use_cases import known
-from imrs_server.use_cases.configuration.kind import domain_fields, over, read_fields
+from imrs_server.use_cases.configuration.kind import domain_fields, ids_of, over, read_fields
 from imrs_server.use_cases.configuration.wanted import EVERYBODY, budget_target
 
 if TYPE_CHECKING:
-    from collections.abc import Collection
+    from collections.abc import Collection, Sequence
     from datetime import timedelta
     from uuid import UUID
 
     from imrs_server.domain.budget import Budget
-    from imrs_server.domain.configuration import Flat, Wanted
+    from imrs_server.domain.configuration import Flat, PlannedChange, Wanted
     from imrs_server.storage.database import Tx
     from imrs_server.use_cases.configuration.hand import Hand
 
@@ -54,6 +54,12 @@ class BudgetKind:
             for key, each in found.items()
             if key in ids or (all and _limits(each))
         }
+
+    def hold(self, hand: Hand, changes: Sequence[PlannedChange]) -> None:
+        if changes:
+            budgets.lock_tenant(hand.tx, hand.tenant_id)
+        for key in ids_of(changes):
+            budgets.lock_same(hand.tx, hand.tenant_id, *_parts(key))
 
     def create(self, hand: Hand, id: str, wanted: Wanted) -> None:
         fields = wanted.initial | wanted.fields

@@ -7,16 +7,21 @@ from typing import TYPE_CHECKING, Any
 
 import psycopg
 import pytest
+from psycopg.rows import dict_row
 
+from imrs_server.domain.configuration import Action
+from imrs_server.storage import endpoints
 from tests.integration.configuration.conftest import TENANT, Files
 from tests.support.waiting import eventually
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from imrs_server.domain.configuration import Plan
 
 CATALOGUE = """\
 providers: {p: {provider_type: CUSTOM, api_base: 'http://127.0.0.1:9'}}
-models: {p/one: {}, p/two: {}}
+models: {p/one: {}, p/two: {}, p/three: {}}
 """
 PREFERENCE = "preferences: {c: {model_ids: [p/one]}}"
 BUDGET = "budgets: [{window: 24h, limit_usd: 1}]"
@@ -36,18 +41,24 @@ def files(files: Files) -> Files:
 
 def apply_beside(files: Files, text: str, *statements: str) -> Plan:
     """Apply a file; its plan does not see what the statements do, and its writes wait for them."""
-    with (
-        ThreadPoolExecutor(1) as thread,
-        psycopg.connect(files.database.dsn, autocommit=True) as watching,
-        psycopg.connect(files.database.dsn) as other,
-    ):
+    return beside(files, lambda: files.apply(text), *statements)
+
+
+def beside(files: Files, work: Callable[[], Plan], *statements: str) -> Plan:
+    """Do something that has to wait for what the statements do."""
+    with ThreadPoolExecutor(1) as thread, psycopg.connect(files.database.dsn) as other:
         for each in statements:
             other.execute(each)
-        waits = "select exists (select from pg_stat_activity where %s = any (pg_blocking_pids(pid)))"
-        applying = thread.submit(files.apply, text)
-        eventually(lambda: row(watching.execute(waits, [other.info.backend_pid])) == (True,), 4)
+        working = thread.submit(work)
+        wait_until_blocked_by(files, other)
         other.commit()
-        return applying.result()
+        return working.result()
+
+
+def wait_until_blocked_by(files: Files, other: psycopg.Connection[Any]) -> None:
+    waits = "select exists (select from pg_stat_activity where %s = any (pg_blocking_pids(pid)))"
+    with psycopg.connect(files.database.dsn, autocommit=True) as watching:
+        eventually(lambda: row(watching.execute(waits, [other.info.backend_pid])) == (True,))
 
 
 def row(cursor: psycopg.Cursor[Any]) -> Any:
@@ -139,3 +150,59 @@ def test_a_model_that_has_gone_and_was_to_be_withdrawn_is_gone(files: Files) -> 
     apply_beside(files, NOTHING, LOCK_AGENT, "delete from agent_models")
     assert only(files, "select count(*) from agent_models") == (0,)
     assert files.agents.get(TENANT, None, "bot").agent_id == "bot"
+
+
+CHANGED = [
+    (PREFERENCE, PREFERENCE.replace("p/one", "p/two"), "preferences", "model_ids"),
+    (BUDGET, BUDGET.replace("usd: 1", "usd: 2"), "budgets", "limit_usd"),
+    (ENDPOINT, ENDPOINT.replace("10m", "20m"), "endpoints", "ttl"),
+]
+KINDS = ["preferences", "budgets", "endpoints"]
+
+
+@pytest.mark.parametrize(("text", "changed", "table", "field"), CHANGED, ids=KINDS)
+@pytest.mark.parametrize("when", ["before", "meanwhile"])
+def test_what_somebody_deletes_no_undo_makes_anew_but_it_is_told(
+    files: Files, text: str, changed: str, table: str, field: str, when: str
+) -> None:
+    files.apply(text)
+    files.apply(changed)
+    if when == "before":
+        with psycopg.connect(files.database.dsn) as connection:
+            connection.execute(f"delete from {table}")
+        plan = files.undo()
+    else:
+        plan = beside(files, files.undo, f"delete from {table}")
+    assert only(files, f"select count(*) from {table}") == (0,)
+    assert not plan.changing
+    assert [(each.target.section, each.drifted) for each in plan.changes] == [(table, (field,))]
+
+
+def test_what_somebody_edits_meanwhile_an_undo_leaves_and_tells(files: Files) -> None:
+    files.apply(PREFERENCE)
+    files.apply(PREFERENCE.replace("p/one", "p/two"))
+    plan = beside(files, files.undo, """update preferences set model_ids = '["p/two", "p/one"]'""")
+    assert only(files, "select model_ids from preferences") == (["p/two", "p/one"],)
+    assert [(each.action, each.drifted) for each in plan.changes] == [(Action.UNCHANGED, ("model_ids",))]
+
+
+def test_an_endpoint_that_moves_to_other_models_meanwhile_is_no_deadlock(files: Files) -> None:
+    """Who moves it takes the model first, and then the row."""
+    files.apply(ENDPOINT)
+    with (
+        ThreadPoolExecutor(1) as thread,
+        psycopg.connect(files.database.dsn, row_factory=dict_row) as first,
+        psycopg.connect(files.database.dsn, row_factory=dict_row) as second,
+    ):
+        endpoints.claim_model(first, "p/one")
+        first.execute("update endpoints set model_id = 'p/two'")
+        endpoints.claim_model(second, "p/two")
+        applying = thread.submit(files.apply, ENDPOINT.replace("10m", "20m"))
+        wait_until_blocked_by(files, first)
+        first.commit()
+        wait_until_blocked_by(files, second)
+        second.execute("update endpoints set model_id = 'p/three', weight = 7")
+        second.commit()
+        assert applying.result().changing
+    kept = "select model_id, weight, ttl::text from endpoints"
+    assert only(files, kept) == ("p/three", 7, "00:20:00")
