@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import hashlib
-from contextlib import contextmanager
 from typing import TYPE_CHECKING, NoReturn
 
 from imrs_client.ids import new_id
 from imrs_server.config_file import file
 from imrs_server.config_file.render import render
 from imrs_server.domain.configuration import Action, AppliedAlready, Apply, Owned, Plan
-from imrs_server.domain.errors import DomainError, InvalidRequest, ModelNotFound, RoleRequired, Violation
+from imrs_server.domain.errors import InvalidRequest, ModelNotFound, RoleRequired, Violation
 from imrs_server.domain.principal import Role
 from imrs_server.domain.written import Written
 from imrs_server.storage import changes, configuration
@@ -19,6 +18,7 @@ from imrs_server.use_cases.configuration.agency import AgentKind, AgentModelKind
 from imrs_server.use_cases.configuration.catalogue import ModelKind, PreferenceKind, ProviderKind
 from imrs_server.use_cases.configuration.export import sections
 from imrs_server.use_cases.configuration.hand import Hand
+from imrs_server.use_cases.configuration.placing import placing
 from imrs_server.use_cases.configuration.planning import Outlook, Step
 from imrs_server.use_cases.configuration.pool import EndpointKind
 from imrs_server.use_cases.configuration.settings import DefaultsKind
@@ -26,7 +26,7 @@ from imrs_server.use_cases.configuration.spending import BudgetKind
 from imrs_server.use_cases.configuration.wanted import GLOBAL, PLATFORM, references, wanted
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Mapping, Sequence
     from uuid import UUID
 
     from imrs_server.adapters.addresses import AddressRules
@@ -331,27 +331,3 @@ def _owned_now(
                 created=made or (before is not None and before.created),
             )
     return now
-
-
-@contextmanager
-def placing(wanted: Wanted) -> Iterator[None]:
-    """Tell of an error where in the file its reason stands."""
-    try:
-        yield
-    except InvalidRequest as error:
-        raise InvalidRequest(*(_placed(wanted, each) for each in error.violations)) from None
-    except DomainError as error:
-        if wanted.path:
-            path = ".".join(str(step) for step in wanted.path)
-            error.metadata |= {"path": path, "line": str(wanted.line)}
-            error.message = f"{error.message} (line {wanted.line}, {path})"
-            error.args = (error.message,)
-        raise
-
-
-def _placed(wanted: Wanted, violation: Violation) -> Violation:
-    if not wanted.path:
-        return violation
-    below = violation.field.partition(".")[2] or violation.field
-    path = ".".join(str(step) for step in (*wanted.path, below))
-    return Violation(path, f"line {wanted.line}: {violation.description}")
