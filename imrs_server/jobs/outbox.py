@@ -98,8 +98,10 @@ class OutboxDelivery:
         end = time.monotonic() + ROUND_SECONDS
         found = deliver(items, self._send, lambda: not self._loop.stopping and time.monotonic() < end)
         pause_seconds = self._pause(found)
+        # Each on its own: together they would not lock rows in the order in which votes lock them.
         with self._database.system() as tx:
             outbox.delivered(tx, found.arrived)
+        with self._database.system() as tx:
             outbox.put_off(tx, self._put_off(found, pause_seconds))
         self._report(found)
         return found

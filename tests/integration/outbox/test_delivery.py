@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from ipaddress import ip_network
 from typing import TYPE_CHECKING, Any
@@ -33,6 +34,7 @@ if TYPE_CHECKING:
 CLIENT = GuardedClient(
     AddressRules(allowed=(ip_network("127.0.0.0/8"),)), timing=Timing(tries=1, read_seconds=5.0)
 )
+BLOCKED = "select 1 from pg_stat_activity where datname = current_database() and wait_event_type = 'Lock'"
 
 
 @pytest.fixture
@@ -78,6 +80,20 @@ def put(db: Database, *keys: str, rating: float | None = 1.0, tenant_id: UUID = 
                 for key in keys
             ],
         )
+
+
+def held_up(sink: FakeSomaBrain) -> tuple[threading.Event, threading.Event]:
+    """It has heard of something, and answers nothing until it may."""
+    entered, go_on = threading.Event(), threading.Event()
+    usual = sink.next_behaviour
+
+    def slow(received: Any) -> Any:
+        entered.set()
+        assert go_on.wait(20)
+        return usual(received)
+
+    sink.next_behaviour = slow  # type: ignore[method-assign]  # a behaviour of the test's own sink
+    return entered, go_on
 
 
 def waiting(db: Database) -> list[dict[str, Any]]:
@@ -225,16 +241,31 @@ def test_the_newest_version_is_the_last_to_arrive_whatever_fails(db: Database, s
         assert versions[-1] == 0.39
 
 
+def test_votes_that_come_while_it_is_told_what_became_of_others_wait_for_nobody_who_waits_for_them(
+    db: Database, sink: FakeSomaBrain
+) -> None:
+    sink.spoilt = {"0": 400}
+    put(db, "0", "1")
+    entered, go_on = held_up(sink)
+    with (
+        psycopg.connect(db.dsn, row_factory=dict_row) as votes,
+        psycopg.connect(db.dsn, autocommit=True) as looking,
+        ThreadPoolExecutor(1) as pool,
+    ):
+        turn = pool.submit(delivery(db, sink.url).turn)
+        assert entered.wait(20)
+        votes.execute("select from outbox where key = '0' for update")
+        go_on.set()
+        eventually(lambda: looking.execute(BLOCKED).fetchone() is not None)
+        outbox.put(votes, [Item(tenant_id=HERE, key=key, payload={"value": {}}) for key in "01"])
+        votes.commit()
+        found = turn.result(60)
+    assert ([each.key for each in found.arrived], [each.key for each, _ in found.bad]) == (["1"], ["0"])
+    assert [each["key"] for each in waiting(db)] == ["0", "1"]
+
+
 def test_a_revoked_rating_takes_the_place_of_the_one_under_way(db: Database, sink: FakeSomaBrain) -> None:
-    entered, go_on = threading.Event(), threading.Event()
-    usual = sink.next_behaviour
-
-    def slow(received: Any) -> Any:
-        entered.set()
-        assert go_on.wait(20)
-        return usual(received)
-
-    sink.next_behaviour = slow  # type: ignore[method-assign]  # a behaviour of the test's own sink
+    entered, go_on = held_up(sink)
     put(db, "a")
     with running(delivery(db, sink.url)):
         assert entered.wait(20)
