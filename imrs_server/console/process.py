@@ -15,12 +15,19 @@ from multiprocessing.connection import wait
 from pathlib import Path
 from typing import TYPE_CHECKING, Self
 
+import structlog
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from types import TracebackType
 
     from imrs_server.console.standing import Standing
 
+log = structlog.get_logger()
+
+# Calls have ended before; this is for callers to take what was answered. Some never do.
+_GOODBYE_SECONDS = 3
+STOP_SECONDS = 15.0
 # So many for each worker, since the system deals them out by chance.
 _CONNECTIONS = 2
 
@@ -94,7 +101,11 @@ class Console:
         self, _kind: type[BaseException] | None, _error: BaseException | None, _trace: TracebackType | None
     ) -> None:
         self._process.terminate()
-        self._process.join()
+        self._process.join(STOP_SECONDS)
+        if self._process.is_alive():
+            log.error("console.killed", pid=self._process.pid, detail="it did not end when it was told to")
+            self._process.kill()
+            self._process.join()
 
 
 @contextmanager
@@ -145,7 +156,14 @@ def _serve(
     def server(figures: Figures | None, *, with_door: bool) -> uvicorn.Server:
         doors = door.routes(grpc_addr, connections=connections) if with_door else ()
         found = app.build(health.is_serving, door=doors, standing=standing, figures=figures)
-        return uvicorn.Server(uvicorn.Config(found, log_config=None, log_level="warning", access_log=False))
+        config = uvicorn.Config(
+            found,
+            log_config=None,
+            log_level="warning",
+            access_log=False,
+            timeout_graceful_shutdown=_GOODBYE_SECONDS,
+        )
+        return uvicorn.Server(config)
 
     health = Health(grpc_addr)
     connections = _CONNECTIONS * (standing.workers if standing else 1)
