@@ -254,14 +254,16 @@ class Breakers:
         return found.version if found else 0
 
     def _resting(self, subject: Subject) -> Rest | None:
-        breaker, own = self._known().get(subject), self._own.get(subject)
+        # One state, and taken last: what it does not know yet is known here.
+        own, state = self._own.get(subject), self._index.current
         if own is not None:
             left = own.end_seconds - self._clock()
-            if left > 0 and (own.revision is None or own.revision > self._index.revision):
+            if left > 0 and (own.revision is None or state is None or own.revision > state.revision):
                 return Rest(own.cause, left)
             with self._lock:
                 if self._own.get(subject) is own:
                     del self._own[subject]
+        breaker = state.breakers.get(subject) if state else None
         if breaker is None or breaker.phase is not Phase.COOLING:
             return None
         left = (breaker.due_time - datetime.now(UTC)).total_seconds()
