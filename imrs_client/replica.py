@@ -203,8 +203,9 @@ class Replica:
         vouched_at = before.vouched_at if before else -math.inf
         known = Knowledge(snapshot, vouched_at if snapshot.stale else time.monotonic(), before)
         with self._changed:
-            self._refusal = None
+            # In this order: in between nobody may find neither.
             self._known = known
+            self._refusal = None
             self._changed.notify_all()
 
     def _fail(self, error: Exception) -> None:
