@@ -28,6 +28,7 @@ from imrs_client import (
 from imrs_client import v1 as pb
 from imrs_client.ids import new_id
 from imrs_server.domain.principal import Role
+from tests.support import patience
 from tests.support.chatting import breaks_off, refuses, says
 from tests.support.provider import FakeProvider
 from tests.support.service import Service, serving
@@ -474,7 +475,7 @@ def test_budgets_are_exact_with_many_callers_of_two_servers(world: World, pair: 
     made: Counter[str] = Counter()
 
     def call(number: int) -> None:
-        with ImrsClient(pair[number % 2], token=token) as bot:
+        with patience.client(pair[number % 2], token) as bot:
             # Of those that wait only for calls that run, some try again.
             for _ in range(40):
                 try:

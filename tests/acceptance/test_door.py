@@ -381,7 +381,7 @@ def test_who_goes_away_ends_the_call(door: Door, upstream: FakeProvider, streame
     upstream.calm()
     gone = threading.Event()
     upstream.script(_until_gone(gone))
-    bot = door.agent("bot", timeout=3.0)
+    bot = door.agent("bot", timeout=5.0)
     with closing(bot), pytest.raises(openai.APITimeoutError):
         bot.chat.completions.create(model="agent:bot", messages=ASKED, stream=streamed)
 

@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING
 import pytest
 import structlog
 
-from imrs_client import Cancelled, ImrsClient, ResourceExhausted, Unauthenticated
+from imrs_client import Cancelled, ResourceExhausted, Unauthenticated
 from imrs_client import v1 as pb
+from tests.support import patience
 from tests.support.service import Service, serving
 from tests.support.waiting import eventually
 
@@ -70,7 +71,7 @@ def test_decisions_and_votes_are_counted(service: Service) -> None:
 
 def test_calls_are_counted_by_how_they_ended(service: Service) -> None:
     bot = service.agent("bot")
-    with ImrsClient(service.app.address, token="nobody") as nobody, pytest.raises(Unauthenticated):
+    with patience.client(service.app.address, "nobody") as nobody, pytest.raises(Unauthenticated):
         nobody.choose()
     assert handled(service, "Route", "Unauthenticated") == 1
 
@@ -83,7 +84,7 @@ def test_calls_are_counted_by_how_they_ended(service: Service) -> None:
     first = bot.route.StreamRoutes(requests())
     assert next(first).selected.model_id == "p/m"
     with pytest.raises(ResourceExhausted) as caught:
-        next(bot.route.StreamRoutes(iter([pb.RouteRequest()]), timeout=0.4))
+        next(bot.route.StreamRoutes(iter([pb.RouteRequest()]), timeout=20))
     assert caught.value.reason == "OVERLOADED"
     assert (handled(service, "StreamRoutes", "ResourceExhausted", "bidi_stream") or 0) >= 1
     with structlog.testing.capture_logs() as lines:

@@ -10,11 +10,12 @@ import jwt
 import pytest
 from cryptography.hazmat.primitives.asymmetric import ec
 
-from imrs_client import ImrsClient, Unauthenticated
+from imrs_client import Unauthenticated
 from imrs_client.v1 import ListAgentsRequest
 from imrs_server.domain.errors import AddressForbidden
 from imrs_server.domain.principal import Role
 from imrs_server.wiring import App
+from tests.support import patience
 from tests.support.provider import FakeProvider, fail
 from tests.support.service import Service, serving, settings
 from tests.support.waiting import eventually
@@ -56,7 +57,7 @@ class IdentityProvider:
 
 
 def accepted(service: Service, token: str) -> bool:
-    with ImrsClient(service.app.address, token=token) as client:
+    with patience.client(service.app.address, token) as client:
         try:
             client.admin.ListAgents(ListAgentsRequest())
         except Unauthenticated as error:

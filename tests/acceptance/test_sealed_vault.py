@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 # A provider would be waited for much longer.
 BOUND_SECONDS = 20
-CACHE_SECONDS = 3.0
+CACHE_SECONDS = 6.0
 
 
 @pytest.fixture

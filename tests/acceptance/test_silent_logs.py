@@ -15,6 +15,7 @@ import pytest
 from imrs_client import ImrsClient, ImrsError
 from imrs_client import v1 as pb
 from imrs_server.domain.principal import Role
+from tests.support import patience
 from tests.support.chatting import breaks_off, refuses, says, streams
 from tests.support.child import child
 from tests.support.provider import FakeProvider, answer
@@ -109,7 +110,7 @@ def test_nothing_that_was_said_is_logged(
         tenant.admin.EnableAgentModels(pb.EnableAgentModelsRequest(agent_id="bot", model_ids=["p/m"]))
         with child(service.settings, tmp_path) as (_, address):
             token = service.token(Role.TENANT_ADMIN)
-            with ImrsClient(address, token=token) as bot:
+            with patience.client(address, token) as bot:
                 ends = walk(bot, upstream)
             output = tmp_path / "output"
             eventually(lambda: output.read_bytes().count(b'"event": "decision"') >= len(ends))

@@ -13,7 +13,7 @@ from imrs_client import ImrsClient
 from imrs_client import v1 as pb
 from imrs_client.ids import new_id, time_of
 from imrs_server.domain.principal import Role
-from tests.support import schema
+from tests.support import patience, schema
 from tests.support.child import child
 from tests.support.service import Service, serving
 from tests.support.somabrain import TOKEN, FakeSomaBrain
@@ -176,7 +176,7 @@ def test_what_was_acknowledged_is_told_by_another_server_when_the_first_one_is_k
         message = call(quiet.agent("coder"))
         sink.status = 503
         with child(quiet.settings, tmp_path) as (_, address):
-            with ImrsClient(address, token=quiet.token(Role.USER)) as user:
+            with patience.client(address, quiet.token(Role.USER)) as user:
                 vote = rate(user, message.message_id, 1.0)
             eventually(lambda: len(sink.requests) > 1)
         assert waiting(database) == 1
@@ -200,7 +200,7 @@ def test_the_token_is_in_no_log_whatever_the_answer(
         message = call(quiet.agent("coder"))
         sink.status = 401
         with child(quiet.settings, tmp_path) as (_, address):
-            with ImrsClient(address, token=quiet.token(Role.USER)) as user:
+            with patience.client(address, quiet.token(Role.USER)) as user:
                 rate(user, message.message_id, 1.0)
             eventually(lambda: b"somabrain.away" in (tmp_path / "output").read_bytes())
     log = (tmp_path / "output").read_bytes()

@@ -19,6 +19,7 @@ from imrs_client import (
 from imrs_client import v1 as pb
 from imrs_client.ids import new_id
 from imrs_server.domain.principal import Role
+from tests.support import patience
 from tests.support.provider import FakeProvider, fail
 from tests.support.waiting import eventually
 
@@ -90,7 +91,7 @@ def test_srs_7_2_the_token_says_which_tenant_it_is(service: Service) -> None:
     with pytest.raises(PermissionDenied):
         stranger.admin.ListAgents(pb.ListAgentsRequest(tenant_id=str(service.tenant_id)))
     for token in ("", "not-a-token", service.token(Role.TENANT_ADMIN)[:-3] + "AAA"):
-        with ImrsClient(service.app.address, token=token) as client, pytest.raises(Unauthenticated):
+        with patience.client(service.app.address, token) as client, pytest.raises(Unauthenticated):
             client.admin.ListAgents(pb.ListAgentsRequest())
 
 
@@ -116,7 +117,7 @@ def test_srs_7_2_feedback_is_for_authenticated_users_only(service: Service, open
     bot = routed(service, openrouter.url)
     decision = bot.choose()
     message = bot.record(decision_id=decision.decision_id, latency_ms=100)
-    with ImrsClient(service.app.address, token="") as nobody, pytest.raises(Unauthenticated):
+    with patience.client(service.app.address, "") as nobody, pytest.raises(Unauthenticated):
         nobody.rate(message.message_id, 1.0)
     assert service.user.rate(message.message_id, 1.0).message_id == message.message_id
 

@@ -22,6 +22,7 @@ from imrs_client.v1 import (
     RevokeTokenRequest,
 )
 from imrs_server.domain.principal import Role
+from tests.support import patience
 from tests.support.schema import ELSEWHERE
 from tests.support.service import serving
 from tests.support.waiting import eventually
@@ -36,7 +37,7 @@ def issue(client: ImrsClient, *roles: str, **request: object) -> IssueTokenRespo
 
 
 def with_token(service: Service, token: str) -> ImrsClient:
-    return service.stack.enter_context(ImrsClient(service.app.address, token=token))
+    return service.stack.enter_context(patience.client(service.app.address, token))
 
 
 def accepted(client: ImrsClient) -> bool:

@@ -14,9 +14,10 @@ from psycopg import sql
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
 from psycopg.rows import dict_row
 
-from imrs_client import ImrsClient, ResourceExhausted, Unavailable
+from imrs_client import ResourceExhausted, Unavailable
 from imrs_client import v1 as pb
 from imrs_server.domain.principal import Role
+from tests.support import patience
 from tests.support.chatting import refuses, says
 from tests.support.child import child
 from tests.support.provider import FakeProvider
@@ -151,7 +152,7 @@ def test_what_a_killed_server_held_is_given_back_when_it_expires(
 
     upstream.script(silent)
     token = service.token(Role.AGENT, agent_id="bot")
-    with child(service.settings, tmp_path) as (process, address), ImrsClient(address, token=token) as bot:
+    with child(service.settings, tmp_path) as (process, address), patience.client(address, token) as bot:
         answer = bot.stream("x", parameters=SHORT)
         assert asked.wait(20), answer
         process.kill()

@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from imrs_client import ImrsClient
 from imrs_client.errors import ImrsError
 from imrs_client.v1 import (
     Agent,
@@ -29,6 +28,7 @@ from imrs_server.domain.secret import Secret
 from imrs_server.jobs.orphans import OrphanSweep
 from imrs_server.storage import changes
 from imrs_server.storage.database import Database
+from tests.support import patience
 from tests.support.child import child
 from tests.support.service import Service, serving
 from tests.support.vault_proxy import VaultProxy
@@ -38,6 +38,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
 
+    from imrs_client import ImrsClient
     from tests.conftest import Vault
 
 ACME = CredentialPath("acme")
@@ -76,7 +77,7 @@ def killing(process: subprocess.Popen[bytes], method: str, path: str) -> Callabl
 
 
 def dies(service: Service, address: str, role: Role, call: Callable[[ImrsClient], object]) -> None:
-    with ImrsClient(address, token=service.token(role)) as client, pytest.raises(ImrsError):
+    with patience.client(address, service.token(role)) as client, pytest.raises(ImrsError):
         call(client)
 
 

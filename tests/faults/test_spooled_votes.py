@@ -10,7 +10,7 @@ from uuid import UUID
 import psycopg
 import pytest
 
-from imrs_client import FeedbackSpool, ImrsClient
+from imrs_client import FeedbackSpool
 from imrs_client.ids import new_id
 from imrs_client.v1 import (
     BatchRecordMessagesRequest,
@@ -21,7 +21,7 @@ from imrs_client.v1 import (
 from imrs_server.domain.principal import Role
 from imrs_server.embedded.postgres import Postgres
 from imrs_server.storage import databases, migrate
-from tests.support import schema
+from tests.support import patience, schema
 from tests.support.child import child
 from tests.support.service import Service, serving
 from tests.support.waiting import eventually
@@ -115,7 +115,7 @@ def test_server_and_client_killed_every_spooled_vote_counts_exactly_once(
             voter.communicate()
         assert kept == message_ids[: len(kept)]
         assert before < len(kept)
-        with child(service.settings, tmp_path) as (_, address), ImrsClient(address, token=token) as client:
+        with child(service.settings, tmp_path) as (_, address), patience.client(address, token) as client:
             spool = FeedbackSpool(client, spool_path)
             # What the last answer of the first server did not reach is sent again, and counts once.
             assert spool.status.waiting >= AFTER_THE_KILL

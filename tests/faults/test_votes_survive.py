@@ -13,14 +13,13 @@ import grpc
 import psycopg
 import pytest
 
-from imrs_client import ImrsClient
 from imrs_client.errors import ImrsError
 from imrs_client.ids import new_id
 from imrs_client.v1 import Feedback, FeedbackServiceStub, SubmitFeedbackRequest
 from imrs_server.domain.principal import Role
 from imrs_server.embedded.postgres import Postgres
 from imrs_server.storage import databases, migrate
-from tests.support import schema
+from tests.support import patience, schema
 from tests.support.child import child
 from tests.support.service import Service, serving
 from tests.support.waiting import eventually
@@ -29,6 +28,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
+    from imrs_client import ImrsClient
     from tests.conftest import Vault
 
 KILLS = 4
@@ -56,7 +56,7 @@ class Voters:
         return True
 
     def keep_voting(self, address: str, stop: threading.Event) -> None:
-        with ImrsClient(address, token=self.token) as client:
+        with patience.client(address, self.token) as client:
             while not stop.is_set():
                 request = SubmitFeedbackRequest(
                     message_id=str(new_id()), signal=Feedback.THUMBS_UP, request_id=str(new_id())
@@ -90,7 +90,7 @@ def test_killed_with_votes_in_flight_nothing_acknowledged_is_lost_or_counted_twi
             by_key = {each.request_id: each.message_id for each in voters.sent}
             for request_id, feedback_id in voters.acknowledged.items():
                 assert rows[by_key[request_id]] == feedback_id
-        with ImrsClient(service.app.address, token=voters.token) as client:
+        with patience.client(service.app.address, voters.token) as client:
             voters.repeat(client)
     assert len(voters.sent) >= KILLS * BEFORE_A_KILL
     assert stored(database) == {each.message_id: voters.acknowledged[each.request_id] for each in voters.sent}

@@ -25,7 +25,7 @@ from imrs_server.telemetry import logs
 from imrs_server.wiring import App
 logs.configure(json=True, level="DEBUG")
 with App(Settings()) as app:
-    assert app.wait_ready(20)
+    assert app.wait_ready(60)
     logging.getLogger("child").debug("address %s", app.address)
     time.sleep(600)
 """
@@ -57,7 +57,7 @@ def child(
             [sys.executable, "-c", _CODE], env=environment, stdout=file, stderr=subprocess.STDOUT
         )
     try:
-        eventually(lambda: process.poll() is not None or b":address " in output.read_bytes(), 60)
+        eventually(lambda: process.poll() is not None or b":address " in output.read_bytes(), 90)
         assert process.poll() is None, output.read_text()
         yield process, output.read_text().partition(":address ")[2].split()[0]
     finally:

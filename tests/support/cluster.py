@@ -12,6 +12,8 @@ from psycopg import sql
 from psycopg.conninfo import make_conninfo
 
 from imrs_server.storage import migrate
+from imrs_server.storage.partitions import Table
+from tests.support.schema import NOW
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -52,9 +54,17 @@ def prepared(dsn: str) -> Iterator[Cluster]:
             admin.execute("select pg_advisory_lock(%s)", (LOCK,))
             migrate.apply(cluster.dsn_of(cluster.template))
             admin.execute("select pg_advisory_unlock(%s)", (LOCK,))
+            _reach_back(cluster.dsn_of(cluster.template))
             yield cluster
         finally:
             run(admin, "drop database {} with (force)", cluster.template)
+
+
+def _reach_back(dsn: str) -> None:
+    """To the month in which this run began, should that be over."""
+    with psycopg.connect(dsn) as connection:
+        for table in Table:
+            connection.execute("select ensure_partition(%s, %s)", (table, NOW))
 
 
 def unique(prefix: str) -> str:

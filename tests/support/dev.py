@@ -11,12 +11,14 @@ import time
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
-from imrs_client import ImrsClient
+from tests.support import patience
 from tests.support.processes import descendants
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
+
+    from imrs_client import ImrsClient
 
 START_SECONDS = 60.0
 STOP_SECONDS = 30.0
@@ -90,7 +92,7 @@ class Dev:
     def client(self, who: str) -> ImrsClient:
         """A client with the token of PLATFORM_ADMIN, TENANT_ADMIN, AGENT or USER; to be closed."""
         known = self.variables
-        return ImrsClient(known["IMRS_GRPC_ADDR"], token=known[f"IMRS_TOKEN_{who}"])
+        return patience.client(known["IMRS_GRPC_ADDR"], known[f"IMRS_TOKEN_{who}"])
 
     def end(self) -> int:
         """Wait until it ends by itself; the exit code."""

@@ -226,7 +226,7 @@ class FullLife:
         first = self.tenant.route.StreamRoutes(requests())
         with suppress(ImrsError):
             next(first)
-            next(self.tenant.route.StreamRoutes(iter([pb.RouteRequest()]), timeout=0.4))
+            next(self.tenant.route.StreamRoutes(iter([pb.RouteRequest()]), timeout=20))
         end.set()
         first.cancel()
 

@@ -12,6 +12,7 @@ from imrs_client import ImrsClient
 from imrs_client import v1 as pb
 from imrs_server.domain.principal import Role
 from imrs_server.jobs.breakers import BreakerSteps
+from tests.support import patience
 from tests.support.chatting import whole
 from tests.support.provider import FakeProvider
 from tests.support.service import Service, serving
@@ -95,7 +96,7 @@ def pairing(database: str, vault: Vault) -> Iterator[Pair]:
         tenant.admin.CreateAgent(pb.CreateAgentRequest(agent=pb.Agent(agent_id="bot", routing=routing)))
         tenant.admin.EnableAgentModels(pb.EnableAgentModelsRequest(agent_id="bot", filter=pb.ModelFilter()))
         token = one.token(Role.AGENT, agent_id="bot")
-        bots = [stack.enter_context(ImrsClient(each.app.address, token=token)) for each in (one, other)]
+        bots = [stack.enter_context(patience.client(each.app.address, token)) for each in (one, other)]
         found = Pair((one, other), (bots[0], bots[1]), first, second)
         found.settled(tenant.last_revision)
         yield found

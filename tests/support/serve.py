@@ -11,15 +11,17 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from imrs_client import ImrsClient
+from tests.support import patience
 from tests.support.service import SECRET
 from tests.support.waiting import eventually
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from imrs_client import ImrsClient
     from tests.conftest import Vault
 
+START_SECONDS = 60
 STOP_SECONDS = 30
 
 
@@ -56,11 +58,11 @@ class Serve:
 
     def address(self, event: str) -> str:
         """Where it says to serve: server.started for gRPC, console.started, metrics.started for HTTP."""
-        eventually(lambda: any(each["event"] == event for each in self.events))
+        eventually(lambda: any(each["event"] == event for each in self.events), START_SECONDS)
         return next(str(each["address"]) for each in self.events if each["event"] == event)
 
     def client(self, token: str) -> ImrsClient:
-        return ImrsClient(self.address("server.started"), token=token)
+        return patience.client(self.address("server.started"), token)
 
     def terminate(self) -> int:
         """End it as service managers do; the exit code."""

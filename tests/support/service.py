@@ -10,16 +10,17 @@ from uuid import UUID
 
 from pydantic import SecretStr
 
-from imrs_client import ImrsClient
 from imrs_client.ids import new_id
 from imrs_server.domain.principal import Role
 from imrs_server.settings import Settings
 from imrs_server.transport import tokens
 from imrs_server.wiring import App, trust
+from tests.support import patience
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from imrs_client import ImrsClient
     from tests.conftest import Vault
 
 SECRET = "a secret of the tests of more than 32 bytes"
@@ -62,7 +63,7 @@ class Service:
 
     def client(self, *roles: Role, tenant_id: UUID | None = None, agent_id: str | None = None) -> ImrsClient:
         token = self.token(*roles, tenant_id=tenant_id, agent_id=agent_id)
-        return self.stack.enter_context(ImrsClient(self.app.address, token=token))
+        return self.stack.enter_context(patience.client(self.app.address, token))
 
     @property
     def platform(self) -> ImrsClient:

@@ -7,13 +7,13 @@ from typing import TYPE_CHECKING
 
 from pydantic import SecretStr
 
-from imrs_client import ImrsClient
 from imrs_client.ids import new_id
 from imrs_client.v1 import GetStatusRequest
 from imrs_server.domain.principal import Role
 from imrs_server.settings import TokenSettings
 from imrs_server.transport import tokens
 from imrs_server.wiring import trust
+from tests.support import patience
 from tests.support.serve import Serve, started, variables
 from tests.support.service import SECRET
 from tests.support.waiting import eventually
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
     from pathlib import Path
 
+    from imrs_client import ImrsClient
     from tests.conftest import Vault
 
 TRUST = trust(TokenSettings(jwt_secrets=(SecretStr(SECRET),)))
@@ -43,7 +44,7 @@ def serving(database: str, vault: Vault, folder: Path, **changes: str) -> Iterat
 
 def await_ready(serve: Serve, times: int = 1) -> None:
     """Until all workers were ready so many times."""
-    eventually(lambda: sum(each["event"] == "workers.ready" for each in serve.events) == times, 40)
+    eventually(lambda: sum(each["event"] == "workers.ready" for each in serve.events) == times, 90)
 
 
 @contextmanager
@@ -61,7 +62,7 @@ def by_worker(serve: Serve) -> Iterator[Mapping[int, ImrsClient]]:
 
 
 def connect(serve: Serve, token: str) -> ImrsClient:
-    return ImrsClient(serve.address("server.started"), token=token, options=ALONE)
+    return patience.client(serve.address("server.started"), token, options=ALONE)
 
 
 def pid_of(client: ImrsClient) -> int:

@@ -77,7 +77,7 @@ def test_no_model_is_loaded_for_a_call_that_a_budget_refuses(cold: Pooled, ollam
     ollama.error = NEEDS_MEMORY
     only = pb.StringList(values=["pool/m"])
     with pytest.raises(FailedPrecondition):
-        cold.bot.complete("Hello", allowed_models=only, timeout=timedelta(seconds=5))
+        cold.bot.complete("Hello", allowed_models=only, timeout=timedelta(seconds=20))
     (left,) = tenant.admin.ListBudgets(pb.ListBudgetsRequest()).budgets
     assert (left.reserved_tokens, left.spent_tokens) == (0, 0)
 
@@ -96,8 +96,8 @@ def test_who_has_less_time_than_a_load_takes_is_told_and_the_load_goes_on(
     cold: Pooled, ollama: FakeOllama, other: Service
 ) -> None:
     endpoint_id = cold.add(ollama.base_url)
-    ollama.load_seconds = 2.0
-    done = cold.bot.complete("Hello", timeout=timedelta(seconds=1))
+    ollama.load_seconds = 8.0
+    done = cold.bot.complete("Hello", timeout=timedelta(seconds=4))
     assert done.content == other.says
     assert [each.error_kind for each in done.failed_attempts] == ["timeout"]
     cold.becomes(endpoint_id, HOT)

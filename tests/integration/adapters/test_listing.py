@@ -42,7 +42,7 @@ def provider() -> Iterator[FakeProvider]:
 def listing(provider: FakeProvider, dialect: str = "openrouter", *, seconds: float = 30.0) -> Listing:
     client = GuardedClient(
         AddressRules(allowed=(ip_network("127.0.0.0/8"),)),
-        timing=Timing(connect_seconds=1.0, read_seconds=1.0),
+        timing=Timing(connect_seconds=20.0, read_seconds=20.0),
         sleep=lambda seconds: None,
     )
     described = Provider(

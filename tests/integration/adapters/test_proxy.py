@@ -55,14 +55,14 @@ def client(
     url = f"http://{login + '@' if login else ''}127.0.0.1:{proxy.port}"
     return GuardedClient(
         rules,
-        timing=Timing(connect_seconds=1.0, read_seconds=1.0, tries=1),
+        timing=Timing(connect_seconds=20.0, read_seconds=20.0, tries=1),
         ca_bundle=str(ca) if ca else None,
         proxy=Proxy.parse(url, (".inside.example", "direct.example")),
         resolver=unresolvable,
     )
 
 
-def get(through: GuardedClient, url: str, seconds: float = 3.0) -> object:
+def get(through: GuardedClient, url: str, seconds: float = 20.0) -> object:
     call = Call(url=url, headers={"authorization": f"Bearer {KEY}"})
     return through.get_json(call, through.deadline(seconds))
 

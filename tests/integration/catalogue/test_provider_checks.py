@@ -30,10 +30,18 @@ if TYPE_CHECKING:
 Add = Callable[..., Any]
 
 
+# These say nothing, or nothing that ends: only the clock stops them.
+SLOW = (act.hang, act.drip_headers)
+
+
+def checking(db: Database, keys: Vault, seconds: float = 20.0) -> ProviderChecks:
+    timing = Timing(connect_seconds=seconds, read_seconds=seconds, tries=1)
+    return ProviderChecks(db, keys, GuardedClient(LOOPBACK, timing=timing), deadline_seconds=seconds)
+
+
 @pytest.fixture
 def checks(db: Database, keys: Vault) -> ProviderChecks:
-    timing = Timing(connect_seconds=0.5, read_seconds=0.3, tries=1)
-    return ProviderChecks(db, keys, GuardedClient(LOOPBACK, timing=timing), deadline_seconds=1.0)
+    return checking(db, keys)
 
 
 def played(shape: Shape, upstream: FakeProvider, add_provider: Add) -> None:
@@ -105,7 +113,8 @@ def test_a_public_list_says_nothing_about_the_key_so_it_is_asked_for(
     ids=["401", "403", "404", "429", "500", "302", "html", "no list", "error", "hang", "drip"],
 )
 def test_a_failure_of_the_provider_is_an_answer(
-    checks: ProviderChecks,
+    db: Database,
+    keys: Vault,
     upstream: FakeProvider,
     add_provider: Add,
     behaviour: Behaviour,
@@ -114,6 +123,7 @@ def test_a_failure_of_the_provider_is_an_answer(
 ) -> None:
     played(dialects.OPENAI, upstream, add_provider)
     upstream.script(behaviour)
+    checks = checking(db, keys, seconds=2.0) if behaviour in SLOW else checking(db, keys)
 
     found = checks.run(PLATFORM, "mine")
 

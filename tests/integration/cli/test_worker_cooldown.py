@@ -54,11 +54,12 @@ def test_what_a_worker_finds_out_the_other_goes_by(database: str, vault: Vault, 
             return client.route.Route(route).selected.model_id
 
         assert [selected(each) for each in (one, other)] == ["p/best"] * 2
-        upstream.script(refuses(429, retry_after="3"))
+        upstream.script(refuses(429, retry_after="8"))
         done = one.complete("Hello", agent_id="bot", tenant_id=agent.tenant_id)
         assert done.model_id == "p/next"
-        eventually(lambda: [selected(each) for each in (one, other)] == ["p/next"] * 2, seconds=3)
+        eventually(lambda: [selected(each) for each in (one, other)] == ["p/next"] * 2, seconds=8)
         assert cooldowns(other) == [("p/best", State.COOLING, 0)]
         eventually(
-            lambda: [cooldowns(each) for each in (one, other)] == [[("p/best", State.RETURNING, 0.1)]] * 2
+            lambda: [cooldowns(each) for each in (one, other)] == [[("p/best", State.RETURNING, 0.1)]] * 2,
+            seconds=30,
         )

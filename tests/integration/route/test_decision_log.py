@@ -135,7 +135,7 @@ def test_many_at_once_do_not_wait_for_more(db: Database) -> None:
     made = decision()
     for _ in range(MANY + 1):
         log.offer(made._replace(decision_id=new_id()))
-    eventually(lambda: log.waiting < MANY, 10)
+    eventually(lambda: log.waiting < MANY)
     log.stop()
     assert log.dropped == 0
 

@@ -115,7 +115,7 @@ def test_votes_arrive_once_with_all_that_was_said(desk: Desk, client: ImrsClient
         assert spool.rate("a", 0.5, user_id="u", comment="fine")
         assert spool.rate("b", signal=v1.Feedback.COPY)
         assert spool.submit(v1.SubmitFeedbackRequest(message_id="c", rating=1.0, request_id="mine"))
-        assert spool.flush() == 0
+        assert spool.flush(20) == 0
         assert spool.status.delivered == 3
     first, second, third = desk.counted
     assert (first.message_id, first.rating, first.user_id, first.comment) == ("a", 0.5, "u", "fine")
@@ -128,7 +128,7 @@ def test_what_was_given_later_is_never_dated_earlier(desk: Desk, client: ImrsCli
     with FeedbackSpool(client) as spool:
         for _ in range(50):
             assert spool.rate("a", 1.0)
-        assert spool.flush() == 0
+        assert spool.flush(20) == 0
     times = [each.event_time.ToNanoseconds() for each in desk.counted]
     assert times == sorted(set(times))
 
@@ -167,14 +167,15 @@ def test_while_the_service_is_away_votes_wait_and_a_lost_answer_counts_once(
     desk.lose_answers = 1
     with FeedbackSpool(client, path) as spool:
         spool.rate("a", 1.0)
-        assert desk.told.wait(5)
+        assert desk.told.wait(20)
         spool.rate("b", 1.0)
         assert spool.flush(20) == 0
         error = spool.status.last_error
     assert Counter(desk.votes) == {"a": 1, "b": 1}
     # RetryInfo of the played status says 1.5 s: it is honoured.
     assert getattr(error, "retry_after_seconds", None) == 1.5
-    assert len(desk.batches) == 3
+    # Once while it is away, once for the lost answer; the second vote may have been too late for that one.
+    assert 3 <= len(desk.batches) <= 5
 
 
 def test_refused_votes_leave_and_are_told_the_others_count(desk: Desk, client: ImrsClient) -> None:
@@ -189,7 +190,7 @@ def test_refused_votes_leave_and_are_told_the_others_count(desk: Desk, client: I
     for message_id in ("a", "bad", "b"):
         spool.rate(message_id, 1.0)
     with spool:
-        assert spool.flush() == 0
+        assert spool.flush(20) == 0
         assert (spool.status.delivered, spool.status.refused) == (2, 1)
     assert refused == [("bad", "INVALID_REQUEST")]
     assert desk.votes == ["a", "b"]
@@ -268,7 +269,7 @@ def test_what_is_left_at_the_end_is_there_for_the_next(
     assert spool.close(timeout_seconds=0.1) == 2
     desk.away.clear()
     with FeedbackSpool(client, tmp_path / "votes") as again:
-        assert again.flush() == 0
+        assert again.flush(20) == 0
     assert [each.rating for each in desk.counted] == [1.0, 0.0]
     assert FeedbackSpool(client, tmp_path / "votes").close() == 0
 
@@ -278,7 +279,7 @@ def test_closing_does_not_wait_for_a_service_that_hangs(desk: Desk, client: Imrs
     spool = FeedbackSpool(client)
     spool.start()
     spool.rate("a", 1.0)
-    assert desk.told.wait(5)
+    assert desk.told.wait(20)
     start = time.monotonic()
     assert spool.close(timeout_seconds=0.2) == 1
     assert time.monotonic() - start < 15  # it hangs for 20 s
@@ -289,7 +290,7 @@ def test_closing_sends_what_waits(desk: Desk, client: ImrsClient) -> None:
     for number in range(2000):
         spool.rate(str(number), 1.0)
     spool.start()
-    assert spool.close() == 0
+    assert spool.close(timeout_seconds=30) == 0
     assert len(desk.votes) == 2000
 
 
@@ -371,11 +372,12 @@ def test_only_the_owner_reads_the_file(client: ImrsClient, tmp_path: Path) -> No
 
 def test_what_waits_wakes_up_when_the_service_comes(desk: Desk, client: ImrsClient) -> None:
     """A vote that is held back does not hold up new ones, and goes when it is due."""
-    desk.errors["held"] += [BROKEN] * 2
+    desk.errors["held"] += [BROKEN] * 1000
     with FeedbackSpool(client) as spool:
         spool.rate("held", 1.0)
-        eventually(lambda: len(desk.batches) == 1, 5)
+        eventually(lambda: bool(desk.batches))
         spool.rate("new", 1.0)
-        eventually(lambda: "new" in desk.votes, 5)
+        eventually(lambda: "new" in desk.votes)
+        desk.errors["held"].clear()
         assert spool.flush(20) == 0
     assert desk.votes == ["new", "held"]

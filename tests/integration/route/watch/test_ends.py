@@ -133,8 +133,8 @@ class TestEnds:
 
     def test_when_the_token_expires(self, serve: Callable[..., Serving]) -> None:
         serving = serve(replace(QUICK, check_seconds=0.1))
-        # Clocks may differ by half a minute, so this one has two seconds left.
-        stream = serving.watch(bearer(Role.AGENT, "a", lifetime=timedelta(seconds=-28)))
+        # Clocks may differ by half a minute, so this one has five seconds left.
+        stream = serving.watch(bearer(Role.AGENT, "a", lifetime=timedelta(seconds=-25)))
         stream.next()
         assert stream.refusal() == ("UNAUTHENTICATED", "TOKEN_EXPIRED")
 

@@ -116,5 +116,5 @@ def replica(played: Played, client: ImrsClient) -> Iterator[Replica]:
     """One that has heard of BASE at revision 5."""
     played.say_whole()
     with Replica(client, report=False) as found:
-        found.wait_until_ready()
+        found.wait_until_ready(20)
         yield found

@@ -91,7 +91,7 @@ def test_what_the_server_would_refuse_is_refused(replica: Replica) -> None:
 
 def test_a_task_type_that_is_not_sent_is_the_servers(played: Played, replica: Replica) -> None:
     played.say_whole(content({"*": table(GOOD)}, omitted_task_types=("poetry",)), 6)
-    assert replica.wait_for_revision(6)
+    assert replica.wait_for_revision(6, 20)
     with pytest.raises(OnlyOnServer, match=r"client\.choose"):
         replica.route(task_type="poetry")
     assert replica.route(task_type="code").selected.model_id == "p/good"
@@ -100,7 +100,7 @@ def test_a_task_type_that_is_not_sent_is_the_servers(played: Played, replica: Re
 def test_chance_draws_from_what_the_request_says(played: Played, replica: Replica) -> None:
     policy = Policy(exploration_rate=1.0, cheaper_when_similar=False)
     played.say_whole(content({"*": table(GOOD, replace(FAIR, estimate=0.5), policy=policy)}), 6)
-    assert replica.wait_for_revision(6)
+    assert replica.wait_for_revision(6, 20)
 
     def chosen(**fields: Any) -> set[str]:
         return {replica.route(task_type="code", **fields).selected.model_id for _ in range(60)}
@@ -130,7 +130,7 @@ def test_before_anything_is_known_the_default_model_answers(played: Played, clie
         with pytest.raises(Unavailable):
             replica.route(min_revision=1)
         played.say_whole()
-        replica.wait_until_ready()
+        replica.wait_until_ready(20)
         assert replica.route().selected.model_id == "p/good"
     with pytest.raises(ValueError, match="provider_id/external_id"):
         Replica(client, default_model="llama3")

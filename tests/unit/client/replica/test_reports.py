@@ -34,9 +34,9 @@ def test_decisions_are_reported_once_even_where_an_answer_is_lost(played: Played
     played.say_whole()
     played.lose_answers = 1
     with Replica(client) as replica:
-        replica.wait_until_ready()
+        replica.wait_until_ready(20)
         made = decided(replica, 1500)
-        eventually(lambda: replica.status.reported == 1500, 10)
+        eventually(lambda: replica.status.reported == 1500)
         assert (replica.status.waiting, replica.status.dropped, replica.status.refused) == (0, 0, 0)
     assert [each.decision_id for each in played.reported] == [each.decision_id for each in made]
     assert max(played.batches) <= 1000
@@ -47,7 +47,7 @@ def test_decisions_are_reported_once_even_where_an_answer_is_lost(played: Played
 def test_what_was_asked_is_reported_once_for_all_that_asked_it(played: Played, client: ImrsClient) -> None:
     played.say_whole()
     with Replica(client) as replica:
-        replica.wait_until_ready()
+        replica.wait_until_ready(20)
         plain = [replica.route(task_type="code", request_id=f"r{number}") for number in range(50)]
         limited = [
             replica.route(message=f"secret {number}", required_capabilities=["text"], agent_class="gold")
@@ -68,7 +68,7 @@ def test_what_chance_could_have_led_to_is_reported(played: Played, client: ImrsC
     policy = Policy(exploration_rate=0.5, cheaper_when_similar=False)
     played.say_whole(content({"*": table(GOOD, replace(FAIR, estimate=0.5), policy=policy)}))
     with Replica(client) as replica:
-        replica.wait_until_ready()
+        replica.wait_until_ready(20)
         made = [replica.route(task_type="code", seed=number) for number in range(2)]
         assert replica.flush() == 0
     for number, each in enumerate(made):
@@ -83,7 +83,7 @@ def test_what_is_not_reported_yet_is_reported_at_the_end(played: Played, client:
     played.say_whole()
     replica = Replica(client)
     replica.start()
-    replica.wait_until_ready()
+    replica.wait_until_ready(20)
     decided(replica, 2500)
     assert replica.close() == 0
     assert len(played.reported) == 2500
@@ -92,7 +92,7 @@ def test_what_is_not_reported_yet_is_reported_at_the_end(played: Played, client:
 def test_a_flush_reports_what_was_decided_before_it(played: Played, client: ImrsClient) -> None:
     played.say_whole()
     with Replica(client) as replica:
-        replica.wait_until_ready()
+        replica.wait_until_ready(20)
         for _ in range(20):
             made = replica.route(task_type="code")
             assert replica.flush() == 0
@@ -108,7 +108,7 @@ def test_the_end_does_not_wait_for_a_service_that_is_away(played: Played, client
     played.failures += [status(grpc.StatusCode.UNAVAILABLE, "DATABASE_UNAVAILABLE")] * 100
     replica = Replica(client)
     replica.start()
-    replica.wait_until_ready()
+    replica.wait_until_ready(20)
     decided(replica, 3)
     start = time.monotonic()
     assert replica.close(timeout_seconds=0.3) == 3
@@ -119,13 +119,13 @@ def test_too_many_decisions_are_dropped_and_counted(played: Played, client: Imrs
     played.say_whole()
     played.failures += [status(grpc.StatusCode.UNAVAILABLE, "DATABASE_UNAVAILABLE")] * 100
     with Replica(client, report_capacity=10) as replica:
-        replica.wait_until_ready()
+        replica.wait_until_ready(20)
         decided(replica, 5)
-        eventually(lambda: len(played.batches) > 0, 10)
+        eventually(lambda: len(played.batches) > 0)
         decided(replica, 10)
         assert (replica.status.waiting, replica.status.dropped) == (10, 5)
         played.failures.clear()
-        eventually(lambda: replica.status.waiting == 0, 10)
+        eventually(lambda: replica.status.waiting == 0)
     assert len(played.reported) == 10
 
 
@@ -133,11 +133,11 @@ def test_refused_decisions_are_counted_and_not_sent_again(played: Played, client
     played.say_whole()
     played.failures.append(status(grpc.StatusCode.PERMISSION_DENIED, "ROLE_REQUIRED"))
     with Replica(client) as replica:
-        replica.wait_until_ready()
+        replica.wait_until_ready(20)
         decided(replica, 5)
-        eventually(lambda: replica.status.refused == 5, 10)
+        eventually(lambda: replica.status.refused == 5)
         decided(replica, 2)
-        eventually(lambda: replica.status.reported == 2, 10)
+        eventually(lambda: replica.status.reported == 2)
     assert len(played.reported) == 2
 
 
@@ -168,11 +168,11 @@ def test_a_fault_of_a_moment_costs_no_decision(played: Played, client: ImrsClien
 def test_what_cannot_be_reported_keeps_nothing_else_from_it(played: Played, client: ImrsClient) -> None:
     played.say_whole()
     with Replica(client) as replica:
-        replica.wait_until_ready()
+        replica.wait_until_ready(20)
         replica.route(request_id=uuid4())  # type: ignore[arg-type]
         replica.route(request_id="\ud800")
         made = replica.route(request_id="r-1")
-        eventually(lambda: replica.status.reported == 1, 10)
+        eventually(lambda: replica.status.reported == 1)
         assert (replica.status.refused, replica.status.waiting) == (2, 0)
         replica.route(request_id=uuid4())  # type: ignore[arg-type]
         assert replica.flush() == 0
