@@ -284,7 +284,7 @@ def test_agents_that_decide_by_themselves_hear_of_it(world: World) -> None:
     world.enable("p/free")
     world.set(limit_usd=str(COST_USD))
     with Replica(world.bot, report=False) as replica:
-        replica.wait_until_ready()
+        replica.wait_until_ready(20)
         assert replica.route().selected.model_id == "p/dear"
         world.bot.record(model_id="p/dear", prompt_tokens=1000, completion_tokens=500)
         eventually(lambda: replica.route().selected.model_id == "p/free")

@@ -80,13 +80,13 @@ def test_its_share_comes_back_in_steps_and_alike_on_every_server(pair: Pair) -> 
 def test_an_agent_that_decides_by_itself_goes_by_it_too(pair: Pair) -> None:
     """And is given the same share on the way back, request by request."""
     with Replica(pair.bots[1], report=False) as replica:
-        replica.wait_until_ready()
+        replica.wait_until_ready(20)
         assert replica.route().selected.model_id == "first/m"
         pair.fails(refuses(429, retry_after="60"))
         eventually(lambda: replica.route().selected.model_id == "first/n")
         pair.move_on()
         ((revision,),) = pair.execute("select rev from index_revision")
-        assert replica.wait_for_revision(int(revision))
+        assert replica.wait_for_revision(int(revision), 20)
         seeds = range(200)
         own = [replica.route(seed=seed).selected.model_id for seed in seeds]
         assert own == [pair.selected(pair.bots[0], seed=seed) for seed in seeds]

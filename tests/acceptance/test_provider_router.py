@@ -242,7 +242,7 @@ def test_models_are_loaded_and_unloaded_by_hand_and_their_ttl_is_changed(world: 
 
 def test_who_watches_sees_states_as_they_change(world: World) -> None:
     with Replica(world.pas, report=False) as replica:
-        replica.wait_until_ready()
+        replica.wait_until_ready(20)
 
         def state() -> str:
             found = replica.route(pb.RouteRequest(agent_class="Architect")).to_proto()

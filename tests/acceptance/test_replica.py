@@ -73,7 +73,7 @@ def test_equal_answers_at_equal_revision(fleet: Fleet) -> None:
     for agent_id in AGENTS:
         client = fleet.service.agent(agent_id)
         with Replica(client, report=False) as replica:
-            replica.wait_until_ready()
+            replica.wait_until_ready(20)
             found = compare(replica, client, [fleet.request() for _ in range(REQUESTS)])
         decisions = [each for each in found if isinstance(each, pb.Decision)]
         reasons |= {each.reason for each in decisions}
@@ -86,13 +86,13 @@ def test_equal_answers_at_equal_revision(fleet: Fleet) -> None:
 def test_what_is_configured_arrives_at_once(fleet: Fleet) -> None:
     admin = fleet.tenant.admin
     with Replica(fleet.service.agent("plain"), report=False) as replica:
-        replica.wait_until_ready()
+        replica.wait_until_ready(20)
         chosen = replica.route(task_type="code").selected.model_id
         other = replica.route(task_type="code").fallbacks[0].model_id
         admin.SetModelOverride(pb.SetModelOverrideRequest(agent_id="plain", model_id=other))
         eventually(lambda: replica.route(task_type="code").selected.model_id == other)
         assert replica.route(task_type="code").reason == pb.Decision.OVERRIDE
-        assert replica.wait_for_revision(fleet.tenant.last_revision)
+        assert replica.wait_for_revision(fleet.tenant.last_revision, 20)
         admin.ClearModelOverride(pb.ClearModelOverrideRequest(agent_id="plain"))
         eventually(lambda: replica.route(task_type="code").selected.model_id == chosen)
         admin.DeleteAgent(pb.DeleteAgentRequest(agent_id="plain"))
@@ -105,7 +105,7 @@ def test_what_is_configured_arrives_at_once(fleet: Fleet) -> None:
 def test_ratings_arrive(fleet: Fleet) -> None:
     agent = fleet.service.agent("srs")
     with Replica(agent, report=False) as replica:
-        replica.wait_until_ready()
+        replica.wait_until_ready(20)
         first = replica.route(task_type="new")
         for _ in range(5):
             called = agent.record(model_id=first.selected.model_id, task_type="new")
@@ -127,7 +127,7 @@ def test_reported_decisions_are_listed_once_and_votes_on_them_count(fleet: Fleet
         return sum(each.rating_count for each in tenant.feedback.ListPerformance(request).performance)
 
     with Replica(agent) as replica, FeedbackSpool(agent) as spool:
-        replica.wait_until_ready()
+        replica.wait_until_ready(20)
         made = [replica.route(task_type="reported", request_id=f"r{number}") for number in range(60)]
         for each in made:
             # Some arrive before their decisions do.
@@ -164,7 +164,7 @@ def test_what_a_replica_was_asked_is_kept_as_of_the_servers_own(fleet: Fleet, ag
     """So it can be taken again: both sides' rows of the log are compared, and replayed."""
     client, asked = fleet.service.agent(agent_id), [fleet.request() for _ in range(100)]
     with Replica(client) as replica:
-        replica.wait_until_ready()
+        replica.wait_until_ready(20)
         for number, request in enumerate(asked):
             request.request_id = f"{agent_id} {number}"
             # What one refuses, both do.

@@ -62,7 +62,7 @@ def test_a_shadow_is_compared_with_what_serves(service: Service) -> None:
     assert shadows(task_type="code") == {"p/first": (3, 0, 0, 0.0), "p/second": (0, 0, 0, 0.0)}
 
     with Replica(bot) as replica:
-        replica.wait_until_ready()
+        replica.wait_until_ready(20)
         assert {replica.route(task_type="code").selected.model_id for _ in range(4)} == {"p/second"}
         assert replica.flush() == 0
     assert shadows(task_type="code")["p/first"] == (7, 0, 0, 0.0)

@@ -142,7 +142,7 @@ def test_votes_wait_for_the_database(postgres: Postgres, vault: Vault) -> None:
         with FeedbackSpool(service.agent("a")) as spool:
             for each in message_ids[:20]:
                 assert spool.rate(each, 1.0)
-            assert spool.flush() == 0
+            assert spool.flush(20) == 0
             postgres.kill()
             for each in message_ids[20:]:
                 assert spool.rate(each, 0.0)

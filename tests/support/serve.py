@@ -52,8 +52,8 @@ class Serve:
 
     @property
     def events(self) -> list[dict[str, Any]]:
-        """Every line of the log that is JSON, as all are once the server runs."""
-        lines = self.log.read_text().splitlines()
+        """Every whole line of the log that is JSON, as all are once the server runs."""
+        lines = self.log.read_text().rpartition("\n")[0].splitlines()
         return [json.loads(line) for line in lines if line.startswith("{")]
 
     def address(self, event: str) -> str:

@@ -24,7 +24,7 @@ def run(service: Service, test: Callable[[AsyncImrsClient], Awaitable[None]], te
         async with AsyncImrsClient(
             service.address, token=fetch_token, tenant_id=tenant_id, timeouts_seconds={"Route": 5}
         ) as client:
-            await client.wait_until_ready()
+            await client.wait_until_ready(20)
             await test(client)
 
     asyncio.run(main())

@@ -199,7 +199,7 @@ def test_every_call_has_a_deadline(service: Service) -> None:
     with ImrsClient(
         service.address, token="t", timeouts_seconds={"CreateAgent": 3, "Complete": None}
     ) as client:
-        client.wait_until_ready()
+        client.wait_until_ready(20)
         with pytest.raises(imrs_client.DeadlineExceeded) as caught:
             client.choose(agent_id="slow")
         assert caught.value.reason == ""
