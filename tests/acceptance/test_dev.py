@@ -25,7 +25,7 @@ from imrs_client.v1 import (
     ListProvidersRequest,
     Provider,
 )
-from tests.support.dev import running
+from tests.support.dev import START_SECONDS, running
 from tests.support.processes import is_gone
 from tests.support.waiting import eventually
 
@@ -58,7 +58,7 @@ def test_dev_env_is_written_last_and_says_how_to_reach_the_server(folder: Path) 
     with running(folder, "--no-seed") as dev:
         dev.await_ready()
         known = dev.variables
-        assert Health(known["IMRS_GRPC_ADDR"]).is_serving()
+        assert Health(known["IMRS_GRPC_ADDR"]).is_serving(timeout_seconds=20)
         assert list(known) == KEYS
         assert all(known.values())
         assert stat.S_IMODE(dev.file.stat().st_mode) == 0o600
@@ -157,7 +157,7 @@ def test_kill_9_leaves_nothing_running_and_the_next_start_works(folder: Path) ->
         assert dev.file.exists()
     with running(folder, "--no-seed") as dev:
         dev.await_ready()
-        assert Health(dev.variables["IMRS_GRPC_ADDR"]).is_serving()
+        assert Health(dev.variables["IMRS_GRPC_ADDR"]).is_serving(timeout_seconds=20)
         assert dev.signal(signal.SIGINT) == 0
 
 
@@ -193,7 +193,7 @@ def test_a_taken_port_is_reported_with_what_helps(option: str, folder: Path) -> 
 
 def test_ctrl_c_during_the_start_gives_it_up(folder: Path) -> None:
     with running(folder, "--no-seed") as dev:
-        eventually(lambda: "Starting" in dev.errors)
+        eventually(lambda: "Starting" in dev.errors, START_SECONDS)
         family = dev.family
         assert dev.signal(signal.SIGINT) == 0
         eventually(lambda: all(map(is_gone, family)))
@@ -205,7 +205,7 @@ def test_ctrl_c_does_not_wait_for_what_is_being_made(tmp_path: Path) -> None:
     """At the first start a cluster of PostgreSQL is made, which takes seconds, minutes on a slow disk."""
     folder = tmp_path / "data"
     with running(folder, "--no-seed") as dev:
-        eventually((folder / "postgres" / "data.new" / "PG_VERSION").exists)
+        eventually((folder / "postgres" / "data.new" / "PG_VERSION").exists, START_SECONDS)
         family = dev.family
         assert dev.signal(signal.SIGINT) == 0
         eventually(lambda: all(map(is_gone, family)))

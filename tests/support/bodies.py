@@ -28,7 +28,7 @@ def steady(messages: Connection, folder: Path, number: int, again: bool) -> None
         ending.wait()
 
 
-SILENCE_SECONDS = 3.0
+SILENCE_SECONDS = 6.0
 
 
 def beating(messages: Connection, folder: Path, number: int, again: bool) -> None:

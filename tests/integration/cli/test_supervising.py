@@ -36,6 +36,9 @@ if TYPE_CHECKING:
 
     from tests.conftest import Vault
 
+# Of processes, each with its imports.
+START_SECONDS = 60
+
 
 @contextmanager
 def meanwhile(act: Callable[[], None]) -> Iterator[Ending]:
@@ -69,10 +72,10 @@ def test_each_place_that_falls_empty_is_taken_again(tmp_path: Path) -> None:
     buried: list[int] = []
 
     def act() -> None:
-        eventually(lambda: standing.ready)
+        eventually(lambda: standing.ready, START_SECONDS)
         [first] = seen(tmp_path, 0, again=False)
         os.kill(first, signal.SIGKILL)
-        eventually(lambda: bool(seen(tmp_path, 0, again=True)) and standing.serving == 2)
+        eventually(lambda: bool(seen(tmp_path, 0, again=True)) and standing.serving == 2, START_SECONDS)
         assert buried == [first]
         assert len(seen(tmp_path, 1, again=False)) == 1
         assert not seen(tmp_path, 1, again=True)
@@ -89,18 +92,19 @@ def test_a_stopped_worker_is_first_doubted_then_ended_and_replaced(tmp_path: Pat
     standing = Standing(2)
 
     def act() -> None:
-        eventually(lambda: standing.ready)
+        eventually(lambda: standing.ready, START_SECONDS)
         [first] = seen(tmp_path, 0, again=False)
         os.kill(first, signal.SIGSTOP)
         eventually(lambda: standing.serving == 1)
         assert not is_gone(first)
-        eventually(lambda: bool(seen(tmp_path, 0, again=True)) and standing.serving == 2)
+        eventually(lambda: bool(seen(tmp_path, 0, again=True)) and standing.serving == 2, START_SECONDS)
         assert is_gone(first)
         assert not seen(tmp_path, 1, again=True)
 
     with structlog.testing.capture_logs() as lines, meanwhile(act) as ending:
         supervise(bodies.beating, tmp_path, standing, ending)
-    told = [each for each in lines if each["event"].startswith("worker.")]
+    # Before, it may have been doubted for being slow.
+    told = [each for each in lines if each["event"].startswith("worker.") and each["worker"] == 0][-3:]
     assert [each["event"] for each in told] == ["worker.silent", "worker.hung", "worker.died"]
     assert told[1]["state"] == "T (stopped)"
     assert told[1]["silent_seconds"] >= bodies.SILENCE_SECONDS
@@ -117,7 +121,7 @@ def test_a_worker_that_goes_on_in_time_counts_again(tmp_path: Path) -> None:
     standing = Standing(2)
 
     def act() -> None:
-        eventually(lambda: standing.ready)
+        eventually(lambda: standing.ready, START_SECONDS)
         [first] = seen(tmp_path, 0, again=False)
         os.kill(first, signal.SIGSTOP)
         eventually(lambda: standing.serving == 1)
@@ -127,16 +131,16 @@ def test_a_worker_that_goes_on_in_time_counts_again(tmp_path: Path) -> None:
 
     with structlog.testing.capture_logs() as lines, meanwhile(act) as ending:
         supervise(bodies.beating, tmp_path, standing, ending)
-    told = [each["event"] for each in lines if each["event"].startswith("worker.")]
-    assert told == ["worker.silent", "worker.heard"]
+    told = [each["event"] for each in lines if each["event"].startswith("worker.") and each["worker"] == 0]
+    assert told[-2:] == ["worker.silent", "worker.heard"]
 
 
 def test_a_worker_whose_work_hangs_is_replaced_though_it_could_speak(tmp_path: Path) -> None:
     standing = Standing(1)
 
     def act() -> None:
-        eventually(lambda: standing.ready)
-        eventually(lambda: bool(seen(tmp_path, 0, again=True)) and standing.serving == 1, 60)
+        eventually(lambda: standing.ready, START_SECONDS)
+        eventually(lambda: bool(seen(tmp_path, 0, again=True)) and standing.serving == 1, START_SECONDS)
 
     with meanwhile(act) as ending:
         supervise(bodies.stuck, tmp_path, standing, ending)
@@ -148,7 +152,7 @@ def test_a_system_that_has_no_room_for_a_process_is_asked_again_while_the_others
     standing = Standing(2)
 
     def act() -> None:
-        eventually(lambda: standing.ready)
+        eventually(lambda: standing.ready, START_SECONDS)
         [first], [second] = (seen(tmp_path, number, again=False) for number in (0, 1))
         with no_more_files():
             os.kill(first, signal.SIGKILL)
@@ -189,14 +193,14 @@ def test_a_worker_that_takes_no_calls_any_more_is_replaced_though_its_other_thre
         given = Given(settings=known, workers=1, folder=folder, pinned=False)
 
         def act() -> None:
-            eventually(lambda: standing.ready, 30)
+            eventually(lambda: standing.ready, START_SECONDS)
             token = issue(trust(known), roles=[Role.AGENT], subject="bot", tenant_id=HERE, agent_id="nobody")
             with ImrsClient(port.address, token=token) as client:
                 with pytest.raises(ImrsError) as failed:
                     client.choose(timeout_seconds=1)
                 assert failed.value.code is StatusCode.DEADLINE_EXCEEDED
                 eventually(lambda: standing.serving == 0)
-                eventually(lambda: standing.serving == 1, 60)
+                eventually(lambda: standing.serving == 1, START_SECONDS)
                 with pytest.raises(ImrsError, match="AGENT_NOT_FOUND"):
                     client.choose()
 
@@ -265,7 +269,7 @@ def test_a_worker_that_does_not_listen_is_ended_by_force(monkeypatch: pytest.Mon
     standing = Standing(1)
     with (
         structlog.testing.capture_logs() as lines,
-        meanwhile(lambda: eventually(lambda: standing.ready)) as ending,
+        meanwhile(lambda: eventually(lambda: standing.ready, START_SECONDS)) as ending,
         Workers(bodies.deaf, None, 1, standing=standing) as workers,
     ):
         workers.run(ending)

@@ -101,7 +101,7 @@ def test_what_has_no_room_is_refused_at_once_and_the_rest_is_served(metadata: An
         # Others have pools of their own, and health is never refused.
         assert next(stub.StreamRoutes(iter([pb.RouteRequest(request_id="s")]), metadata=metadata)).request_id
         health = Health(f"127.0.0.1:{server.port}")
-        assert health.is_serving()
+        assert health.is_serving(timeout_seconds=20)
         health.close()
         slow.released.set()
         assert [each.result(30).request_id for each in taken] == [str(n) for n in range(ROOM)]

@@ -46,6 +46,14 @@ class Applied:
         self.watch.turn()
 
 
+def edit(path: Path, text: str) -> None:
+    """Later than whatever was written before, though clocks of files stand still for milliseconds."""
+    before = path.stat().st_mtime_ns if path.exists() else 0
+    path.write_text(text)
+    if path.stat().st_mtime_ns <= before:
+        os.utime(path, ns=(before + 1, before + 1))
+
+
 @pytest.fixture
 def path(tmp_path: Path) -> Path:
     found = tmp_path / "models.yaml"
@@ -61,7 +69,7 @@ def applied(path: Path) -> Applied:
 def test_it_is_applied_at_the_start_and_after_each_change_once(path: Path, applied: Applied) -> None:
     for _ in range(3):
         applied.look()
-    path.write_text(GOOD % 2)
+    edit(path, GOOD % 2)
     applied.look()
     os.utime(path)  # touched, and the same
     applied.look()
@@ -119,7 +127,7 @@ def test_what_cannot_be_read_is_told_once_and_read_when_it_can_be(path: Path, ap
     ]
     assert applied.watch.refused
     path.rmdir()
-    path.write_text(GOOD % 1)
+    edit(path, GOOD % 1)
     applied.look()
     assert not applied.watch.refused
     assert applied.results == ["ok", "refused", "ok"]
@@ -127,7 +135,7 @@ def test_what_cannot_be_read_is_told_once_and_read_when_it_can_be(path: Path, ap
 
 def test_a_bad_file_changes_nothing_and_tells_its_lines_once(path: Path, applied: Applied) -> None:
     applied.look()
-    path.write_text("agents:\n  a: {temperature: 9}\n")
+    edit(path, "agents:\n  a: {temperature: 9}\n")
     with structlog.testing.capture_logs() as lines:
         for _ in range(3):
             applied.look()
@@ -136,7 +144,7 @@ def test_a_bad_file_changes_nothing_and_tells_its_lines_once(path: Path, applied
     assert [each["problems"] for each in lines if each["event"] == "config.refused"] == [
         [f"{path}:2:20: agents.a.temperature: must be at most 2.0, not 9"]
     ]
-    path.write_text(GOOD % 1)
+    edit(path, GOOD % 1)
     applied.look()
     assert not applied.watch.refused
     assert applied.results == ["ok", "refused", "ok"]
@@ -149,7 +157,7 @@ def test_a_file_that_was_applied_before_it_was_watched_is_left_at_that(path: Pat
             applied.look()
     assert [each["event"] for each in lines] == ["config.unchanged"]
     applied.error = None
-    path.write_text(GOOD % 2)
+    edit(path, GOOD % 2)
     applied.look()
     assert applied.texts == [GOOD % 2]
     assert applied.results == ["unchanged", "ok"]
@@ -159,7 +167,7 @@ def test_bytes_that_are_no_text_and_what_the_server_refuses(path: Path, applied:
     path.write_bytes(b"\xff")
     applied.look()
     applied.error = ModelNotFound(model_id="p/m")
-    path.write_text(GOOD % 2)
+    edit(path, GOOD % 2)
     applied.look()
     assert applied.results == ["refused", "refused"]
 
@@ -221,7 +229,7 @@ def test_a_file_that_comes_later(path: Path, applied: Applied) -> None:
         applied.look()
         applied.look()
     assert [each["event"] for each in lines] == ["config.missing"]
-    path.write_text(GOOD % 1)
+    edit(path, GOOD % 1)
     applied.look()
     assert applied.texts == [GOOD % 1]
 
@@ -230,7 +238,7 @@ def test_the_thread_looks_by_itself(path: Path, applied: Applied) -> None:
     applied.watch.start()
     try:
         eventually(lambda: applied.texts == [GOOD % 1])
-        path.write_text(GOOD % 2)
+        edit(path, GOOD % 2)
         eventually(lambda: applied.texts == [GOOD % 1, GOOD % 2])
     finally:
         applied.watch.stop()
