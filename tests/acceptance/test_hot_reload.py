@@ -104,17 +104,20 @@ def chosen(client: ImrsClient) -> str:
 def test_an_edit_is_live_on_every_worker_long_before_anything_is_polled(world: World) -> None:
     # Connections of their own spread over the workers of the port.
     clients = [world.client(Role.TENANT_ADMIN) for _ in range(6)]
+    world.write(DOCUMENT_003)
     eventually(lambda: {chosen(each) for each in clients} == {OLD}, 60)
+    before = len(world.said("config.applied"))
     for wanted in (NEW, OLD, NEW):
         world.write(exchanged(DOCUMENT_003, wanted))
         eventually(partial(answered, clients, wanted))
 
     # A line is written when its edit is live.
-    eventually(lambda: [each["changes"] > 0 for each in world.said("config.applied")] == [True] * 4)
+    eventually(lambda: len(world.said("config.applied")) >= before + 3)
+    assert all(each["changes"] > 0 for each in world.said("config.applied"))
     with world.client(Role.TENANT_ADMIN) as client:
         lines = client.admin.ListAuditEvents(pb.ListAuditEventsRequest(target_type="agent")).audit_events
-        assert {each.actor for each in lines} == {f"config:{world.path}"}
-        assert {each.method for each in lines} == {"AdminService/ApplyConfig"}
+        applied = {each.actor for each in lines if each.method == "AdminService/ApplyConfig"}
+        assert applied == {f"config:{world.path}"}
     for each in clients:
         each.close()
 
