@@ -12,12 +12,14 @@ from typing import TYPE_CHECKING, Any
 
 import structlog
 
+from imrs_server.cli import silence
 from imrs_server.console import process
 from imrs_server.console.process import Console
 from imrs_server.domain.principal import Role
 from tests.support.chatting import event
 from tests.support.door import employ, furnish, opened
 from tests.support.provider import FakeProvider
+from tests.support.waiting import eventually
 
 if TYPE_CHECKING:
     import pytest
@@ -57,5 +59,7 @@ def test_one_that_hangs_is_killed(monkeypatch: pytest.MonkeyPatch) -> None:
         pid = console._process.pid
         assert pid is not None
         os.kill(pid, signal.SIGSTOP)
+        # Of two signals that wait the system would take the other first.
+        eventually(lambda: silence.state(pid).startswith("T"))
     assert [each["event"] for each in lines] == ["console.killed"]
     assert not console._process.is_alive()
