@@ -19,10 +19,10 @@ from google.protobuf.message import Message
 from imrs_server.domain.errors import InvalidRequest, NotBuilt, Overloaded, Violation
 from imrs_server.telemetry import logs
 from imrs_server.transport import access, call, errors
-from imrs_server.transport.pools import AtOnce
+from imrs_server.transport.pool import AtOnce
 
 if TYPE_CHECKING:
-    from imrs_server.transport.pools import Pool
+    from imrs_server.transport.pool import Pool
     from imrs_server.transport.tokens import Verifier
 
 Validate = Callable[[Message], None]

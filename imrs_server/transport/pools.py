@@ -1,4 +1,4 @@
-"""Thread pools: what may wait has a bounded pool of its own, so that it never holds up Route.
+"""The pools: what may wait has a bounded one of its own, so that it never holds up Route.
 
 Each pool takes a bounded number of calls. What comes beyond is refused at once, before any work: those who
 wait in a queue that grows get their answers when nobody asks for them any more.
@@ -6,17 +6,15 @@ wait in a queue that grows get their answers when nobody asks for them any more.
 
 from __future__ import annotations
 
-from collections import deque
-from concurrent.futures import CancelledError, Future, ThreadPoolExecutor
+import threading
 from contextlib import suppress
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
+from typing import TYPE_CHECKING
+
+from imrs_server.transport.pool import Pool
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
-
-P = ParamSpec("P")
-T = TypeVar("T")
+    from collections.abc import Mapping
 
 ROUTE_THREADS = 8
 ADMIN_THREADS = 8
@@ -39,54 +37,6 @@ class Limits:
     admin: int = 64
     streams: int = 32
     completions: int = 256
-
-
-class Pool(ThreadPoolExecutor):
-    """Threads that know how many calls they have in hand, running and waiting."""
-
-    def __init__(self, name: str, threads: int, waiting: int | None) -> None:
-        """``waiting`` is how many calls may wait for a thread; None bounds nothing."""
-        super().__init__(threads, name)
-        self.name = name
-        self._most = None if waiting is None else threads + waiting
-        # Its length is the count: to append and to pop are each one step that no other thread can split.
-        self._in_hand: deque[None] = deque()
-
-    @property
-    def in_hand(self) -> int:
-        return len(self._in_hand)
-
-    @property
-    def full(self) -> bool:
-        """Whether another call is one too many."""
-        return self._most is not None and len(self._in_hand) >= self._most
-
-    def submit(self, fn: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> Future[T]:
-        run: Callable[..., T] = self._run
-        self._in_hand.append(None)
-        try:
-            return super().submit(run, fn, *args, **kwargs)
-        except BaseException:
-            self._in_hand.pop()
-            raise
-
-    def _run(self, fn: Callable[..., T], *args: Any, **kwargs: Any) -> T:
-        try:
-            return fn(*args, **kwargs)
-        finally:
-            self._in_hand.pop()
-
-
-class AtOnce(ThreadPoolExecutor):
-    """No threads: what is submitted is done by who submits it. Only for what never waits."""
-
-    def submit(self, fn: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> Future[T]:
-        future: Future[T] = Future()
-        try:
-            future.set_result(fn(*args, **kwargs))
-        except BaseException as error:  # noqa: BLE001  (it is the future's to tell)
-            future.set_exception(error)
-        return future
 
 
 def _nothing() -> None:
@@ -145,9 +95,11 @@ class Pools:
 
     def await_turn(self) -> None:
         """Wait for a thread of Route's; not when the pools are closed."""
-        # A shut pool refuses what comes and cancels what waits.
-        with suppress(RuntimeError, CancelledError):
-            self.route.submit(_nothing).result()
+        turn = threading.Event()
+        # A shut pool refuses what comes, and ends what waits.
+        with suppress(RuntimeError):
+            self.route.submit(_nothing).add_done_callback(lambda _: turn.set())
+            turn.wait()
 
     def close(self) -> None:
         """Let what runs end, and start nothing more."""

@@ -1,48 +1,12 @@
-"""How many calls a pool takes, and which pool serves what."""
+"""Which pool serves what, and what happens when all of its threads are busy."""
 
 from __future__ import annotations
 
 import threading
 
-import pytest
-
 from imrs_server.transport.access import ROLES
-from imrs_server.transport.pools import ROUTE_THREADS, AtOnce, Limits, Pool, Pools
+from imrs_server.transport.pools import ROUTE_THREADS, Limits, Pools
 from tests.support.waiting import eventually
-
-
-def test_a_pool_is_full_when_its_threads_and_its_queue_are() -> None:
-    released = threading.Event()
-    pool = Pool("test", 2, 1)
-    for most in range(3):
-        assert (pool.in_hand, pool.full) == (most, False)
-        pool.submit(released.wait, 30)
-    assert (pool.in_hand, pool.full) == (3, True)
-    released.set()
-    eventually(lambda: pool.in_hand == 0)
-    assert not pool.full
-    pool.shutdown()
-
-
-def test_calls_that_fail_make_room_too() -> None:
-    with Pool("test", 1, 0) as pool:
-        failed = pool.submit(int, "nonsense")
-        assert isinstance(failed.exception(30), ValueError)
-        eventually(lambda: pool.in_hand == 0)
-
-
-def test_what_comes_after_the_end_is_not_counted() -> None:
-    pool = Pool("test", 1, 0)
-    pool.shutdown()
-    with pytest.raises(RuntimeError):
-        pool.submit(print)
-    assert pool.in_hand == 0
-
-
-def test_at_once_is_done_by_who_submits() -> None:
-    pool = AtOnce(1)
-    assert pool.submit(threading.get_ident).result(0) == threading.get_ident()
-    assert isinstance(pool.submit(int, "nonsense").exception(0), ValueError)
 
 
 def test_what_may_wait_never_shares_threads_with_route() -> None:
