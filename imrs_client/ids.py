@@ -18,21 +18,26 @@ __all__ = ["derived_id", "new_id", "time_of"]
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MILLISECOND = timedelta(milliseconds=1)
+_TIME_SHIFT = 80
 _VERSION_7 = 7 << 76
 _VARIANT = 0b10 << 62
 _TAIL = (1 << 62) - 1
 _STEP = (1 << 32) - 1
-_COUNTER_BITS = 74
+# Ids of one millisecond are counted up from where this bit is not set, and not beyond where it is (RFC 9562,
+# section 6.2, "counter rollover guard").
+_GUARD = 1 << 61
 
 _NOISE_BYTES = 10
 # To ask the system for each id's own would give other threads the turn, in the middle of every decision.
 _STOCK_BYTES = 400 * _NOISE_BYTES
 
+_new, _set, _UNKNOWN = object.__new__, object.__setattr__, uuid.SafeUUID.unknown
+
 _lock = threading.Lock()
 _last = 0
-"""Milliseconds and counter of the newest id of this process, as one number: one comparison orders two ids."""
+"""The newest id of this process as a number: one comparison orders two ids."""
 _stock: Iterator[int] = iter(())
-"""Random numbers that no id has used."""
+"""What no id has used yet: the 80 bits beside the time, random but for version, variant and guard."""
 
 
 def _forget() -> None:
@@ -56,15 +61,22 @@ def new_id(now: datetime | None = None) -> uuid.UUID:
     global _last  # noqa: PLW0603  one clock per process is the point
     if now is not None:
         milliseconds = (now - _EPOCH) // _MILLISECOND
-        return _assemble(milliseconds << _COUNTER_BITS | int.from_bytes(os.urandom(10)) >> 6)
+        return uuid.UUID(int=milliseconds << _TIME_SHIFT | _beside(int.from_bytes(os.urandom(_NOISE_BYTES))))
     with _lock:
-        noise = next(_stock, None) or _restocked()
-        fresh = (time_ns() // 1_000_000) << _COUNTER_BITS | noise >> 6
-        if fresh >> _COUNTER_BITS > _last >> _COUNTER_BITS:
-            _last = fresh
+        fresh = next(_stock, None) or _restocked()
+        milliseconds = time_ns() // 1_000_000
+        if milliseconds > _last >> _TIME_SHIFT:
+            _last = milliseconds << _TIME_SHIFT | fresh
+        elif _last & _GUARD:
+            _last = ((_last >> _TIME_SHIFT) + 1) << _TIME_SHIFT | fresh
         else:
-            _last += 1 + (noise & _STEP)
-        return _assemble(_last)
+            _last += 1 + (fresh & _STEP)
+        found = _last
+    # What UUID(int=found) makes, without its checks: this is in every decision.
+    made = _new(uuid.UUID)
+    _set(made, "int", found)
+    _set(made, "is_safe", _UNKNOWN)
+    return made
 
 
 def derived_id(time: datetime, seed: bytes) -> uuid.UUID:
@@ -74,7 +86,8 @@ def derived_id(time: datetime, seed: bytes) -> uuid.UUID:
     the seed.
     """
     milliseconds = (time - _EPOCH) // _MILLISECOND
-    return _assemble(milliseconds << _COUNTER_BITS | int.from_bytes(sha256(seed).digest()[:10]) >> 6)
+    noise = int.from_bytes(sha256(seed).digest()[:_NOISE_BYTES])
+    return uuid.UUID(int=milliseconds << _TIME_SHIFT | _beside(noise))
 
 
 def time_of(value: uuid.UUID | str) -> datetime | None:
@@ -87,19 +100,20 @@ def time_of(value: uuid.UUID | str) -> datetime | None:
     if value.version != 7 or value.variant != uuid.RFC_4122:
         return None
     try:
-        return _EPOCH + (value.int >> 80) * _MILLISECOND
+        return _EPOCH + (value.int >> _TIME_SHIFT) * _MILLISECOND
     except OverflowError:
         # 48 bits reach beyond the year 9999.
         return None
 
 
 def _restocked() -> int:
-    """The first of new random numbers."""
+    """The first of new random ones."""
     global _stock  # noqa: PLW0603  it belongs to the clock
-    _stock = (int.from_bytes(each) for (each,) in iter_unpack(f"{_NOISE_BYTES}s", os.urandom(_STOCK_BYTES)))
+    noise = (int.from_bytes(each) for (each,) in iter_unpack(f"{_NOISE_BYTES}s", os.urandom(_STOCK_BYTES)))
+    _stock = iter([_beside(each) & ~_GUARD for each in noise])
     return next(_stock)
 
 
-def _assemble(clock: int) -> uuid.UUID:
-    high, low = clock >> 62, clock & _TAIL
-    return uuid.UUID(int=(high >> 12) << 80 | _VERSION_7 | (high & 0xFFF) << 64 | _VARIANT | low)
+def _beside(noise: int) -> int:
+    """The 80 bits of an id beside its time, from as many: 74 of them, with version and variant."""
+    return _VERSION_7 | (noise >> 68) << 64 | _VARIANT | noise >> 6 & _TAIL

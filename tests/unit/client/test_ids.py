@@ -1,11 +1,14 @@
 from __future__ import annotations
 
+import copy
+import pickle
 import threading
 import uuid
 from datetime import UTC, datetime, timedelta, timezone
 
 import pytest
 
+from imrs_client import ids
 from imrs_client.ids import derived_id, new_id, time_of
 
 
@@ -20,10 +23,28 @@ def test_ids_are_version_7_and_rise_strictly_across_threads() -> None:
         thread.start()
     for thread in threads:
         thread.join()
-    assert all(ids == sorted(ids) for ids in made)
-    ids = [one for part in made for one in part]
-    assert len(set(ids)) == 20_000
-    assert {(one.version, one.variant) for one in ids} == {(7, uuid.RFC_4122)}
+    assert all(each == sorted(each) for each in made)
+    together = [one for part in made for one in part]
+    assert len(set(together)) == 20_000
+    assert {(one.version, one.variant) for one in together} == {(7, uuid.RFC_4122)}
+
+
+def test_an_id_is_like_any_other_uuid() -> None:
+    made = new_id()
+    same = uuid.UUID(str(made))
+    assert (made, hash(made), made.is_safe) == (same, hash(same), same.is_safe)
+    assert pickle.loads(pickle.dumps(made)) == copy.deepcopy(made) == made
+
+
+def test_ids_rise_past_the_last_of_a_millisecond_that_the_clock_stays_in(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    start = 2_000_000_000_000
+    monkeypatch.setattr(ids, "_last", start << 80 | 7 << 76 | 0xFFF << 64 | 0b10 << 62 | (1 << 61) - 5)
+    made = [new_id() for _ in range(3)]
+    assert made == sorted(made)
+    assert {(one.version, one.variant) for one in made} == {(7, uuid.RFC_4122)}
+    assert [one.int >> 80 for one in made] == [start, start + 1, start + 1]
 
 
 def test_a_fresh_id_carries_the_present() -> None:
