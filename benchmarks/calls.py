@@ -77,6 +77,13 @@ def measure() -> list[Row]:
     return [
         more("route_bare", rates["bare"], rates["empty"], "calls/s", beside),
         more("route_full", rates["full"], rates["empty"], "calls/s", f"{beside}; with auth, log, metrics"),
+        more(
+            "route_full_pooled",
+            rates["full"],
+            rates["pooled"],
+            "calls/s",
+            f"{beside} on threads like Route's; with auth, log, metrics",
+        ),
         faster("route_bare_cpu", cpu["bare"], cpu["empty"], "us", "an empty handler"),
         faster("route_full_cpu", cpu["full"], cpu["empty"], "us", "an empty handler"),
         faster(
@@ -114,6 +121,7 @@ def _variants(server: Server) -> dict[str, Calls]:
     batch = replace(full, method=BATCH_ROUTE, request=many.SerializeToString(), count=BATCHES, streams=1)
     return {
         "empty": replace(bare, method="/bench/Empty"),
+        "pooled": replace(bare, method="/bench/Pooled"),
         "bare": bare,
         "full": full,
         "batch_bare": replace(batch, address=server.bare, method="/bench/BatchRoute", token=""),

@@ -2,9 +2,10 @@
 
 Prints the addresses of both. ``settle`` on standard input writes the decisions that wait for the log, and
 says how many were lost and how many calls the second server answered; the end of the input ends it. The
-second server has no interceptors: ``/bench/Empty`` answers every request with one decision that was made
-before, ``/bench/Route`` and ``/bench/BatchRoute`` decide and convert as the first one does, without log,
-metrics and authentication.
+second server is one as everybody makes it, without interceptors: ``/bench/Empty`` answers every request with
+one decision that was made before, ``/bench/Route`` and ``/bench/BatchRoute`` decide and convert as the first
+one does, without log, metrics and authentication. ``/bench/Pooled`` is the empty one on threads like those of
+the first server.
 """
 
 from __future__ import annotations
@@ -22,6 +23,7 @@ from imrs_server.domain.principal import Principal, Role
 from imrs_server.settings import Settings
 from imrs_server.telemetry import logs
 from imrs_server.transport.convert import route_queries, routes
+from imrs_server.transport.pool import Pool
 from imrs_server.transport.pools import ROUTE_THREADS
 from imrs_server.use_cases.route import Router
 from imrs_server.wiring import App
@@ -47,15 +49,16 @@ def main() -> None:
     with App(Settings()) as app:
         if not app.wait_ready(START_SECONDS):
             sys.exit("the index was not read")
-        bare, address = _bare(Router(app.index, lambda _: None))
-        print(app.address, address, flush=True)
-        for _ in sys.stdin:
-            app.decisions.flush()
-            print(app.decisions.dropped, len(_answered), flush=True)
-        bare.stop(None).wait()
+        with Pool("empty", ROUTE_THREADS, None) as pool:
+            bare, address = _bare(Router(app.index, lambda _: None), pool)
+            print(app.address, address, flush=True)
+            for _ in sys.stdin:
+                app.decisions.flush()
+                print(app.decisions.dropped, len(_answered), flush=True)
+            bare.stop(None).wait()
 
 
-def _bare(router: Router) -> tuple[grpc.Server, str]:
+def _bare(router: Router, pool: Pool) -> tuple[grpc.Server, str]:
     def route(request: RouteQuery, _context: grpc.ServicerContext) -> bytes:
         return routes.to_bytes(router.route(WHO, request))
 
@@ -63,11 +66,19 @@ def _bare(router: Router) -> tuple[grpc.Server, str]:
         asked = map(route_queries.checked, request.requests)
         return routes.to_batch([routes.to_bytes(router.route(WHO, each)) for each in asked])
 
+    def empty(_request: pb.RouteRequest, _context: grpc.ServicerContext) -> pb.Decision:
+        return ready
+
+    def pooled(_request: pb.RouteRequest, _context: grpc.ServicerContext) -> pb.Decision:
+        return ready
+
+    pooled.experimental_thread_pool = pool  # type: ignore[attr-defined]
     ready = routes.to_proto(router.route(WHO, route_queries.query(AGENT.request(0))))
     handlers = {
         "Route": _handler(route, route_queries.read, _as_it_is),
         "BatchRoute": _handler(batch, pb.BatchRouteRequest.FromString, _as_it_is),
-        "Empty": _handler(lambda _request, _context: ready, pb.RouteRequest.FromString),
+        "Empty": _handler(empty, pb.RouteRequest.FromString),
+        "Pooled": _handler(pooled, pb.RouteRequest.FromString),
     }
     server = grpc.server(ThreadPoolExecutor(ROUTE_THREADS))
     server.add_generic_rpc_handlers([grpc.method_handlers_generic_handler("bench", handlers)])
