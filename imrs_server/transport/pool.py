@@ -115,7 +115,8 @@ class Pool(ThreadPoolExecutor):
                 each.join()
 
     def _start(self) -> None:
-        thread = threading.Thread(target=self._work, name=f"{self.name}_{len(self._started)}")
+        # What still runs when the grace of a server is over ends with the process.
+        thread = threading.Thread(target=self._work, name=f"{self.name}_{len(self._started)}", daemon=True)
         try:
             thread.start()
         except RuntimeError:

@@ -203,6 +203,15 @@ def test_what_is_left_at_the_end_while_the_database_is_away_counts_as_dropped() 
     away.close()
 
 
+def test_what_comes_after_the_end_counts_as_dropped(db: Database) -> None:
+    log = DecisionLog(db)
+    log.start()
+    log.offer(decision())
+    log.stop()
+    log.offer(decision())
+    assert (log.waiting, log.dropped) == (0, 1)
+
+
 def test_decisions_are_read_by_their_tenant_and_listed_newest_first(
     db: Database, decision_log: DecisionLog
 ) -> None:
