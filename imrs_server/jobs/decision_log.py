@@ -68,7 +68,7 @@ class DecisionLog:
         self._thread.start()
 
     def stop(self) -> None:
-        """End the thread, and write what is left; what cannot be written, or comes later, counts as dropped."""
+        """End the thread, and write what is left; what cannot be, or comes later, counts as dropped."""
         self._stopping = True
         self._capacity = 0
         self._due.set()
