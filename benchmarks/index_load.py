@@ -23,6 +23,7 @@ def main() -> None:
     before = _resident_mib()
     start = time.perf_counter()
     listener = Listener(sys.argv[1])
+    listener.open()
     state = loader.read(listener, scoring.score)
     seconds = time.perf_counter() - start
     grown = _resident_mib() - before
