@@ -10,7 +10,8 @@ from threading import TIMEOUT_MAX, Condition, Thread
 from typing import TYPE_CHECKING, Any, Final, Self
 
 from imrs_client.ids import new_id
-from imrs_client.spool_delivery import TRIES, Delivery
+from imrs_client.spool_delivery import Delivery
+from imrs_client.spool_holds import TRIES
 from imrs_client.spool_store import SpoolError, Store
 from imrs_client.v1 import Feedback, SubmitFeedbackRequest
 
@@ -56,9 +57,9 @@ class FeedbackSpool:
     the file outlives only the process, and ``submit`` is faster). At most ``capacity`` votes are kept.
     ``on_refused`` is called, in the spool's thread, with each vote that the service will not have.
     A vote on a message that is not known yet is tried for ``patience_seconds``. One that the service failed
-    at ``tries`` times (in about five minutes) is set aside and holds up no other: it stays in the file, and
-    is tried anew by the next spool on it. Use it in a ``with`` statement, or ``start`` and ``close`` it. The
-    client must outlive it. Safe to share between threads.
+    at ``tries`` times (12 take two to three minutes) while it took others is set aside and holds up no other:
+    it stays in the file, and is tried anew by the next spool on it. Use it in a ``with`` statement, or
+    ``start`` and ``close`` it. The client must outlive it. Safe to share between threads.
     """
 
     def __init__(

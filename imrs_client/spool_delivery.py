@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import logging
-import math
 import time
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final
 
 import grpc
@@ -13,6 +11,7 @@ from google.protobuf.message import DecodeError
 
 from imrs_client.errors import ImrsError, from_item_error
 from imrs_client.pauses import Pauses
+from imrs_client.spool_holds import TRIES, Holds
 from imrs_client.v1 import BatchSubmitFeedbackRequest, SubmitFeedbackRequest
 
 if TYPE_CHECKING:
@@ -29,11 +28,6 @@ MOST_AT_ONCE: Final = 500
 
 _MOST_BYTES: Final = 1 << 20
 _CALL_SECONDS: Final = 10.0
-
-TRIES: Final = 12
-"""So often, in about five minutes, the service fails at a vote before it is set aside."""
-
-_LONGEST_HOLD_SECONDS: Final = 300.0
 
 # Nothing that waiting changes.
 _REFUSALS: Final = frozenset(
@@ -62,21 +56,6 @@ _FAULTS: Final = frozenset({grpc.StatusCode.INTERNAL, grpc.StatusCode.UNKNOWN, g
 _FAULTS_OF_BATCHES: Final = _FAULTS | {grpc.StatusCode.INVALID_ARGUMENT}
 
 
-@dataclass(slots=True)
-class _Hold:
-    """Votes on a message wait until ``until``, of time.monotonic; the first of them failed at ``since``.
-
-    ``faults`` counts how often the service failed at it; ``alone`` is whether no other may go with it.
-    """
-
-    since: float
-    until: float
-    pauses: Pauses = field(default_factory=Pauses)
-    pauses_of_faults: Pauses = field(default_factory=lambda: Pauses(longest_seconds=_LONGEST_HOLD_SECONDS))
-    faults: int = 0
-    alone: bool = False
-
-
 class Delivery:
     """``step`` belongs to one thread; ``cancel`` may come from another.
 
@@ -85,7 +64,7 @@ class Delivery:
     unknown ``patience_seconds`` after the first try.
 
     A batch that the service failed at ``tries`` times is sent in ever smaller parts, so that what it is about
-    stands alone. A vote that it failed at alone so often is set aside in the store.
+    stands alone. A vote that it failed at alone so often, while it took others, is set aside in the store.
     """
 
     def __init__(
@@ -102,7 +81,7 @@ class Delivery:
         self._refuse = refuse
         self._patience_seconds = patience_seconds
         self._tries = tries
-        self._holds: dict[str, _Hold] = {}
+        self._holds = Holds(tries)
         self._parts: list[list[Kept]] = []
         self._faults = 0
         self._pauses = Pauses()
@@ -129,12 +108,15 @@ class Delivery:
             return True
         self._pauses.reset()
         self._faults = 0
+        before = self.delivered
         ended = [
             kept.number
             for kept, request, answer in zip(batch, requests, answers, strict=True)
             if self._ends(kept, request, answer)
         ]
         self._store.remove(ended)
+        if self.delivered > before:
+            self._holds.note_delivery()
         return True
 
     def cancel(self) -> None:
@@ -151,8 +133,7 @@ class Delivery:
     @property
     def next_seconds(self) -> float:
         """How long until a vote that is held back is due; infinite where there is none."""
-        due = min((each.until for each in self._holds.values()), default=math.inf)
-        return max(0.0, due - time.monotonic())
+        return self._holds.next_seconds
 
     def _batch(self) -> list[Kept]:
         """The votes to send next. One for each message: the next only when the service has had the first."""
@@ -160,12 +141,11 @@ class Delivery:
         size, now = 0, time.monotonic()
         taken: set[str] = set()
         for kept in self._store.all():
-            hold = self._holds.get(kept.message_id)
-            waits = kept.message_id in taken or (hold is not None and hold.until > now)
+            waits = kept.message_id in taken or self._holds.waits(kept.message_id, now)
             taken.add(kept.message_id)
             if waits:
                 continue
-            if hold is not None and hold.alone:
+            if self._holds.is_alone(kept.message_id):
                 if not batch:
                     return [kept]
                 continue
@@ -199,7 +179,7 @@ class Delivery:
     def _ends(self, kept: Kept, request: SubmitFeedbackRequest, answer: Feedback) -> bool:
         """Whether the vote need not be sent again."""
         if not answer.HasField("error"):
-            self._holds.pop(kept.message_id, None)
+            self._holds.end(kept.message_id)
             self.delivered += 1
             return True
         error = from_item_error(answer.error)
@@ -207,18 +187,16 @@ class Delivery:
             self._wait(error)
             return False
         self.last_error = error
-        now = time.monotonic()
-        hold = self._held(kept)
-        unknown = error.code == grpc.StatusCode.NOT_FOUND
-        if error.code in _REFUSALS and not (unknown and now < hold.since + self._patience_seconds):
-            self._holds.pop(kept.message_id, None)
+        young = self._holds.age_seconds(kept.message_id) < self._patience_seconds
+        if error.code in _REFUSALS and not (error.code == grpc.StatusCode.NOT_FOUND and young):
+            self._holds.end(kept.message_id)
             self.refused += 1
             self._tell(request, error)
             return True
-        if error.code in _FAULTS:
-            self._count_fault(kept, error)
-        else:
-            hold.until = now + hold.pauses.after()
+        if error.code not in _FAULTS:
+            self._holds.prolong(kept.message_id)
+        elif self._holds.count_fault(kept.message_id):
+            self._set_aside(kept, error)
         return False
 
     def _failed(self, batch: list[Kept], error: Exception, *, is_part: bool) -> None:
@@ -229,27 +207,15 @@ class Delivery:
             return
         self._faults += 1
         if len(batch) == 1:
-            self._held(batch[0]).alone = True
-            self._count_fault(batch[0], error)
+            if self._holds.count_fault(batch[0].message_id, alone=True):
+                self._set_aside(batch[0], error)
         elif is_part or self._faults >= self._tries:
             middle = len(batch) // 2
             self._parts += [batch[middle:], batch[:middle]]
 
-    def _held(self, kept: Kept) -> _Hold:
-        now = time.monotonic()
-        return self._holds.setdefault(kept.message_id, _Hold(now, now))
-
-    def _count_fault(self, kept: Kept, error: ImrsError) -> None:
-        hold = self._held(kept)
-        hold.faults += 1
-        if hold.faults >= self._tries:
-            self._set_aside(kept, error)
-        else:
-            hold.until = time.monotonic() + hold.pauses_of_faults.after()
-
     def _set_aside(self, kept: Kept, error: Exception) -> None:
         self._store.set_aside(kept.number)
-        self._holds.pop(kept.message_id, None)
+        self._holds.end(kept.message_id)
         self.last_error = error
         log.warning("vote %d, on message %s, is set aside: %s", kept.number, kept.message_id, error)
 

@@ -31,7 +31,10 @@ UNAVAILABLE = grpc.StatusCode.UNAVAILABLE
 
 @dataclass
 class Desk(v1.FeedbackServiceServicer):
-    """Counts votes by their keys. ``away`` and ``errors`` (by message) hold what comes first."""
+    """Counts votes by their keys. ``away`` and ``errors`` (by message) hold what comes first.
+
+    ``ill`` answers every vote while it is set; a batch with a vote of ``poison`` fails as a whole.
+    """
 
     address: str = ""
     away: deque[Any] = field(default_factory=deque)
@@ -40,6 +43,7 @@ class Desk(v1.FeedbackServiceServicer):
     batches: list[list[str]] = field(default_factory=list)
     lose_answers: int = 0
     poison: frozenset[str] = frozenset()
+    ill: v1.ItemError | None = None
     hang: Event | None = None
     told: Event = field(default_factory=Event)
 
@@ -61,6 +65,8 @@ class Desk(v1.FeedbackServiceServicer):
         return v1.BatchSubmitFeedbackResponse(feedback=answers)
 
     def _count(self, request: v1.SubmitFeedbackRequest) -> v1.Feedback:
+        if self.ill is not None:
+            return v1.Feedback(error=self.ill)
         waiting = self.errors[request.message_id]
         if waiting:
             return v1.Feedback(error=waiting.popleft())

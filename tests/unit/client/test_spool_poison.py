@@ -7,6 +7,7 @@ from contextlib import closing
 from typing import TYPE_CHECKING
 
 import grpc
+import pytest
 from google.rpc import status_pb2
 from grpc_status import rpc_status
 
@@ -17,8 +18,6 @@ from tests.unit.client.test_spool import BROKEN, Desk, client, desk, path
 
 if TYPE_CHECKING:
     from pathlib import Path
-
-    import pytest
 
 __all__ = ["client", "desk", "path"]
 
@@ -50,6 +49,7 @@ def test_what_is_set_aside_stays_in_the_file_and_is_tried_by_the_next(
     desk.poison = frozenset({"a"})
     spool = FeedbackSpool(client, tmp_path / "votes", tries=1)
     spool.rate("a", 0.1)
+    spool.rate("b", 0.3)
     with spool:
         eventually(lambda: spool.status.set_aside == 1)
         assert spool.close() == 1
@@ -59,16 +59,20 @@ def test_what_is_set_aside_stays_in_the_file_and_is_tried_by_the_next(
     assert (again.status.waiting, again.status.set_aside) == (2, 0)
     with again:
         assert again.flush() == 0
-    assert [each.rating for each in desk.counted] == [0.1, 0.2]
+    assert [each.rating for each in desk.counted] == [0.3, 0.1, 0.2]
 
 
 def test_what_is_set_aside_has_no_room_for_others(client: ImrsClient, desk: Desk) -> None:
     desk.poison = frozenset({"a"})
-    with FeedbackSpool(client, capacity=1, tries=1) as spool:
+    with FeedbackSpool(client, capacity=2, tries=1) as spool:
         assert spool.rate("a", 1.0)
+        assert spool.rate("b", 1.0)
         eventually(lambda: spool.status.set_aside == 1)
-        assert not spool.rate("b", 1.0)
+        desk.ill = BROKEN
+        assert spool.rate("c", 1.0)
+        assert not spool.rate("d", 1.0)
         assert spool.status.dropped == 1
+        desk.ill = None
 
 
 def test_a_vote_that_alone_is_answered_with_a_fault_is_set_aside(desk: Desk, client: ImrsClient) -> None:
@@ -93,6 +97,26 @@ def test_a_fault_of_a_moment_costs_no_vote(desk: Desk, client: ImrsClient, path:
         assert spool.flush(60) == 0
         assert (spool.status.delivered, spool.status.set_aside) == (5, 0)
     assert [len(each) for each in desk.batches] == [5] * 3
+
+
+@pytest.mark.parametrize("way", ["each vote", "each call"])
+def test_while_the_service_fails_at_everything_no_vote_is_at_fault(
+    desk: Desk, client: ImrsClient, way: str
+) -> None:
+    message_ids = ["a", "b"]
+    if way == "each vote":
+        desk.ill = BROKEN
+    else:
+        desk.poison = frozenset(message_ids)
+    with FeedbackSpool(client, tries=1) as spool:
+        for each in message_ids:
+            spool.rate(each, 1.0)
+        eventually(lambda: len(desk.batches) > 4)
+        assert (spool.status.waiting, spool.status.set_aside) == (2, 0)
+        desk.ill, desk.poison = None, frozenset()
+        assert spool.flush(20) == 0
+        assert (spool.status.delivered, spool.status.set_aside) == (2, 0)
+    assert sorted(desk.votes) == message_ids
 
 
 def test_what_is_divided_goes_on_when_the_service_is_back(desk: Desk, client: ImrsClient) -> None:
