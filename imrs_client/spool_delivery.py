@@ -108,15 +108,7 @@ class Delivery:
             return True
         self._pauses.reset()
         self._faults = 0
-        before = self.delivered
-        ended = [
-            kept.number
-            for kept, request, answer in zip(batch, requests, answers, strict=True)
-            if self._ends(kept, request, answer)
-        ]
-        self._store.remove(ended)
-        if self.delivered > before:
-            self._holds.note_delivery()
+        self._take(batch, requests, answers)
         return True
 
     def cancel(self) -> None:
@@ -176,13 +168,35 @@ class Delivery:
                 self._set_aside(kept, error)
         return requests if len(requests) == len(batch) else None
 
-    def _ends(self, kept: Kept, request: SubmitFeedbackRequest, answer: Feedback) -> bool:
-        """Whether the vote need not be sent again."""
-        if not answer.HasField("error"):
-            self._holds.end(kept.message_id)
-            self.delivered += 1
-            return True
-        error = from_item_error(answer.error)
+    def _take(
+        self, batch: list[Kept], requests: Sequence[SubmitFeedbackRequest], answers: Sequence[Feedback]
+    ) -> None:
+        """Go by what each vote was answered with."""
+        ended: list[int] = []
+        at_fault: list[tuple[Kept, ImrsError]] = []
+        before = self.delivered
+        for kept, request, answer in zip(batch, requests, answers, strict=True):
+            if not answer.HasField("error"):
+                self._holds.end(kept.message_id)
+                self.delivered += 1
+                ended.append(kept.number)
+                continue
+            error = from_item_error(answer.error)
+            if error.code in _FAULTS:
+                self.last_error = error
+                if self._holds.count_fault(kept.message_id):
+                    at_fault.append((kept, error))
+            elif self._ends(kept, request, error):
+                ended.append(kept.number)
+        self._store.remove(ended)
+        if self.delivered > before:
+            self._holds.note_delivery()
+        # Last, for where the file has no room for it, what the service has is not sent once more.
+        for kept, error in at_fault:
+            self._set_aside(kept, error)
+
+    def _ends(self, kept: Kept, request: SubmitFeedbackRequest, error: ImrsError) -> bool:
+        """Whether a vote that was not taken need not be sent again."""
         if error.code in _BUSY:
             self._wait(error)
             return False
@@ -193,10 +207,7 @@ class Delivery:
             self.refused += 1
             self._tell(request, error)
             return True
-        if error.code not in _FAULTS:
-            self._holds.prolong(kept.message_id)
-        elif self._holds.count_fault(kept.message_id):
-            self._set_aside(kept, error)
+        self._holds.prolong(kept.message_id)
         return False
 
     def _failed(self, batch: list[Kept], error: Exception, *, is_part: bool) -> None:

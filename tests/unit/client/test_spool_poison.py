@@ -11,7 +11,9 @@ import pytest
 from google.rpc import status_pb2
 from grpc_status import rpc_status
 
-from imrs_client import FeedbackSpool, ImrsClient
+from imrs_client import FeedbackSpool, ImrsClient, v1
+from imrs_client.spool_delivery import Delivery
+from imrs_client.spool_store import SpoolError, Store
 from tests.support.waiting import eventually
 from tests.unit.client.conftest import status
 from tests.unit.client.test_spool import BROKEN, Desk, client, desk, path
@@ -97,6 +99,33 @@ def test_a_fault_of_a_moment_costs_no_vote(desk: Desk, client: ImrsClient, path:
         assert spool.flush(60) == 0
         assert (spool.status.delivered, spool.status.set_aside) == (5, 0)
     assert [len(each) for each in desk.batches] == [5] * 3
+
+
+def test_what_the_file_has_no_room_to_set_aside_sends_no_other_twice(
+    desk: Desk, client: ImrsClient, tmp_path: Path
+) -> None:
+    path = tmp_path / "votes"
+    FeedbackSpool(client, path).close()
+    with closing(sqlite3.connect(path)) as file:
+        full = "begin select raise(abort, 'database or disk is full'); end"
+        file.execute(f"create trigger full before insert on votes_aside {full}")
+    desk.errors["bad"] += [BROKEN] * 100
+    store = Store(path, sync=False)
+    delivery = Delivery(client, store, refuse=lambda *_: None, patience_seconds=0, tries=1)
+
+    def put(message_id: str) -> None:
+        vote = v1.SubmitFeedbackRequest(message_id=message_id, rating=1.0, request_id=message_id)
+        store.put(message_id, vote.SerializeToString())
+
+    put("first")
+    put("bad")
+    assert delivery.step()
+    put("second")
+    with pytest.raises(SpoolError, match="is full"):
+        delivery.step()
+    assert (delivery.delivered, store.count, store.aside) == (2, 1, 0)
+    assert desk.batches == [["first", "bad"], ["bad", "second"]]
+    store.close()
 
 
 @pytest.mark.parametrize("way", ["each vote", "each call"])
