@@ -38,7 +38,8 @@ class SpoolStatus:
     """How a spool is. ``last_error`` is the newest one, None where nothing has failed.
 
     ``delivered`` votes the service has, ``refused`` ones it would not have, ``dropped`` ones found no room,
-    ``waiting`` ones are on their way, ``set_aside`` ones the service fails at (INTERNAL).
+    ``waiting`` ones are on their way, ``set_aside`` ones the service fails at (INTERNAL), or cannot read
+    (INVALID_ARGUMENT of the whole call).
     """
 
     waiting: int

@@ -54,6 +54,8 @@ _BUSY: Final = frozenset(
 _FAULTS: Final = frozenset({grpc.StatusCode.INTERNAL, grpc.StatusCode.UNKNOWN, grpc.StatusCode.DATA_LOSS})
 # The same of a whole batch: a vote that nobody can read makes all of it unreadable.
 _FAULTS_OF_BATCHES: Final = _FAULTS | {grpc.StatusCode.INVALID_ARGUMENT}
+# The caller has to mend these, for whatever vote.
+_REFUSALS_OF_ALL: Final = _REFUSALS - _FAULTS_OF_BATCHES
 
 
 class Delivery:
@@ -231,7 +233,7 @@ class Delivery:
         log.warning("vote %d, on message %s, is set aside: %s", kept.number, kept.message_id, error)
 
     def _wait(self, error: Exception) -> None:
-        if getattr(error, "code", None) in _REFUSALS and str(error) != str(self.last_error):
+        if getattr(error, "code", None) in _REFUSALS_OF_ALL and str(error) != str(self.last_error):
             log.warning("no vote is taken from here, all are kept: %s", error)
         self.last_error = error
         now = time.monotonic()

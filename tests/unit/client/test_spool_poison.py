@@ -24,9 +24,13 @@ if TYPE_CHECKING:
 __all__ = ["client", "desk", "path"]
 
 
-def internal() -> object:
+def told(code: grpc.StatusCode) -> object:
     # As the service says it: not when to come back.
-    return rpc_status.to_status(status_pb2.Status(code=grpc.StatusCode.INTERNAL.value[0]))
+    return rpc_status.to_status(status_pb2.Status(code=code.value[0]))
+
+
+def internal() -> object:
+    return told(grpc.StatusCode.INTERNAL)
 
 
 def test_a_vote_that_fails_a_whole_batch_takes_no_other_along(
@@ -146,6 +150,20 @@ def test_while_the_service_fails_at_everything_no_vote_is_at_fault(
         assert spool.flush(20) == 0
         assert (spool.status.delivered, spool.status.set_aside) == (2, 0)
     assert sorted(desk.votes) == message_ids
+
+
+@pytest.mark.parametrize(
+    ("code", "is_refusal"),
+    [(grpc.StatusCode.INVALID_ARGUMENT, False), (grpc.StatusCode.PERMISSION_DENIED, True)],
+)
+def test_only_what_the_caller_must_mend_is_said_to_be_so(
+    desk: Desk, client: ImrsClient, caplog: pytest.LogCaptureFixture, code: grpc.StatusCode, is_refusal: bool
+) -> None:
+    desk.away.append(told(code))
+    with FeedbackSpool(client) as spool:
+        spool.rate("a", 1.0)
+        assert spool.flush(20) == 0
+    assert ("no vote is taken from here" in caplog.text) == is_refusal
 
 
 def test_what_is_divided_goes_on_when_the_service_is_back(desk: Desk, client: ImrsClient) -> None:
