@@ -118,6 +118,8 @@ class Hub:
         from_fingerprint: bytes = b"",
     ) -> None:
         """Tell a caller of an agent from now on. Raises ServerStopping and Overloaded."""
+        if self._stopping:
+            raise ServerStopping  # whatever the number: it sends the caller elsewhere
         if self.streams + len(self._joined) >= self._pace.most_streams:
             raise Overloaded
         stream = Stream(

@@ -10,7 +10,7 @@ from imrs_client import v1 as pb
 from imrs_server.domain.errors import ServerStopping
 from imrs_server.index.warm import Index
 from imrs_server.storage.index import Key
-from imrs_server.transport.watch.hub import Hub
+from imrs_server.transport.watch.hub import Hub, Pace
 from imrs_server.transport.watch.room import Position, Room
 from imrs_server.transport.watch.stream import Stream
 from tests.support.schema import HERE
@@ -136,5 +136,13 @@ def test_who_comes_while_goodbye_is_said_hears_it_too() -> None:
     hub = Hub(Index(), lambda _: None)
     hub.start()
     caller: Any = Leaving(hub)
+    with pytest.raises(ServerStopping):
+        hub.join(Key(HERE, "a"), caller, lambda _: None)
+
+
+def test_who_comes_to_a_full_server_that_stops_is_sent_elsewhere() -> None:
+    hub = Hub(Index(), lambda _: None, Pace(most_streams=0))
+    hub.stop()
+    caller: Any = None
     with pytest.raises(ServerStopping):
         hub.join(Key(HERE, "a"), caller, lambda _: None)
