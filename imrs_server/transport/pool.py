@@ -8,6 +8,7 @@ for each call and keeps a semaphore of idle threads, which is a seventh of all t
 from __future__ import annotations
 
 import threading
+import time
 from collections import deque
 from concurrent.futures import ThreadPoolExecutor
 from queue import Empty, SimpleQueue
@@ -114,8 +115,13 @@ class Pool(ThreadPoolExecutor):
             for each in self._started:
                 each.join()
 
+    def join_until(self, end_time: float) -> None:
+        """After ``shutdown``: wait until the threads have ended, or the monotonic clock says so late."""
+        for each in self._started:
+            each.join(max(end_time - time.monotonic(), 0))
+
     def _start(self) -> None:
-        # What still runs when the grace of a server is over ends with the process.
+        # What never ends must not keep the process from its end.
         thread = threading.Thread(target=self._work, name=f"{self.name}_{len(self._started)}", daemon=True)
         try:
             thread.start()

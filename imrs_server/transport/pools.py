@@ -7,14 +7,19 @@ wait in a queue that grows get their answers when nobody asks for them any more.
 from __future__ import annotations
 
 import threading
+import time
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
+
+import structlog
 
 from imrs_server.transport.pool import Pool
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+
+log = structlog.get_logger()
 
 ROUTE_THREADS = 8
 ADMIN_THREADS = 8
@@ -23,6 +28,8 @@ SYNC_THREADS = 4
 _HEALTH_THREADS = 2
 _WATCH_THREADS = 2
 _REFLECTION_THREADS = 4
+# A call that gRPC cut notices it a moment later, and only then stores what it came to.
+_LAST_SECONDS = 5.0
 
 _HOT = frozenset({"Route", "BatchRoute", "DetectTask", "ExplainRoute"})
 _SYNC = frozenset({"SyncProvider", "RevertSync", "CheckProvider", "LoadEndpoint", "UnloadEndpoint"})
@@ -102,6 +109,14 @@ class Pools:
             turn.wait()
 
     def close(self) -> None:
-        """Let what runs end, and start nothing more."""
+        """Start nothing more, and let what runs end; what does not within seconds goes with the process."""
         for pool in self._all:
             pool.shutdown(wait=False, cancel_futures=True)
+        end_time = time.monotonic() + _LAST_SECONDS
+        for pool in self._all:
+            pool.join_until(end_time)
+        left = {name: number for name, number in self.in_hand.items() if number}
+        if left:
+            log.warning(
+                "calls.left", in_hand=left, detail=f"they had not ended {_LAST_SECONDS:g} s after the others"
+            )

@@ -145,7 +145,10 @@ class Server:
             self._line.await_answer()
 
     def stop(self, grace_seconds: float, end_streams: Callable[[], None] = _nothing) -> None:
-        """Tell health first, take nothing new, end endless streams, then let calls in flight end."""
+        """Tell health first, take nothing new, end endless streams, then let calls in flight end.
+
+        Who has not ended in time is cut, and has a moment yet to store what it came to.
+        """
         self._health.enter_graceful_shutdown()
         ended = self._server.stop(grace_seconds)
         end_streams()

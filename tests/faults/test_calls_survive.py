@@ -167,3 +167,26 @@ def test_what_a_killed_server_held_is_given_back_when_it_expires(
     rows(database, "update budget_reservations set expire_time = now() returning 1")
     upstream.script(says("Hi"))
     assert service.agent("bot").complete("x", parameters=SHORT).content == "Hi"
+
+
+def test_what_is_in_hand_when_the_server_ends_is_stored_and_paid(
+    service: Service, upstream: FakeProvider, database: str
+) -> None:
+    """Its last act, before the database is closed and the process goes."""
+    set_budget(service, limit_tokens=2000)
+    asked, over = Event(), Event()
+
+    def silent(_handler: Any) -> None:
+        asked.set()
+        over.wait(20)
+
+    upstream.script(silent)
+    answer = service.agent("bot").stream("x", parameters=SHORT)
+    assert asked.wait(20), answer
+    service.app._server.stop(0)
+    over.set()
+    [message] = rows(database, "select * from messages")
+    assert (message["outcome"], message["message_id"]) == ("CANCELLED", message["decision_id"])
+    assert not rows(database, "select * from budget_reservations")
+    [budget] = rows(database, "select * from budgets")
+    assert (budget["spent_tokens"], budget["reserved_tokens"]) == (message["token_count"], 0)

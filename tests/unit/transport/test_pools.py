@@ -3,10 +3,17 @@
 from __future__ import annotations
 
 import threading
+from typing import TYPE_CHECKING
 
+import structlog
+
+from imrs_server.transport import pools as pools_module
 from imrs_server.transport.access import ROLES
 from imrs_server.transport.pools import ROUTE_THREADS, Limits, Pools
 from tests.support.waiting import eventually
+
+if TYPE_CHECKING:
+    import pytest
 
 
 def test_what_may_wait_never_shares_threads_with_route() -> None:
@@ -60,8 +67,50 @@ def test_nobody_waits_for_a_turn_at_the_end() -> None:
     waiting = threading.Thread(target=pools.await_turn)
     waiting.start()
     eventually(lambda: pools.route.in_hand == ROUTE_THREADS + 1)
-    pools.close()
+    closing = threading.Thread(target=pools.close)
+    closing.start()
     waiting.join(30)
     assert not waiting.is_alive()
     pools.await_turn()
     released.set()
+    closing.join(30)
+    assert not closing.is_alive()
+
+
+def test_the_end_waits_for_what_runs() -> None:
+    """A call that was cut has yet to store what it came to."""
+    pools = Pools(Limits())
+    stored: list[str] = []
+
+    def hear_of_the_end() -> None:
+        eventually(lambda: is_closed(pools))
+        stored.append("message")
+
+    pools.of("/imrs.v1.RouteService/Complete").submit(hear_of_the_end)
+    pools.close()
+    assert stored == ["message"]
+
+
+def test_the_end_does_not_wait_for_what_never_ends(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(pools_module, "_LAST_SECONDS", 0.1)
+    pools = Pools(Limits())
+    released = threading.Event()
+    for service in ("RouteService/Complete", "AdminService/GetAgent"):
+        pools.of(f"/imrs.v1.{service}").submit(released.wait, 30)
+    with structlog.testing.capture_logs() as lines:
+        closing = threading.Thread(target=pools.close)
+        closing.start()
+        closing.join(10)
+        assert not closing.is_alive()
+    assert [(each["event"], each["in_hand"]) for each in lines] == [
+        ("calls.left", {"admin": 1, "complete": 1})
+    ]
+    released.set()
+
+
+def is_closed(pools: Pools) -> bool:
+    try:
+        pools.route.submit(int)
+    except RuntimeError:
+        return True
+    return False
