@@ -159,8 +159,9 @@ class OpenAIAnswer:
         if not prompt and not completion:
             # Zeros stand in events before the last one.
             return
-        # Gemini and Grok count what was thought in the total alone; it is charged like the answer.
-        completion = max(completion, count(usage.get("total_tokens")) - prompt)
+        if prompt:
+            # Gemini and Grok count what was thought in the total alone; it is charged like the answer.
+            completion = max(completion, count(usage.get("total_tokens")) - prompt)
         details = usage.get("prompt_tokens_details")
         cached = count(details.get("cached_tokens") if isinstance(details, dict) else None)
         cached = cached or count(usage.get("prompt_cache_hit_tokens"))

@@ -116,6 +116,14 @@ def test_what_was_thought_is_counted_with_the_answer(upstream: FakeProvider, who
     assert end_of(came).usage == TokenUsage(prompt_tokens=12, completion_tokens=completion_tokens)
 
 
+def test_what_is_not_told_of_the_prompt_is_not_counted_as_the_answer(upstream: FakeProvider) -> None:
+    body = document({"content": "Good day"}, usage={"completion_tokens": 3, "total_tokens": 95})
+
+    came = talk(upstream, act.answer(body), request=shapes.request(stream=False))
+
+    assert end_of(came).usage == TokenUsage(prompt_tokens=0, completion_tokens=3)
+
+
 def test_of_thoughts_only_their_length_is_told(upstream: FakeProvider) -> None:
     parts = [{"type": "thinking", "thinking": [{"type": "text", "text": "hmm"}]}]
     body = sse(
