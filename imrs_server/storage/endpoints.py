@@ -59,6 +59,14 @@ def claim_model(tx: Tx, model_id: str) -> None:
     Q.claim_model.run(tx, model_id=model_id)
 
 
+def claim(tx: Tx, endpoint_id: str) -> None:
+    """Let nobody else set the endpoint of this id until the transaction ends, also where there is none yet.
+
+    Whoever writes one takes its models (``claim_model``), then its id, then its row; of each in order.
+    """
+    Q.claim.run(tx, endpoint_id=endpoint_id)
+
+
 def put(tx: Tx, endpoint: Endpoint) -> Endpoint:
     """Store it in place of what had the id; its state counts only where the place is a new one."""
     found = Q.put.one(

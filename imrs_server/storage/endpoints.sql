@@ -19,6 +19,10 @@ returning *
 -- Until the transaction ends nobody else sets an endpoint of this model.
 select pg_advisory_xact_lock(hashtextextended('imrs.endpoints.' || %(model_id)s, 11))
 
+-- name: claim
+-- Also where there is no row yet to lock. Whoever takes both takes the model first.
+select pg_advisory_xact_lock(hashtextextended('imrs.endpoint.' || %(endpoint_id)s, 11))
+
 -- name: at
 select * from endpoints
 where model_id = %(model_id)s and (md5(base_url) = md5(%(base_url)s) or placed_url = %(base_url)s)

@@ -21,6 +21,11 @@ Q = sql.load(__file__)
 _LISTING = Listing(key="agent_class", orders={"agent_class": ("agent_class", "text")})
 
 
+def claim(tx: Tx, agent_class: str) -> None:
+    """Keep others from setting it until the transaction ends, also where there is none yet to lock."""
+    Q.claim.run(tx, agent_class=agent_class)
+
+
 def put(tx: Tx, preference: Preference) -> Preference:
     """Store it in place of what the class had; its version rises by one."""
     found = Q.put.one(

@@ -1,3 +1,6 @@
+-- name: claim
+select pg_advisory_xact_lock(hashtextextended('imrs.preferences.' || %(agent_class)s, 0))
+
 -- name: put
 insert into preferences (agent_class, model_ids, parameters)
 values (%(agent_class)s, %(model_ids)s, %(parameters)s)

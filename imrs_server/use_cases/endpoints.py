@@ -137,6 +137,7 @@ def put(tx: Tx, endpoint: Endpoint) -> EndpointChange:
         raise InvalidRequest(
             Violation("endpoint.base_url", f"endpoint {same.endpoint_id} serves this model there already")
         )
+    endpoints.claim(tx, endpoint.endpoint_id)
     before = endpoints.lock(tx, endpoint.endpoint_id)
     after = endpoints.put(tx, replace(endpoint, state=_first_state(tx, endpoint)))
     return EndpointChange(before=before, after=after)

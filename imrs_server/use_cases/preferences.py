@@ -37,6 +37,7 @@ class Preferences:
         check(preference)
         with self._database.transaction() as tx:
             known.require_models(tx, preference.model_ids)
+            preferences.claim(tx, preference.agent_class)
             before = preferences.lock(tx, preference.agent_class)
             if before is not None:
                 require_etag(etag, before.version)

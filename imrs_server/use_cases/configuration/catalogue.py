@@ -209,7 +209,7 @@ class PreferenceKind:
 
     def hold(self, hand: Hand, changes: Sequence[PlannedChange]) -> None:
         for agent_class in ids_of(changes):
-            preferences.lock(hand.tx, agent_class)
+            self._held(hand, agent_class)
 
     def create(self, hand: Hand, id: str, wanted: Wanted) -> None:
         fields = wanted.initial | wanted.fields
@@ -221,19 +221,25 @@ class PreferenceKind:
         self._put(hand, id, fields, changed)
 
     def delete(self, hand: Hand, id: str, owned: Flat) -> None:
-        before = preferences.lock(hand.tx, id)
+        before = self._held(hand, id)
         if before is not None:
             preferences.delete(hand.tx, id)
             hand.wrote(Change(Changed.PREFERENCE, id), ("preference", id), before=before)
 
     def _put(self, hand: Hand, id: str, fields: Flat, changed: Collection[str]) -> None:
-        before = preferences.lock(hand.tx, id)
+        before = self._held(hand, id)
         fields = over(before, self.names, fields, changed)
         wanted = Preference(agent_class=id, **domain_fields(Preference, fields, self.names, agent_class=id))
         preference_rules.check(wanted)
         known.require_models(hand.tx, wanted.model_ids)
         after = preferences.put(hand.tx, wanted)
         hand.wrote(Change(Changed.PREFERENCE, id), ("preference", id), before=before, after=after)
+
+    @staticmethod
+    def _held(hand: Hand, id: str) -> Preference | None:
+        """What is there at last, and stays until all is written."""
+        preferences.claim(hand.tx, id)
+        return preferences.lock(hand.tx, id)
 
 
 def _wrote_provider(hand: Hand, id: str, *, before: Provider | None, after: Provider | None) -> None:

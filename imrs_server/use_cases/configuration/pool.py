@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from imrs_server.domain.configuration import Thing
 from imrs_server.domain.endpoint import Endpoint
 from imrs_server.storage import configuration
-from imrs_server.storage.endpoints import claim_model, hold, lock
+from imrs_server.storage.endpoints import claim, claim_model, hold, lock
 from imrs_server.use_cases import endpoints
 from imrs_server.use_cases.configuration.kind import blank_fields, domain_fields, ids_of, over, read_fields
 
@@ -89,8 +89,8 @@ class _Moved(Exception):
         self.model_ids = model_ids
 
 
-def _take(tx: Tx, endpoint_ids: Collection[str], model_ids: set[str]) -> None:
-    """Take models, and then rows, each in order, as SetEndpoint does.
+def _take(tx: Tx, endpoint_ids: Sequence[str], model_ids: set[str]) -> None:
+    """Take models, then ids, then rows, each in order, as SetEndpoint does.
 
     Which models that are is told by the rows. Where one has been moved to another model meanwhile, all is let
     go and taken anew: who holds a row and waits for its model may wait for one who waits for the row.
@@ -104,11 +104,13 @@ def _take(tx: Tx, endpoint_ids: Collection[str], model_ids: set[str]) -> None:
             return
 
 
-def _take_known(tx: Tx, endpoint_ids: Collection[str], model_ids: Collection[str]) -> None:
+def _take_known(tx: Tx, endpoint_ids: Sequence[str], model_ids: Collection[str]) -> None:
     """Raises _Moved, and has then taken nothing."""
     with tx.transaction():
         for model_id in sorted(model_ids):
             claim_model(tx, model_id)
+        for endpoint_id in endpoint_ids:
+            claim(tx, endpoint_id)
         found = hold(tx, endpoint_ids)
         if not found <= set(model_ids):
             raise _Moved(found)

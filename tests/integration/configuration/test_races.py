@@ -3,15 +3,24 @@
 from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
+from ipaddress import ip_network
 from typing import TYPE_CHECKING, Any
 
 import psycopg
 import pytest
 from psycopg.rows import dict_row
 
+from imrs_server.adapters.addresses import AddressRules
+from imrs_server.adapters.http import GuardedClient
+from imrs_server.adapters.vault import Vault
 from imrs_server.domain.configuration import Action
+from imrs_server.domain.endpoint import Endpoint
+from imrs_server.domain.preference import Preference
 from imrs_server.storage import endpoints
-from tests.integration.configuration.conftest import TENANT, Files
+from imrs_server.use_cases.endpoints import Endpoints
+from imrs_server.use_cases.loading import Loading
+from imrs_server.use_cases.preferences import Preferences
+from tests.integration.configuration.conftest import PLATFORM, TENANT, Files
 from tests.support.waiting import eventually
 
 if TYPE_CHECKING:
@@ -184,6 +193,61 @@ def test_what_somebody_edits_meanwhile_an_undo_leaves_and_tells(files: Files) ->
     plan = beside(files, files.undo, """update preferences set model_ids = '["p/two", "p/one"]'""")
     assert only(files, "select model_ids from preferences") == (["p/two", "p/one"],)
     assert [(each.action, each.drifted) for each in plan.changes] == [(Action.UNCHANGED, ("model_ids",))]
+
+
+def set_preference(files: Files) -> object:
+    return Preferences(files.database).put(PLATFORM, Preference(agent_class="d", model_ids=("p/two",)))
+
+
+def set_endpoint(files: Files) -> object:
+    nobody = Vault("http://127.0.0.1:9", role_id=str, secret_id=str)
+    loading = Loading(files.database, nobody, GuardedClient())
+    rules = AddressRules(allowed=(ip_network("127.0.0.0/8"),))
+    place = Endpoint(endpoint_id="d", model_id="p/two", base_url="http://127.0.0.1:9/d")
+    return Endpoints(files.database, loading, rules).put(PLATFORM, place)
+
+
+MADE_ANEW = [
+    (
+        "preferences: {c: {model_ids: [p/one]}, d: {model_ids: [p/one]}}",
+        "insert into preferences (agent_class, model_ids) values ('c', '[]')",
+        set_preference,
+        "select model_ids ->> 0 from preferences where agent_class = 'd'",
+    ),
+    (
+        "endpoints: {c: {model_id: p/one, base_url: 'http://127.0.0.1:9/c'},"
+        " d: {model_id: p/one, base_url: 'http://127.0.0.1:9/d'}}",
+        "insert into endpoints (endpoint_id, model_id, base_url, state)"
+        " values ('c', 'p/three', 'http://127.0.0.1:9/c', 'HOT')",
+        set_endpoint,
+        "select model_id from endpoints where endpoint_id = 'd'",
+    ),
+]
+
+
+@pytest.mark.parametrize(("text", "hold", "make", "kept"), MADE_ANEW, ids=["preferences", "endpoints"])
+def test_what_somebody_makes_anew_meanwhile_no_undo_writes_over(
+    files: Files, text: str, hold: str, make: Callable[[Files], object], kept: str
+) -> None:
+    """The undo has found that both are gone, and waits before it writes the first, when the second is made."""
+    files.apply(text)
+    files.apply(NOTHING)
+    with ThreadPoolExecutor(2) as threads, psycopg.connect(files.database.dsn) as other:
+        other.execute(hold)
+        undoing = threads.submit(files.undo)
+        wait_until_blocked_by(files, other)
+        making = threads.submit(make, files)
+        eventually(lambda: making.done() or waiting(files) > 1)
+        other.rollback()
+        making.result()
+        assert undoing.result().changing
+    assert only(files, kept) == ("p/two",)
+
+
+def waiting(files: Files) -> int:
+    """How many wait for a lock."""
+    query = "select count(*) from pg_stat_activity where cardinality(pg_blocking_pids(pid)) > 0"
+    return int(only(files, query)[0])
 
 
 def test_an_endpoint_that_moves_to_other_models_meanwhile_is_no_deadlock(files: Files) -> None:
