@@ -33,7 +33,7 @@ order by provider_id
 for share
 
 -- name: lock
-select * from models where model_id = %(model_id)s for update
+select * from models where model_id = %(model_id)s for no key update
 
 -- name: update
 update models

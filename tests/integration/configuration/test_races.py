@@ -250,6 +250,24 @@ def waiting(files: Files) -> int:
     return int(only(files, query)[0])
 
 
+def test_an_endpoint_that_is_set_while_a_file_changes_its_model_is_no_deadlock(files: Files) -> None:
+    """Who sets one has taken the model's endpoints, and then refers to the model."""
+    with (
+        ThreadPoolExecutor(1) as thread,
+        psycopg.connect(files.database.dsn, row_factory=dict_row) as other,
+    ):
+        endpoints.claim_model(other, "p/one")
+        applying = thread.submit(files.apply, "models: {p/one: {priority: 7}}\n" + ENDPOINT)
+        wait_until_blocked_by(files, other)
+        other.execute(
+            "insert into endpoints (endpoint_id, model_id, base_url, state)"
+            " values ('other', 'p/one', 'http://127.0.0.1:9/other', 'HOT')"
+        )
+        other.commit()
+        assert applying.result().changing
+    assert only(files, "select count(*) from endpoints where model_id = 'p/one'") == (2,)
+
+
 def test_an_endpoint_that_moves_to_other_models_meanwhile_is_no_deadlock(files: Files) -> None:
     """Who moves it takes the model first, and then the row."""
     files.apply(ENDPOINT)
