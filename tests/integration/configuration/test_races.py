@@ -207,6 +207,11 @@ def set_endpoint(files: Files) -> object:
     return Endpoints(files.database, loading, rules).put(PLATFORM, place)
 
 
+TWO_ENDPOINTS = """\
+endpoints:
+  c: {model_id: p/one, base_url: 'http://127.0.0.1:9/c'}
+  d: {model_id: p/one, base_url: 'http://127.0.0.1:9/d'}
+"""
 MADE_ANEW = [
     (
         "preferences: {c: {model_ids: [p/one]}, d: {model_ids: [p/one]}}",
@@ -215,10 +220,8 @@ MADE_ANEW = [
         "select model_ids ->> 0 from preferences where agent_class = 'd'",
     ),
     (
-        "endpoints: {c: {model_id: p/one, base_url: 'http://127.0.0.1:9/c'},"
-        " d: {model_id: p/one, base_url: 'http://127.0.0.1:9/d'}}",
-        "insert into endpoints (endpoint_id, model_id, base_url, state)"
-        " values ('c', 'p/three', 'http://127.0.0.1:9/c', 'HOT')",
+        TWO_ENDPOINTS,
+        "insert into endpoints select 'c', 'p/three', 'http://127.0.0.1:9/c'",
         set_endpoint,
         "select model_id from endpoints where endpoint_id = 'd'",
     ),
@@ -229,7 +232,7 @@ MADE_ANEW = [
 def test_what_somebody_makes_anew_meanwhile_no_undo_writes_over(
     files: Files, text: str, hold: str, make: Callable[[Files], object], kept: str
 ) -> None:
-    """The undo has found that both are gone, and waits before it writes the first, when the second is made."""
+    """It has found both gone, and waits before it makes the first, when somebody makes the second."""
     files.apply(text)
     files.apply(NOTHING)
     with ThreadPoolExecutor(2) as threads, psycopg.connect(files.database.dsn) as other:
