@@ -5,7 +5,7 @@ No prompt and no answer is stored: these values live as long as the call, and a 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 from io import StringIO
@@ -147,14 +147,6 @@ class _JoiningCall:
     id: str = ""
     name: str = ""
     arguments: StringIO = field(default_factory=StringIO)
-
-
-def joined(pieces: Iterable[Delta]) -> Delta:
-    """All pieces of an answer as one."""
-    joining = Joining()
-    for each in pieces:
-        joining.add(each)
-    return joining.whole()
 
 
 class FinishReason(StrEnum):

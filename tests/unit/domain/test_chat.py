@@ -16,33 +16,36 @@ from imrs_server.domain.chat import (
     TextPart,
     TokenUsage,
     ToolCall,
-    joined,
 )
 
 
 def test_pieces_are_joined() -> None:
-    pieces = [
+    joining = Joining()
+    assert joining.whole() == Delta()
+    for piece in (
         Delta(content="I "),
         Delta(content="look", tool_calls=(ToolCall(id="a", name="weather", arguments='{"ci'),)),
         Delta(tool_calls=(ToolCall(id="b", name="time", index=1), ToolCall(arguments='ty": 1}'))),
         Delta(tool_calls=(ToolCall(arguments="{}", index=1),)),
-    ]
+    ):
+        joining.add(piece)
 
-    assert joined(pieces) == Delta(
+    assert joining.whole() == Delta(
         content="I look",
         tool_calls=(
             ToolCall(id="a", name="weather", arguments='{"city": 1}'),
             ToolCall(id="b", name="time", arguments="{}", index=1),
         ),
     )
-    assert joined([]) == Delta()
 
 
 def test_a_great_many_pieces_are_joined_soon() -> None:
-    pieces = [Delta(tool_calls=(ToolCall(arguments="x" * 60),))] * 300_000
+    joining, piece = Joining(), Delta(tool_calls=(ToolCall(arguments="x" * 60),))
     started = time.process_time()
+    for _ in range(300_000):
+        joining.add(piece)
 
-    assert len(joined(pieces).tool_calls[0].arguments) == 18_000_000
+    assert len(joining.whole().tool_calls[0].arguments) == 18_000_000
     assert time.process_time() - started < 20  # by copying what there was, it would take minutes
 
 
