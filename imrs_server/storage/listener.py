@@ -62,11 +62,12 @@ class Listener:
         (found,) = self._connection.execute("select pg_export_snapshot() as name")
         others = [self._connect() for _ in reads]
         with ThreadPoolExecutor(len(reads), "index-beside") as pool:
-            begun = [
-                pool.submit(self._read_at, other, found["name"], read)
-                for other, read in zip(others, reads, strict=True)
-            ]
             try:
+                with _thread_started():
+                    begun = [
+                        pool.submit(self._read_at, other, found["name"], read)
+                        for other, read in zip(others, reads, strict=True)
+                    ]
                 yield lambda: [each.result() for each in begun]
             except BaseException:
                 self.interrupt()
@@ -122,7 +123,8 @@ class Listener:
             self._connecting.add(coming)
         info = conninfo(self._dsn, role="imrs_system", application="imrs-index")
         try:
-            threading.Thread(target=_make, args=(info, coming), name="index-connect", daemon=True).start()
+            with _thread_started():
+                threading.Thread(target=_make, args=(info, coming), name="index-connect", daemon=True).start()
             with _translated():
                 made = coming.result()
         except CancelledError:
@@ -148,7 +150,8 @@ class Listener:
     def _deadline(self, seconds: float) -> Iterator[None]:
         timer = threading.Timer(seconds, self.interrupt)
         timer.daemon = True
-        timer.start()
+        with _thread_started():
+            timer.start()
         try:
             yield
         finally:
@@ -177,4 +180,13 @@ def _translated() -> Iterator[None]:
     try:
         yield
     except psycopg.Error as error:
+        raise DatabaseUnavailable from error
+
+
+@contextmanager
+def _thread_started() -> Iterator[None]:
+    """Where the system has no room for one more thread, the database cannot be had."""
+    try:
+        yield
+    except RuntimeError as error:
         raise DatabaseUnavailable from error

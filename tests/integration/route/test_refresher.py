@@ -6,9 +6,10 @@ import random
 import socket
 import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NoReturn
 
 import numpy as np
 import psycopg
@@ -30,6 +31,7 @@ from imrs_server.storage.index import Key
 from imrs_server.storage.listener import Listener
 from tests.integration.route.conftest import NEVER_SECONDS
 from tests.support.schema import HERE, insert
+from tests.support.threads import no_more_threads
 from tests.support.waiting import eventually
 from tests.support.world import MODELS, World
 
@@ -182,6 +184,29 @@ def test_what_is_interrupted_before_it_begins_does_not_begin(world: World) -> No
     with pytest.raises(DatabaseUnavailable):
         listener.open()
     listener.close()
+
+
+def test_without_room_for_a_thread_there_is_no_database(world: World) -> None:
+    listener = Listener(world.database.dsn)
+    with no_more_threads(), pytest.raises(DatabaseUnavailable):
+        listener.open()
+    listener.close()
+
+
+def test_what_no_thread_is_left_to_read_is_not_read(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The connections were made; then the system has no more."""
+    listener = Listener(world.database.dsn)
+    listener.open()
+    with monkeypatch.context() as patch, pytest.raises(DatabaseUnavailable), listener.snapshot():
+        patch.setattr(ThreadPoolExecutor, "submit", no_room)
+        with listener.meanwhile(changes.current):
+            pytest.fail("it began")
+    listener.close()
+
+
+def no_room(*_: object) -> NoReturn:
+    msg = "can't start new thread"
+    raise RuntimeError(msg)
 
 
 def test_a_database_that_says_nothing_any_more_is_given_up(world: World) -> None:
