@@ -15,7 +15,7 @@ import structlog
 
 from imrs_server.cli import pulse, silence
 from imrs_server.cli.silence import Silence
-from imrs_server.console.process import spawn, without_interrupt
+from imrs_server.console.process import spawn, without
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -166,7 +166,7 @@ class Workers:
             daemon=True,
         )
         try:
-            with theirs, without_interrupt():
+            with theirs, without(signal.SIGINT):
                 process.start()
         except OSError:
             ours.close()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import multiprocessing
 import os
 import signal
@@ -11,7 +12,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
 from multiprocessing import resource_tracker
-from multiprocessing.connection import wait
+from multiprocessing.connection import Connection, wait
 from pathlib import Path
 from typing import TYPE_CHECKING, Self
 
@@ -25,7 +26,7 @@ if TYPE_CHECKING:
 
 log = structlog.get_logger()
 
-# Calls have ended before; this is for callers to take what was answered. Some never do.
+# Our end comes last, when calls have ended; this is for callers to take what was answered. Some never do.
 _GOODBYE_SECONDS = 3
 STOP_SECONDS = 15.0
 # So many for each worker, since the system deals them out by chance.
@@ -83,39 +84,46 @@ class Console:
         public = Listener(http_addr)
         self.address = public.address
         self._sockets = [public.socket, *([figures_at.socket] if figures_at else [])]
+        self._ending, ending = spawn.Pipe(duplex=False)[::-1]
+        self._theirs = (*self._sockets, ending)
         self._process = spawn.Process(
             target=_serve,
-            args=(self._sockets, grpc_addr, standing, figures, prepare),
+            args=(self._sockets, ending, grpc_addr, standing, figures, prepare),
             name="imrs-http",
             daemon=True,
         )
 
     def __enter__(self) -> Self:
-        with without_interrupt():
+        with without(signal.SIGINT, signal.SIGTERM):
             self._process.start()
-        for each in self._sockets:
+        for each in self._theirs:
             each.close()  # the process has its own copy
         return self
 
     def __exit__(
         self, _kind: type[BaseException] | None, _error: BaseException | None, _trace: TracebackType | None
     ) -> None:
-        self._process.terminate()
-        self._process.join(STOP_SECONDS)
-        if self._process.is_alive():
-            log.error("console.killed", pid=self._process.pid, detail="it did not end when it was told to")
-            self._process.kill()
-            self._process.join()
+        self._ending.close()
+        try:
+            self._process.join(STOP_SECONDS)
+        finally:
+            if self._process.is_alive():
+                log.error(
+                    "console.killed", pid=self._process.pid, detail="it did not end when it was told to"
+                )
+                self._process.kill()
+                self._process.join()
 
 
 @contextmanager
-def without_interrupt() -> Iterator[None]:
-    """What starts in here never sees Ctrl-C, which a terminal sends to the whole group: our end ends it.
+def without(*numbers: signal.Signals) -> Iterator[None]:
+    """What starts in here never sees these signals.
 
-    A handler of its own would come too late for a Ctrl-C during its imports.
+    A terminal sends Ctrl-C to the whole group, and a service manager SIGTERM: our end ends it, in its turn. A
+    handler of its own would come too late for what is sent during its imports.
     """
     resource_tracker.ensure_running()  # its start would unblock the signal again
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, numbers)
     try:
         yield
     finally:
@@ -129,21 +137,26 @@ def after_parent(end: Callable[[], None]) -> None:
     """
     parent = multiprocessing.parent_process()
     assert parent is not None
+    _after(parent.sentinel, end, name="parent")
 
+
+def _after(readable: int | Connection, act: Callable[[], None], *, name: str) -> None:
     def watch() -> None:
-        wait([parent.sentinel])
-        end()
+        wait([readable])
+        act()
 
-    threading.Thread(target=watch, name="parent", daemon=True).start()
+    threading.Thread(target=watch, name=name, daemon=True).start()
 
 
 def _serve(
     sockets: list[socket.socket],
+    ending: Connection,
     grpc_addr: str,
     standing: Standing | None,
     figures: Figures | None,
     prepare: Callable[[], None] | None,
 ) -> None:
+    """Until the other end of ``ending`` is closed; not on signals, which come when calls are yet to end."""
     after_parent(lambda: os._exit(0))
     if prepare is not None:
         prepare()
@@ -172,4 +185,15 @@ def _serve(
         # A loop of its own: nobody should have to wait for callers to see how they fare.
         run = partial(server(figures, with_door=False).run, sockets=[each])
         threading.Thread(target=run, name="figures", daemon=True).start()
-    server(None if own else figures, with_door=True).run(sockets=[public])
+    main = server(None if own else figures, with_door=True)
+
+    def end() -> None:
+        main.should_exit = True
+
+    async def serve() -> None:
+        await main.serve(sockets=[public])
+        os._exit(0)  # nobody waits for what callers left behind, which may hang
+
+    _after(ending, end, name="ending")
+    with asyncio.Runner(loop_factory=main.config.get_loop_factory()) as runner:
+        runner.run(serve())

@@ -8,8 +8,10 @@ import signal
 import socket
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import httpx
 import structlog
 
 from imrs_server.cli import silence
@@ -50,7 +52,29 @@ def test_it_does_not_wait_for_a_caller_who_takes_nothing(shared_service: Service
         with ThreadPoolExecutor(1) as pool, socket.create_connection((host, int(port))) as caller:
             caller.sendall(f"{head}content-length: {len(body)}\r\n\r\n".encode() + body)
             assert caller.recv(15) == b"HTTP/1.1 200 OK"
-            pool.submit(stack.close).result(60)
+            with structlog.testing.capture_logs() as lines:
+                pool.submit(stack.close).result(60)
+    assert "console.killed" not in [each["event"] for each in lines]
+
+
+def test_it_ends_when_it_is_told_to_and_not_by_a_signal_to_all() -> None:
+    """A service manager sends SIGTERM to every process at once, while calls have time to end."""
+    with Console("127.0.0.1:0", "127.0.0.1:9") as console:
+        pid = console._process.pid
+        assert pid is not None
+        url = f"http://{console.address}/healthz"
+        assert httpx.get(url).status_code == 200
+        os.kill(pid, signal.SIGTERM)
+        eventually(lambda: is_pending(pid, signal.SIGTERM) or not console._process.is_alive())
+        assert httpx.get(url).status_code == 200
+    assert console._process.exitcode == 0
+
+
+def is_pending(pid: int, number: signal.Signals) -> bool:
+    """Whether a signal was sent that the process does not take."""
+    lines = Path(f"/proc/{pid}/status").read_text().splitlines()
+    [pending] = (line.split()[1] for line in lines if line.startswith("ShdPnd:"))
+    return bool(int(pending, 16) >> (number - 1) & 1)
 
 
 def test_one_that_hangs_is_killed(monkeypatch: pytest.MonkeyPatch) -> None:
