@@ -85,7 +85,7 @@ class Console:
         self.address = public.address
         self._sockets = [public.socket, *([figures_at.socket] if figures_at else [])]
         self._ending, ending = spawn.Pipe(duplex=False)[::-1]
-        self._theirs = (*self._sockets, ending)
+        self._theirs: tuple[socket.socket | Connection, ...] = (*self._sockets, ending)
         self._process = spawn.Process(
             target=_serve,
             args=(self._sockets, ending, grpc_addr, standing, figures, prepare),

@@ -197,10 +197,9 @@ def test_what_no_thread_is_left_to_read_is_not_read(world: World, monkeypatch: p
     """The connections were made; then the system has no more."""
     listener = Listener(world.database.dsn)
     listener.open()
-    with monkeypatch.context() as patch, pytest.raises(DatabaseUnavailable), listener.snapshot():
-        patch.setattr(ThreadPoolExecutor, "submit", no_room)
-        with listener.meanwhile(changes.current):
-            pytest.fail("it began")
+    monkeypatch.setattr(ThreadPoolExecutor, "submit", no_room)
+    with pytest.raises(DatabaseUnavailable), listener.snapshot(), listener.meanwhile(changes.current):
+        pytest.fail("it began")
     listener.close()
 
 
