@@ -203,6 +203,30 @@ def test_undo_leaves_what_others_changed_since(run: Callable[..., Result], servi
     assert run("plan", text=BOT).exit_code == 2
 
 
+def test_undo_tells_what_others_changed_while_it_asked(run: Callable[..., Result], service: Service) -> None:
+    run("apply", "--yes", text=BOT)
+    run("apply", "--yes", text=BOT.replace("Bot", "Robot"))
+    edited = pb.UpdateAgentRequest(agent=pb.Agent(agent_id="bot", display_name="By hand"))
+    undone = run("undo", typed=Hesitating(lambda: service.tenant.admin.UpdateAgent(edited)))
+    assert undone.exit_code == 0, undone.output
+    planned, _, told = undone.stdout.partition("Somebody changed something meanwhile; this was done:\n")
+    assert 'display_name: "Robot" -> "Bot"' in planned
+    assert "= agents/bot   (display_name: changed or deleted since, stays)" in told
+
+
+def test_undo_tells_of_what_is_gone_already(run: Callable[..., Result], service: Service) -> None:
+    """Also of a rule of which nothing more was said than that it is there."""
+    run("apply", "--yes", text=BOT)
+    run("apply", "--yes", text=BOT + "rules: {bot: [{}]}\n")
+    admin = service.tenant.admin
+    [rule] = admin.ListAgentRules(pb.ListAgentRulesRequest(agent_id="bot")).agent_rules
+    admin.DeleteAgentRule(pb.DeleteAgentRuleRequest(agent_id="bot", rule_id=rule.rule_id))
+    undone = run("undo", "--yes")
+    assert undone.exit_code == 0, undone.output
+    [line] = [each for each in undone.stdout.splitlines() if each.startswith("= agents/bot/rules/")]
+    assert line.endswith("   (changed or deleted since, stays)")
+
+
 def test_a_tenant_admin_undoes_nothing_of_the_platform(run: Callable[..., Result], service: Service) -> None:
     run("apply", "--yes", text=BOT)
     refused = run("undo", "--yes", IMRS_TOKEN=service.token(Role.TENANT_ADMIN))

@@ -61,17 +61,31 @@ def changing(plan: Iterable[pb.PlannedChange]) -> list[pb.PlannedChange]:
 
 
 def echo(plan: Sequence[pb.PlannedChange]) -> None:
-    """Show a plan to people: what changes, and how much there is of each."""
+    """Show the plan of a file to people: what changes, and how much there is of each."""
+    _echo_changing(plan)
+    _echo_sums(plan, sum(bool(each.drifted_fields) for each in plan))
+
+
+def echo_undo(plan: Sequence[pb.PlannedChange]) -> None:
+    """The same of an undo, with what it leaves: what is unchanged there, others have changed or deleted."""
+    _echo_changing(plan)
+    left = [each for each in plan if each.action == _Action.UNCHANGED or _left(each)]
+    for change in left:
+        fields = f"{', '.join(names)}: " if (names := _left(change)) else ""
+        told = f"({fields}changed or deleted since, stays)"
+        click.secho(f"= {harmless(change.target)}   {told}", fg="yellow")
+    _echo_sums(plan, len(left))
+
+
+def _echo_changing(plan: Sequence[pb.PlannedChange]) -> None:
     for change in changing(plan):
         colour = _COLOURS[change.action]
         click.secho(f"{_MARKS[change.action]} {harmless(change.target)}", fg=colour, bold=True)
         for line in _fields(change):
             click.echo(f"    {line}")
-    for change in plan:
-        if left := _left(change):
-            told = f"({', '.join(left)}: changed or deleted since, stays)"
-            click.secho(f"= {harmless(change.target)}   {told}", fg="yellow")
-    drifted = sum(bool(each.drifted_fields) for each in plan)
+
+
+def _echo_sums(plan: Sequence[pb.PlannedChange], drifted: int) -> None:
     if drifted:
         click.secho(f"{drifted} of these were edited since the file was applied.", fg="yellow")
     counts = {action: sum(each.action == action for each in plan) for action, _ in _COUNTED}

@@ -23,11 +23,15 @@ def command(client: ImrsClient, *, source_name: str, yes: bool) -> None:
 
     The file itself stays as it is: correct it too, or the next apply does the same again.
     """
+    planned: list[pb.PlannedChange] | None = None
     if not yes:
         preview = pb.UndoConfigRequest(source=source_name, validate_only=True)
-        changes.echo(client.admin.UndoConfig(preview).plan)
+        planned = list(client.admin.UndoConfig(preview).plan)
+        changes.echo_undo(planned)
         click.confirm("Take this back?", abort=True)
-    done = client.admin.UndoConfig(pb.UndoConfigRequest(source=source_name)).plan
-    if yes:
-        changes.echo(done)
+    done = list(client.admin.UndoConfig(pb.UndoConfigRequest(source=source_name)).plan)
+    if done != planned:
+        if planned is not None:
+            click.secho("Somebody changed something meanwhile; this was done:", fg="yellow")
+        changes.echo_undo(done)
     click.echo(f"Undone; revision {client.last_revision}.")
