@@ -119,8 +119,12 @@ class Replica:
         time_ns = time.time_ns()
         seed = (self._secret, next(self._numbers))
         if known is None:
-            made = request or RouteRequest(task_type=task_type, request_id=request_id, **fields)
-            return self._route_by_default(made, time_ns, seed)
+            # In this order, for what is heard in this moment is known before the refusal goes.
+            refusal = self._refusal
+            known = self._known
+            if known is None:
+                made = request or RouteRequest(task_type=task_type, request_id=request_id, **fields)
+                return self._route_by_default(made, time_ns, seed, refusal)
         if request is not None:
             request_id = request.request_id
             answer = known.answer(request, request_id, time_ns, seed)
@@ -221,13 +225,11 @@ class Replica:
             self._reports.send()
 
     def _route_by_default(
-        self, request: RouteRequest, time_ns: int, seed: tuple[bytes, int]
+        self, request: RouteRequest, time_ns: int, seed: tuple[bytes, int], refusal: NotFound | None
     ) -> LocalDecision:
-        """Before the first snapshot."""
-        if self._refusal is not None:
-            raise NotFound(
-                self._refusal.message, reason=self._refusal.reason, metadata=self._refusal.metadata
-            )
+        """Before the first snapshot, or while there is no such agent."""
+        if refusal is not None:
+            raise NotFound(refusal.message, reason=refusal.reason, metadata=refusal.metadata)
         query = route_query.of(request)
         if request.min_revision:
             raise not_reached(0, request.min_revision)
