@@ -21,6 +21,9 @@ if TYPE_CHECKING:
 
 log = structlog.get_logger()
 
+AGAIN_SECONDS = 1.0
+"""So long a pool that the system refused a thread asks for none."""
+
 
 class Task:
     """One call of a function, and whom to tell when it has ended, however it did."""
@@ -78,6 +81,7 @@ class Pool(ThreadPoolExecutor):
         self._in_hand: deque[None] = deque()
         self._tasks: SimpleQueue[Task | None] = SimpleQueue()
         self._started: list[threading.Thread] = []
+        self._again_time = 0.0
         self._closed = False
         self._submitting = threading.Lock()
 
@@ -99,9 +103,14 @@ class Pool(ThreadPoolExecutor):
                 raise RuntimeError(msg)
             self._in_hand.append(None)
             self._tasks.put(task)
-            if len(self._started) < min(self._size, len(self._in_hand)):
-                self._start()
+            self._start_missing()
         return task
+
+    def start_missing(self) -> None:
+        """Start the thread that a call waits for, where the system had no room for it before."""
+        with self._submitting:
+            if not self._closed:
+                self._start_missing()
 
     def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:
         """Take nothing more, and end the threads when what waits is done; or never run, as one wishes."""
@@ -120,14 +129,19 @@ class Pool(ThreadPoolExecutor):
         for each in self._started:
             each.join(max(end_time - time.monotonic(), 0))
 
+    def _start_missing(self) -> None:
+        if len(self._started) < min(self._size, len(self._in_hand)) and time.monotonic() >= self._again_time:
+            self._start()
+
     def _start(self) -> None:
         # What never ends must not keep the process from its end.
         thread = threading.Thread(target=self._work, name=f"{self.name}_{len(self._started)}", daemon=True)
         try:
             thread.start()
         except RuntimeError:
-            # The system has no room for one more: others take its share, or the next call tries again.
-            log.exception("pool.short", threads=len(self._started))
+            # The system has no room for one more: others take its share, or ``start_missing`` gets it.
+            self._again_time = time.monotonic() + AGAIN_SECONDS
+            log.warning("pool.short", pool=self.name, threads=len(self._started))
         else:
             self._started.append(thread)
 

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 import structlog
 
-from imrs_server.transport.pool import Pool
+from imrs_server.transport.pool import AGAIN_SECONDS, Pool
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -101,12 +101,22 @@ class Pools:
         return {pool.name: pool.in_hand for pool in self._all}
 
     def await_turn(self) -> None:
-        """Wait for a thread of Route's; not when the pools are closed."""
+        """Wait for a thread of Route's; not when the pools are closed.
+
+        Meanwhile all pools ask again for threads that the system had no room for: by itself a pool would only
+        with its next call, and without any thread, what waits would wait for that.
+        """
         turn = threading.Event()
         # A shut pool refuses what comes, and ends what waits.
         with suppress(RuntimeError):
             self.route.submit(_nothing).add_done_callback(lambda _: turn.set())
-            turn.wait()
+            self._start_missing()
+            while not turn.wait(AGAIN_SECONDS):
+                self._start_missing()
+
+    def _start_missing(self) -> None:
+        for pool in self._all:
+            pool.start_missing()
 
     def close(self) -> None:
         """Start nothing more, and let what runs end; what does not within seconds goes with the process."""

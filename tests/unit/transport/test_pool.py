@@ -103,10 +103,12 @@ def test_a_system_without_room_for_a_thread_leaves_the_call_to_those_there_are(
         with monkeypatch.context() as patch:
             patch.setattr(threading.Thread, "start", refused)
             waiting = pool.submit(int)
-        assert pool.in_hand == 2
+            others = [pool.submit(int) for _ in range(3)]
+        assert pool.in_hand == 5
         released.set()
-        assert awaited(waiting)
-    assert [(line["event"], line["threads"]) for line in lines] == [("pool.short", 1)]
+        assert all(map(awaited, (waiting, *others)))
+    # Asked for once, however many calls come in the same second; and no stack of the thread that takes calls.
+    assert lines == [{"event": "pool.short", "log_level": "warning", "pool": "test", "threads": 1}]
 
 
 def test_what_waits_at_the_end_is_done_unless_it_is_cancelled(released: threading.Event) -> None:

@@ -10,6 +10,7 @@ import structlog
 from imrs_server.transport import pools as pools_module
 from imrs_server.transport.access import ROLES
 from imrs_server.transport.pools import ROUTE_THREADS, Limits, Pools
+from tests.support.threads import no_more_threads
 from tests.support.waiting import eventually
 
 if TYPE_CHECKING:
@@ -75,6 +76,22 @@ def test_nobody_waits_for_a_turn_at_the_end() -> None:
     released.set()
     closing.join(30)
     assert not closing.is_alive()
+
+
+def test_the_first_thread_of_a_pool_comes_when_the_system_has_room_again() -> None:
+    """No further call to that pool is needed; who waits for a turn, as a worker's pulse does, sees to it."""
+    pools = Pools(Limits())
+    done = threading.Event()
+    with no_more_threads():
+        pools.of("/imrs.v1.AdminService/GetAgent").submit(done.set)
+        pools.route.submit(int)
+
+    def is_done_at_a_later_turn() -> bool:
+        pools.await_turn()
+        return done.is_set()
+
+    eventually(is_done_at_a_later_turn)
+    pools.close()
 
 
 def test_the_end_waits_for_what_runs() -> None:
