@@ -1,8 +1,8 @@
-"""A pool of threads for gRPC: what concurrent.futures does for it, at a third of the cost.
+"""A pool of threads for gRPC: what concurrent.futures does for it, at less cost.
 
 Of a future gRPC only wants to be called back. The one of the standard library makes a lock and a condition
-for each call and keeps a semaphore of idle threads, which is a seventh of all that a short call costs
-(docs/performance.md).
+for each call and keeps a semaphore of idle threads, which is about a tenth of all that a short call costs
+(docs/decisions/0008-threads-of-calls.md).
 """
 
 from __future__ import annotations
