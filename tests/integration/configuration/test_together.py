@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from ipaddress import ip_network
 from typing import TYPE_CHECKING, Any
@@ -16,6 +17,7 @@ from imrs_server.adapters.http import GuardedClient
 from imrs_server.adapters.vault import Vault
 from imrs_server.domain.configuration import Action
 from imrs_server.domain.endpoint import Endpoint
+from imrs_server.domain.errors import AgentNotFound, ModelNotFound
 from imrs_server.storage import changes, configuration, endpoints
 from imrs_server.use_cases.endpoints import Endpoints
 from imrs_server.use_cases.loading import Loading
@@ -41,11 +43,14 @@ def test_applies_edits_and_undos_at_once(files: Files) -> None:
         return work
 
     def editing() -> None:
+        model_id = "gradient/codellama-13b"
         for number in range(ROUNDS * 3):
-            files.agents.update(TENANT, None, "cicd", {"display_name": f"{number}"})
-            files.agent_models.enable(TENANT, None, "documentation", model_ids=["gradient/codellama-13b"])
-            files.agent_models.disable(TENANT, None, "documentation", model_ids=["gradient/codellama-13b"])
-            files.catalog.update(PLATFORM, "gradient/codellama-13b", {"priority": number})
+            # An undo that comes before the other applies takes away what the first one made.
+            with suppress(AgentNotFound, ModelNotFound):
+                files.agents.update(TENANT, None, "cicd", {"display_name": f"{number}"})
+                files.agent_models.enable(TENANT, None, "documentation", model_ids=[model_id])
+                files.agent_models.disable(TENANT, None, "documentation", model_ids=[model_id])
+                files.catalog.update(PLATFORM, model_id, {"priority": number})
 
     def undoing() -> None:
         for _ in range(ROUNDS):
