@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from contextlib import contextmanager
+from dataclasses import dataclass, field
 from decimal import Decimal
 from threading import Event
 from typing import TYPE_CHECKING, Any
@@ -67,6 +68,27 @@ def upstream(service: Service) -> Iterator[FakeProvider]:
         tenant.admin.EnableAgentModels(pb.EnableAgentModelsRequest(agent_id="bot", model_ids=["p/m", "p/n"]))
         service.settled(tenant)
         yield found
+
+
+@dataclass(frozen=True, slots=True)
+class Silence:
+    """Tells when the provider was asked, and it says nothing until it is ``over``."""
+
+    asked: Event = field(default_factory=Event)
+    over: Event = field(default_factory=Event)
+
+    def __call__(self, _handler: Any) -> None:
+        self.asked.set()
+        self.over.wait(20)
+
+
+@pytest.fixture
+def silence(upstream: FakeProvider) -> Iterator[Silence]:
+    """What the next call meets."""
+    found = Silence()
+    upstream.script(found)
+    yield found
+    found.over.set()
 
 
 def set_budget(service: Service, **limits: Any) -> None:
@@ -141,23 +163,16 @@ def test_what_was_called_while_the_database_went_away_is_stored_when_it_is_back(
 
 
 def test_what_a_killed_server_held_is_given_back_when_it_expires(
-    service: Service, upstream: FakeProvider, database: str, tmp_path: Path
+    service: Service, upstream: FakeProvider, silence: Silence, database: str, tmp_path: Path
 ) -> None:
     set_budget(service, limit_tokens=2000)
-    asked, over = Event(), Event()
-
-    def silent(_handler: Any) -> None:
-        asked.set()
-        over.wait(20)
-
-    upstream.script(silent)
     token = service.token(Role.AGENT, agent_id="bot")
     with child(service.settings, tmp_path) as (process, address), patience.client(address, token) as bot:
         answer = bot.stream("x", parameters=SHORT)
-        assert asked.wait(20), answer
+        assert silence.asked.wait(20), answer
         process.kill()
         process.wait()
-    over.set()
+    silence.over.set()
     [held] = rows(database, "select * from budget_reservations")
     assert held["tokens"] == 1005
     with pytest.raises(ResourceExhausted) as caught:
@@ -170,21 +185,14 @@ def test_what_a_killed_server_held_is_given_back_when_it_expires(
 
 
 def test_what_is_in_hand_when_the_server_ends_is_stored_and_paid(
-    service: Service, upstream: FakeProvider, database: str
+    service: Service, silence: Silence, database: str
 ) -> None:
     """Its last act, before the database is closed and the process goes."""
     set_budget(service, limit_tokens=2000)
-    asked, over = Event(), Event()
-
-    def silent(_handler: Any) -> None:
-        asked.set()
-        over.wait(20)
-
-    upstream.script(silent)
     answer = service.agent("bot").stream("x", parameters=SHORT)
-    assert asked.wait(20), answer
+    assert silence.asked.wait(20), answer
     service.app._server.stop(0)
-    over.set()
+    silence.over.set()
     [message] = rows(database, "select * from messages")
     assert (message["outcome"], message["message_id"]) == ("CANCELLED", message["decision_id"])
     assert not rows(database, "select * from budget_reservations")
