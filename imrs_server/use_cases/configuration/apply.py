@@ -13,12 +13,12 @@ from imrs_server.domain.errors import InvalidRequest, ModelNotFound, RoleRequire
 from imrs_server.domain.principal import Role
 from imrs_server.domain.written import Written
 from imrs_server.storage import changes, configuration
-from imrs_server.use_cases.configuration import drift, planning
+from imrs_server.use_cases.configuration import drift, execution, planning, undo
 from imrs_server.use_cases.configuration.agency import AgentKind, AgentModelKind, RuleKind
 from imrs_server.use_cases.configuration.catalogue import ModelKind, PreferenceKind, ProviderKind
+from imrs_server.use_cases.configuration.error_lines import naming_line
 from imrs_server.use_cases.configuration.export import sections
 from imrs_server.use_cases.configuration.hand import Hand
-from imrs_server.use_cases.configuration.placing import placing
 from imrs_server.use_cases.configuration.planning import Outlook, Step
 from imrs_server.use_cases.configuration.pool import EndpointKind
 from imrs_server.use_cases.configuration.settings import DefaultsKind
@@ -121,7 +121,8 @@ class Configuration:
     ) -> Written[Plan]:
         """Take the last apply of a file back, but for what others have changed since; again, the one before.
 
-        What is left for that reason is UNCHANGED in the plan, or a part of it, with the fields as drifted.
+        What is left for that reason, or because what it needs is gone, such as its agent, is UNCHANGED in the
+        plan, or a part of it, with the fields as drifted.
         Raises InvalidRequest where there is none, RoleRequired for what belongs to the platform.
         """
         who.require(Role.TENANT_ADMIN, Role.PLATFORM_ADMIN)
@@ -133,15 +134,7 @@ class Configuration:
                 raise InvalidRequest(Violation("source", f"{source} has no apply that could be undone"))
             if any(_is_platform(each.target) for each in last.changes):
                 who.require(Role.PLATFORM_ADMIN)
-            steps: list[Step] = []
-            for kind in self._kinds(scope):
-                changed = [each for each in last.changes if each.target.section == kind.section]
-                # Held first: what others change or delete in this moment was not there to be undone.
-                kind.hold(hand, changed)
-                things = kind.read(tx, [each.target.id for each in changed])
-                back = list(planning.steps_back(kind, things, last))
-                _do(hand, kind, back)
-                steps += back
+            done = undo.take_back(hand, self._kinds(scope), last)
             now = configuration.owned(tx, scope, source)
             if not _concerns_platform(last):
                 # A tenant's admin applied it, and did not touch what the file owns of the platform.
@@ -149,7 +142,7 @@ class Configuration:
             configuration.own(tx, scope, source, last.owned)
             configuration.disown(tx, scope, source, now.keys() - {each.target for each in last.owned})
             configuration.undone(tx, last.apply_id)
-            return Plan(changes=tuple(each.change for each in steps))
+            return Plan(changes=done)
 
         return self._transact(who, scope, "UndoConfig", work, validate_only=validate_only)
 
@@ -230,29 +223,13 @@ class Configuration:
             every = kind.section in outlook.pruned
             things = kind.read(hand.tx, ids, all=every, of=named if every else ())
             steps = list(planning.steps(kind, things, outlook))
-            _do(hand, kind, steps)
+            execution.do_all(hand, kind, steps)
             found += steps
             changing = [each.change for each in steps if each.action is not Action.UNCHANGED]
             now = kind.read(hand.tx, [each.target.id for each in changing]) if changing else {}
             done += [planning.as_done(each, now.get(each.target.id)) for each in changing]
         _require_consistent(found, outlook.wanted)
         return found, done
-
-
-def _do(hand: Hand, kind: Kind, steps: Sequence[Step]) -> None:
-    if isinstance(kind, EndpointKind):
-        kind.hold(hand, [each.change for each in steps if each.action is not Action.UNCHANGED])
-    first = Action.DELETE if kind.deletes_first else None
-    # By their ids, for others too touch more than one of a kind in this order.
-    for step in sorted(steps, key=lambda each: (each.action is not first, each.target.id)):
-        with placing(step.wanted):
-            if step.action is Action.CREATE:
-                kind.create(hand, step.target.id, step.wanted)
-            elif step.action is Action.UPDATE:
-                changed = [each.field for each in step.change.diffs]
-                kind.update(hand, step.target.id, step.fields, changed, step.wanted.fields.keys())
-            elif step.action is Action.DELETE:
-                kind.delete(hand, step.target.id, step.fields)
 
 
 def _require_consistent(steps: Sequence[Step], wanted: Mapping[Target, Wanted]) -> None:
@@ -262,7 +239,7 @@ def _require_consistent(steps: Sequence[Step], wanted: Mapping[Target, Wanted]) 
     }
     for target, each in wanted.items() if gone else ():
         for model_id in sorted(gone.intersection(references(target, each))):
-            with placing(each):
+            with naming_line(each):
                 raise ModelNotFound(model_id=model_id)
 
 
@@ -295,7 +272,7 @@ def _require_only_tenant(found: Mapping[Target, Wanted]) -> None:
     """Raises RoleRequired where a section belongs to the platform."""
     for target, each in found.items():
         if _is_platform(target) and not each.implied:
-            with placing(each):
+            with naming_line(each):
                 raise RoleRequired(roles=Role.PLATFORM_ADMIN)
 
 
@@ -305,7 +282,7 @@ def _mine(things: Mapping[str, Mapping[str, Thing]], found: Mapping[Target, Want
         if each.implied:
             thing = things[target.section].get(target.id)
             if thing is None or not thing.alive:
-                with placing(each):
+                with naming_line(each):
                     raise RoleRequired(roles=Role.PLATFORM_ADMIN)
     return {target: each for target, each in found.items() if not each.implied}
 

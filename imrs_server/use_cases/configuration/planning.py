@@ -1,4 +1,4 @@
-"""What has to happen so that things become as a file says, and undone again."""
+"""What has to happen so that things become as a file says."""
 
 from __future__ import annotations
 
@@ -20,10 +20,9 @@ from imrs_server.domain.configuration import (
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from imrs_server.domain.configuration import Apply
     from imrs_server.use_cases.configuration.kind import Kind
 
-_NOT_THERE = Thing(fields={}, alive=False)
+NOT_THERE = Thing(fields={}, alive=False)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -58,7 +57,7 @@ def steps(kind: Kind, things: Mapping[str, Thing], outlook: Outlook) -> Iterator
     named = {target.id for target in outlook.wanted if target.section == kind.section}
     for target, wanted in outlook.wanted.items():
         if target.section == kind.section:
-            yield _named(kind, target, wanted, things.get(target.id, _NOT_THERE), outlook.owned.get(target))
+            yield _named(kind, target, wanted, things.get(target.id, NOT_THERE), outlook.owned.get(target))
     for key, thing in sorted(things.items()):
         target = Target(kind.section, key)
         if key not in named and thing.alive and target not in outlook.shared:
@@ -66,9 +65,9 @@ def steps(kind: Kind, things: Mapping[str, Thing], outlook: Outlook) -> Iterator
             if kind.lasting:
                 if owned is not None and owned.created:
                     left = {path: kind.blank.get(path) for path in owned.fields}
-                    yield _updated(target, Wanted(), thing, left, owned)
+                    yield updated(target, Wanted(), thing, left, owned)
             elif owned.created if owned else kind.section in outlook.pruned:
-                yield _gone(kind, target, thing, owned)
+                yield gone(kind, target, thing, owned)
 
 
 def _named(kind: Kind, target: Target, wanted: Wanted, thing: Thing, owned: Owned | None) -> Step:
@@ -86,10 +85,10 @@ def _named(kind: Kind, target: Target, wanted: Wanted, thing: Thing, owned: Owne
         for path in (owned.fields if owned else ())
         if path not in wanted.fields and path in thing.fields
     }
-    return _updated(target, wanted, thing, left | wanted.fields, owned)
+    return updated(target, wanted, thing, left | wanted.fields, owned)
 
 
-def _updated(target: Target, wanted: Wanted, thing: Thing, after: Flat, owned: Owned | None) -> Step:
+def updated(target: Target, wanted: Wanted, thing: Thing, after: Flat, owned: Owned | None) -> Step:
     diffs = tuple(
         FieldDiff(field=path, before=thing.fields.get(path), after=after[path])
         for path in sorted(after)
@@ -99,7 +98,7 @@ def _updated(target: Target, wanted: Wanted, thing: Thing, after: Flat, owned: O
     drifted = tuple(each.field for each in diffs if each.field in given and given[each.field] != each.before)
     action = Action.UPDATE if diffs else Action.UNCHANGED
     change = PlannedChange(action=action, target=target, diffs=diffs, drifted=drifted)
-    return Step(change=change, wanted=wanted, fields=_without_none(thing.fields | after))
+    return Step(change=change, wanted=wanted, fields=without_none(thing.fields | after))
 
 
 def _settled(wanted: Wanted, thing: Thing, owned: Owned | None) -> Wanted:
@@ -109,7 +108,7 @@ def _settled(wanted: Wanted, thing: Thing, owned: Owned | None) -> Wanted:
     return wanted
 
 
-def _gone(kind: Kind, target: Target, thing: Thing, owned: Owned | None) -> Step:
+def gone(kind: Kind, target: Target, thing: Thing, owned: Owned | None) -> Step:
     diffs = tuple(
         FieldDiff(field=path, before=value)
         for path, value in sorted(thing.fields.items())
@@ -128,42 +127,5 @@ def as_done(change: PlannedChange, thing: Thing | None) -> PlannedChange:
     return replace(change, diffs=diffs)
 
 
-def steps_back(kind: Kind, things: Mapping[str, Thing], apply: Apply) -> Iterator[Step]:
-    """What undoes an apply, for the things of one kind. What others have changed since stays, and is told."""
-    for change in apply.changes:
-        if change.target.section == kind.section:
-            yield _back(kind, change, things.get(change.target.id, _NOT_THERE))
-
-
-def _back(kind: Kind, change: PlannedChange, thing: Thing) -> Step:
-    before = {each.field: each.before for each in change.diffs}
-    after = {each.field: each.after for each in change.diffs}
-    if change.action is Action.CREATE:
-        given = Owned(target=change.target, fields=_without_none(after))
-        # A model may have been made to be disabled.
-        there = thing.alive or (thing.fields and after.get("enabled") is False)
-        return _gone(kind, change.target, thing, given) if there else _left(change)
-    if change.action is Action.DELETE:
-        if thing.alive:
-            return _left(change)
-        fields = _without_none(before)
-        diffs = tuple(replace(each, before=None, after=each.before) for each in change.diffs)
-        again = PlannedChange(action=Action.CREATE, target=change.target, diffs=diffs)
-        # Nobody says it anew: what is deleted softly comes back as it was.
-        return Step(change=again, wanted=Wanted(initial=fields), fields=fields)
-    if not thing.alive:
-        return _left(change)
-    mine = {path: before[path] for path in before if thing.fields.get(path) == after[path]}
-    step = _updated(change.target, Wanted(fields=_without_none(mine)), thing, mine, None)
-    return replace(step, change=replace(step.change, drifted=tuple(sorted(before.keys() - mine.keys()))))
-
-
-def _left(change: PlannedChange) -> Step:
-    """It is there no more, or there again, by the hand of somebody else."""
-    drifted = tuple(sorted(each.field for each in change.diffs))
-    kept = PlannedChange(action=Action.UNCHANGED, target=change.target, drifted=drifted)
-    return Step(change=kept, wanted=Wanted(), fields={})
-
-
-def _without_none(fields: Flat) -> Flat:
+def without_none(fields: Flat) -> Flat:
     return {path: value for path, value in fields.items() if value is not None}

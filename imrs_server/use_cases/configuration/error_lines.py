@@ -1,4 +1,4 @@
-"""Where in a file the reason of an error stands."""
+"""Errors that name the line of a file at which their reason stands."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ if TYPE_CHECKING:
 
 
 @contextmanager
-def placing(wanted: Wanted) -> Iterator[None]:
-    """Tell of an error where in the file its reason stands."""
+def naming_line(wanted: Wanted) -> Iterator[None]:
+    """Whatever domain error is raised in it says where in the file ``wanted`` stands."""
     try:
         yield
     except InvalidRequest as error:
