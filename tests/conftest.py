@@ -149,10 +149,21 @@ def openbao(tmp_path_factory: pytest.TempPathFactory) -> Iterator[OpenBao]:
         shutil.rmtree(folder)
 
 
+def credentials(server: OpenBao) -> Vault:
+    return Vault(address=server.address, role_id=server.role_id, secret_id=server.secret_id, server=server)
+
+
+@pytest.fixture(scope="module")
+def shared_vault(openbao: OpenBao) -> Iterator[Vault]:
+    """OpenBao for all tests of a module; what they keep there goes with the last of them."""
+    yield credentials(openbao)
+    clear(openbao, "llm/")
+
+
 @pytest.fixture
 def vault(openbao: OpenBao) -> Iterator[Vault]:
     """OpenBao, up, unsealed and without any key; a test may seal, stop or kill it."""
-    yield Vault(address=openbao.address, role_id=openbao.role_id, secret_id=openbao.secret_id, server=openbao)
+    yield credentials(openbao)
     if not openbao.running:
         openbao.stop()
         openbao.start()

@@ -7,14 +7,13 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.conftest import Vault
 from tests.support.dev import Dev, running
 from tests.support.service import Service, serving
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from imrs_server.embedded.openbao import OpenBao
+    from tests.conftest import Vault
     from tests.support.cluster import Cluster
 
 # What these servers know of changes they were told.
@@ -30,14 +29,11 @@ def service(database: str, vault: Vault) -> Iterator[Service]:
 
 @pytest.fixture(scope="module")
 def shared_service(
-    request: pytest.FixtureRequest, postgres_clusters: Callable[[int], Cluster], openbao: OpenBao
+    request: pytest.FixtureRequest, postgres_clusters: Callable[[int], Cluster], shared_vault: Vault
 ) -> Iterator[Service]:
     """A whole server, ready, for all tests of a module that do not mind each other."""
-    keys = Vault(
-        address=openbao.address, role_id=openbao.role_id, secret_id=openbao.secret_id, server=openbao
-    )
     cluster = postgres_clusters(request.config.getoption("--postgres"))
-    with cluster.database() as database, serving(database, keys, poll_seconds=NEVER_SECONDS) as found:
+    with cluster.database() as database, serving(database, shared_vault, poll_seconds=NEVER_SECONDS) as found:
         yield found
 
 

@@ -17,7 +17,6 @@ from imrs_client.ids import new_id
 from imrs_server.domain.principal import Role
 from imrs_server.transport import tokens
 from imrs_server.transport.tokens import Trust
-from tests.conftest import Vault
 from tests.support.config_files import DOCUMENT_003
 from tests.support.serve import Serve, started, variables
 from tests.support.service import SECRET
@@ -29,7 +28,7 @@ if TYPE_CHECKING:
     from pathlib import Path
     from uuid import UUID
 
-    from imrs_server.embedded.openbao import OpenBao
+    from tests.conftest import Vault
     from tests.support.cluster import Cluster
 
 OLD, NEW = "gradient/llama3-8b-instruct", "gradient/mistral-nemo-instruct-2407"
@@ -70,19 +69,16 @@ class World:
 def world(
     request: pytest.FixtureRequest,
     postgres_clusters: Callable[[int], Cluster],
-    openbao: OpenBao,
+    shared_vault: Vault,
     tmp_path_factory: pytest.TempPathFactory,
 ) -> Iterator[World]:
-    vault = Vault(
-        address=openbao.address, role_id=openbao.role_id, secret_id=openbao.secret_id, server=openbao
-    )
     folder, tenant_id = tmp_path_factory.mktemp("reload"), new_id()
     path = folder / "models.yaml"
     path.write_text(DOCUMENT_003)
     with postgres_clusters(request.config.getoption("--postgres")).database() as database:
         environment = variables(
             database,
-            vault,
+            shared_vault,
             workers="2",
             poll_seconds="60",
             metrics_addr="127.0.0.1:0",

@@ -16,7 +16,6 @@ from imrs_client.v1 import (
     Provider,
     UpdateProviderRequest,
 )
-from tests.conftest import Vault
 from tests.support import dialects
 from tests.support import provider as act
 from tests.support.provider import FakeProvider
@@ -25,7 +24,7 @@ from tests.support.service import Service, serving
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from imrs_server.embedded.openbao import OpenBao
+    from tests.conftest import Vault
     from tests.support.cluster import Cluster
 
 FORBIDDEN = (
@@ -70,14 +69,11 @@ GOOD = "https://api.openai.com/v1"
 
 @pytest.fixture(scope="module")
 def strict(
-    request: pytest.FixtureRequest, postgres_clusters: Callable[[int], Cluster], openbao: OpenBao
+    request: pytest.FixtureRequest, postgres_clusters: Callable[[int], Cluster], shared_vault: Vault
 ) -> Iterator[Service]:
     """A server that may call public addresses only, with one provider."""
-    vault = Vault(
-        address=openbao.address, role_id=openbao.role_id, secret_id=openbao.secret_id, server=openbao
-    )
     cluster = postgres_clusters(request.config.getoption("--postgres"))
-    with cluster.database() as dsn, serving(dsn, vault, provider_allow=()) as service:
+    with cluster.database() as dsn, serving(dsn, shared_vault, provider_allow=()) as service:
         provider = Provider(provider_id="good", provider_type=Provider.Type.OPENAI, api_base=GOOD)
         service.platform.admin.CreateProvider(CreateProviderRequest(provider=provider))
         yield service
