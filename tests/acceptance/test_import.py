@@ -52,12 +52,16 @@ def admin(shared_service: Service) -> ImrsClient:
 
 @pytest.fixture
 def agent_id(shared_service: Service, admin: ImrsClient) -> str:
+    return created_agent(shared_service, admin)
+
+
+def created_agent(service: Service, admin: ImrsClient) -> str:
     """A new agent that may use both."""
     agent_id = f"bot-{next(_agents)}"
     admin.admin.CreateAgent(pb.CreateAgentRequest(agent=pb.Agent(agent_id=agent_id)))
     ids = [f"p/{name}" for name in MODELS]
     admin.admin.EnableAgentModels(pb.EnableAgentModelsRequest(agent_id=agent_id, model_ids=ids))
-    shared_service.settled(admin)
+    service.settled(admin)
     return agent_id
 
 
@@ -118,13 +122,19 @@ def stored(service: Service, agent_id: str) -> list[dict[str, Any]]:
     return found
 
 
+@pytest.mark.usefixtures("admin")
 def test_route_prefers_what_history_says(
-    shared_service: Service, admin: ImrsClient, agent_id: str, imports: Callable[..., Result], tmp_path: Path
+    shared_service: Service, imports: Callable[..., Result], tmp_path: Path
 ) -> None:
-    agent = shared_service.agent(agent_id)
+    # Of a tenant of its own: a new agent begins with what others of its tenant have learned.
+    tenant_id = new_id()
+    admin = shared_service.client(Role.TENANT_ADMIN, tenant_id=tenant_id)
+    agent_id = created_agent(shared_service, admin)
+    agent = shared_service.client(Role.AGENT, tenant_id=tenant_id, agent_id=agent_id)
     assert agent.choose(task_type="code").selected.model_id == "p/first"
 
-    done = imports(write(tmp_path / "m.csv", history(agent_id)))
+    token = shared_service.token(Role.TENANT_ADMIN, tenant_id=tenant_id)
+    done = imports(write(tmp_path / "m.csv", history(agent_id)), token=token)
 
     assert (done.exit_code, done.stdout) == (0, "40 rows: 40 calls and 40 ratings imported\n")
     assert done.stderr == "not imported: content\n"
