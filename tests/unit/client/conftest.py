@@ -68,7 +68,7 @@ class Service(
     def Route(self, request: v1.RouteRequest, context: grpc.ServicerContext) -> v1.Decision:
         self._take(request, context)
         if request.agent_id == "slow":
-            self.release.wait(10)
+            self.release.wait(60)
         return v1.Decision(agent_id=request.agent_id, tenant_id=request.tenant_id)
 
     def BatchRoute(

@@ -9,7 +9,7 @@ import time
 from collections import Counter, defaultdict, deque
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
-from threading import Event, Thread
+from threading import Event, Lock, Thread
 from typing import TYPE_CHECKING, Any
 
 import grpc
@@ -46,6 +46,7 @@ class Desk(v1.FeedbackServiceServicer):
     ill: v1.ItemError | None = None
     hang: Event | None = None
     told: Event = field(default_factory=Event)
+    counting: Lock = field(default_factory=Lock)
 
     def BatchSubmitFeedback(
         self, request: v1.BatchSubmitFeedbackRequest, context: grpc.ServicerContext
@@ -70,8 +71,9 @@ class Desk(v1.FeedbackServiceServicer):
         waiting = self.errors[request.message_id]
         if waiting:
             return v1.Feedback(error=waiting.popleft())
-        if request.request_id not in {each.request_id for each in self.counted}:
-            self.counted.append(request)
+        with self.counting:
+            if request.request_id not in {each.request_id for each in self.counted}:
+                self.counted.append(request)
         return v1.Feedback(message_id=request.message_id)
 
     @property

@@ -58,13 +58,13 @@ def test_what_is_set_aside_stays_in_the_file_and_is_tried_by_the_next(
     spool.rate("b", 0.3)
     with spool:
         eventually(lambda: spool.status.set_aside == 1)
-        assert spool.close() == 1
+        assert spool.close(20) == 1
     desk.poison = frozenset()
     again = FeedbackSpool(client, tmp_path / "votes")
     again.rate("a", 0.2)
     assert (again.status.waiting, again.status.set_aside) == (2, 0)
     with again:
-        assert again.flush() == 0
+        assert again.flush(20) == 0
     assert [each.rating for each in desk.counted] == [0.3, 0.1, 0.2]
 
 
@@ -190,7 +190,7 @@ def test_what_is_no_vote_holds_up_no_vote(
         file.execute("update votes set request = x'ff' where message_id = 'damaged'")
         file.commit()
     with FeedbackSpool(client, tmp_path / "votes") as again:
-        assert again.flush() == 1
+        assert again.flush(20) == 1
         assert (again.status.delivered, again.status.set_aside) == (1, 1)
     assert desk.votes == ["good"]
     assert "on message damaged, is set aside" in caplog.text

@@ -6,6 +6,7 @@ from collections import defaultdict, deque
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from queue import Queue
+from threading import Lock
 from typing import TYPE_CHECKING, Any
 
 import grpc
@@ -46,10 +47,14 @@ class Played(v1.RouteServiceServicer):
     failures: deque[Any] = field(default_factory=deque)
     lose_answers: int = 0
     poison: str = ""
+    ended: bool = False
+    # Whoever speaks and the stream that is spoken to must not make a queue each.
+    choosing: Lock = field(default_factory=Lock)
 
     @property
     def said(self) -> Queue[Any]:
-        return self.queues[max(1, len(self.watched))]
+        with self.choosing:
+            return self.queues[max(1, len(self.watched))]
 
     def say(self, head: Head, pieces: Any = ()) -> None:
         for each in snapshots.chunks(head, pieces):
@@ -62,8 +67,11 @@ class Played(v1.RouteServiceServicer):
     def WatchAgent(
         self, request: v1.WatchAgentRequest, context: grpc.ServicerContext
     ) -> Iterator[v1.AgentSnapshot]:
-        self.watched.append(request)
-        mine = self.said
+        with self.choosing:
+            if self.ended:
+                return
+            self.watched.append(request)
+            mine = self.queues[len(self.watched)]
         while True:
             found = mine.get()
             if found is END:
@@ -71,6 +79,13 @@ class Played(v1.RouteServiceServicer):
             if not isinstance(found, v1.AgentSnapshot):
                 context.abort_with_status(found)
             yield found
+
+    def end(self) -> None:
+        """End all streams, and those that come late."""
+        with self.choosing:
+            self.ended = True
+            for each in self.queues.values():
+                each.put(END)
 
     def RecordDecisions(
         self, request: v1.RecordDecisionsRequest, context: grpc.ServicerContext
@@ -99,8 +114,7 @@ def played() -> Iterator[Played]:
     service.address = f"127.0.0.1:{server.add_insecure_port('127.0.0.1:0')}"
     server.start()
     yield service
-    for each in service.queues.values():
-        each.put(END)
+    service.end()
     server.stop(None).wait()
 
 
