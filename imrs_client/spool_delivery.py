@@ -86,6 +86,7 @@ class Delivery:
         self._holds = Holds(tries)
         self._parts: list[list[Kept]] = []
         self._faults = 0
+        self._said_all_fail = False
         self._pauses = Pauses()
         self._call: Any = None
         self.not_before = 0.0
@@ -186,13 +187,14 @@ class Delivery:
             error = from_item_error(answer.error)
             if error.code in _FAULTS:
                 self.last_error = error
-                if self._holds.count_fault(kept.message_id):
+                if self._is_at_fault(kept, error):
                     at_fault.append((kept, error))
             elif self._ends(kept, request, error):
                 ended.append(kept.number)
         self._store.remove(ended)
         if self.delivered > before:
             self._holds.note_delivery()
+            self._said_all_fail = False
         # Last, for where the file has no room for it, what the service has is not sent once more.
         for kept, error in at_fault:
             self._set_aside(kept, error)
@@ -220,11 +222,28 @@ class Delivery:
             return
         self._faults += 1
         if len(batch) == 1:
-            if self._holds.count_fault(batch[0].message_id, alone=True):
+            if self._is_at_fault(batch[0], error, alone=True):
                 self._set_aside(batch[0], error)
         elif is_part or self._faults >= self._tries:
             middle = len(batch) // 2
             self._parts += [batch[middle:], batch[:middle]]
+
+    def _is_at_fault(self, kept: Kept, error: ImrsError, *, alone: bool = False) -> bool:
+        """Count a fault of the service; whether the vote is to be set aside for it."""
+        if not self._holds.count_fault(kept.message_id, alone=alone):
+            return False
+        if self._holds.has_taken_others(kept.message_id):
+            return True
+        if not self._said_all_fail:
+            self._said_all_fail = True
+            log.warning(
+                "the service fails at vote %d, on message %s, and takes no other; it is kept and tried again,"
+                " as are all that wait: %s",
+                kept.number,
+                kept.message_id,
+                error,
+            )
+        return False
 
     def _set_aside(self, kept: Kept, error: Exception) -> None:
         self._store.set_aside(kept.number)

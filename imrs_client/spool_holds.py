@@ -69,12 +69,16 @@ class Holds:
         hold.until = time.monotonic() + hold.pauses.after()
 
     def count_fault(self, message_id: str, *, alone: bool = False) -> bool:
-        """The service failed at the vote; whether so often that it is to be set aside."""
+        """The service failed at the vote; whether so often that it may be the vote itself."""
         hold = self._held(message_id)
         hold.alone |= alone
         hold.faults += 1
         hold.until = time.monotonic() + hold.pauses_of_faults.after()
-        return hold.faults >= self._tries and self._delivered_at >= hold.since
+        return hold.faults >= self._tries
+
+    def has_taken_others(self, message_id: str) -> bool:
+        """Whether the service took votes since it first failed at this one."""
+        return self._delivered_at >= self._holds[message_id].since
 
     def note_delivery(self) -> None:
         """The service has taken votes: what failed while it took none is due, its faults are not counted."""

@@ -152,6 +152,27 @@ def test_while_the_service_fails_at_everything_no_vote_is_at_fault(
     assert sorted(desk.votes) == message_ids
 
 
+def test_a_vote_that_fails_while_there_is_no_other_is_tried_on_and_that_is_said_once(
+    desk: Desk, client: ImrsClient, caplog: pytest.LogCaptureFixture
+) -> None:
+    faults = desk.errors["bad"]
+    faults += [BROKEN] * 1000
+    with FeedbackSpool(client, tries=2) as spool:
+        spool.rate("bad", 1.0)
+        eventually(lambda: len(faults) <= 996, 20)
+        found = spool.status
+        assert (found.waiting, found.set_aside) == (1, 0)
+        assert "INTERNAL" in str(found.last_error)
+        faults.clear()
+        assert spool.flush(20) == 0
+        assert caplog.text.count("on message bad, and takes no other") == 1
+        # The service took one: should it fail again, that is news.
+        faults += [BROKEN] * 2
+        spool.rate("bad", 0.0)
+        assert spool.flush(20) == 0
+    assert caplog.text.count("on message bad, and takes no other") == 2
+
+
 @pytest.mark.parametrize(
     ("code", "is_refusal"),
     [(grpc.StatusCode.INVALID_ARGUMENT, False), (grpc.StatusCode.PERMISSION_DENIED, True)],
