@@ -575,6 +575,7 @@ class ListTokensRequest(_message.Message):
     ORDER_BY_FIELD_NUMBER: _builtins.int
     AGENT_ID_FIELD_NUMBER: _builtins.int
     SHOW_REVOKED_FIELD_NUMBER: _builtins.int
+    TOKEN_ID_FIELD_NUMBER: _builtins.int
     tenant_id: _builtins.str
     """Optional. The tenant, a UUID; empty means the token's. Only a platform admin may name another."""
     page_size: _builtins.int
@@ -587,6 +588,8 @@ class ListTokensRequest(_message.Message):
     """Optional. Only tokens of this agent."""
     show_revoked: _builtins.bool
     """Optional. Whether revoked and ended ones are listed too."""
+    token_id: _builtins.str
+    """Optional. Only this token, a UUID."""
     def __init__(
         self,
         *,
@@ -596,10 +599,11 @@ class ListTokensRequest(_message.Message):
         order_by: _builtins.str = ...,
         agent_id: _builtins.str = ...,
         show_revoked: _builtins.bool = ...,
+        token_id: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["agent_id", b"agent_id", "order_by", b"order_by", "page_size", b"page_size", "page_token", b"page_token", "show_revoked", b"show_revoked", "tenant_id", b"tenant_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["agent_id", b"agent_id", "order_by", b"order_by", "page_size", b"page_size", "page_token", b"page_token", "show_revoked", b"show_revoked", "tenant_id", b"tenant_id", "token_id", b"token_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

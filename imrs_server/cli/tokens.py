@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     from datetime import timedelta
     from uuid import UUID
 
+    from google.protobuf.timestamp_pb2 import Timestamp
+
     from imrs_client import ImrsClient
     from imrs_server.cli.output.forms import Form
 
@@ -84,8 +86,7 @@ def issue(
         ttl=None if ttl is None else arguments.proto_duration(ttl),
     )
     made = client.admin.IssueToken(request)
-    ends = made.expire_time.ToDatetime()
-    then = f"Good until {ends:%Y-%m-%d %H:%M} UTC. `imrs tokens revoke {made.token_id}` ends it before."
+    then = f"Good until {_minute(made.expire_time)}. `imrs tokens revoke {made.token_id}` ends it before."
     form.done(made, made.token, then=then)
 
 
@@ -96,6 +97,26 @@ def issue(
 @forms.single
 def revoke(client: ImrsClient, token_id: UUID, *, yes: bool, form: Form) -> None:
     """Revoke a token: every server refuses it from then on."""
+    answer = {"token_id": str(token_id)}
+    issued = _issued(client, token_id)
+    if issued.HasField("revoke_time"):
+        form.done(answer, f"{token_id} was revoked already, {_minute(issued.revoke_time)}")
+        return
     arguments.confirm(yes, f"Revoke {token_id}? Whoever uses it is refused then, for good.")
     _TOKENS.call(client, "Revoke", token_id=str(token_id))
-    form.done({"token_id": str(token_id)}, f"revoked {token_id}")
+    form.done(answer, f"revoked {token_id}")
+
+
+def _issued(client: ImrsClient, token_id: UUID) -> pb.Token:
+    """Raises ClickException where there is none: the server says nothing of an id that it does not know."""
+    request = pb.ListTokensRequest(token_id=str(token_id), show_revoked=True)
+    for found in client.admin.ListTokens(request).tokens:
+        return found
+    raise click.ClickException(
+        f"no token {token_id} was issued here. `imrs tokens list --revoked` shows all that were; one that"
+        " `imrs token` signed cannot be revoked."
+    )
+
+
+def _minute(time: Timestamp) -> str:
+    return f"{time.ToDatetime():%Y-%m-%d %H:%M} UTC"

@@ -59,7 +59,13 @@ def revoke(tx: Tx, token_id: UUID) -> IssuedToken:
 
 
 def list_page(
-    tx: Tx, request: PageRequest, *, tenant_id: UUID | None, agent_id: str, show_revoked: bool
+    tx: Tx,
+    request: PageRequest,
+    *,
+    tenant_id: UUID | None,
+    token_id: UUID | None,
+    agent_id: str,
+    show_revoked: bool,
 ) -> Page[IssuedToken]:
     return _LISTING.page(
         tx,
@@ -67,6 +73,7 @@ def list_page(
         shape(IssuedToken),
         request,
         tenant_id=tenant_id,
+        token_id=token_id,
         agent_id=agent_id,
         show_revoked=show_revoked,
     )

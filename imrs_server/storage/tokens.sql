@@ -14,6 +14,7 @@ update issued_tokens set revoke_time = now() where token_id = %(token_id)s retur
 -- name: list
 select * from issued_tokens
 where (%(tenant_id)s::uuid is null or tenant_id = %(tenant_id)s)
+  and (%(token_id)s::uuid is null or token_id = %(token_id)s)
   and (%(agent_id)s = '' or agent_id = %(agent_id)s)
   and (%(show_revoked)s or (revoke_time is null and expire_time > now()))
   /* page */

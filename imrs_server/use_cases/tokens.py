@@ -81,6 +81,7 @@ class Tokens:
         tenant_id: UUID | None,
         page: PageRequest,
         *,
+        token_id: UUID | None = None,
         agent_id: str = "",
         show_revoked: bool = False,
     ) -> Page[IssuedToken]:
@@ -88,7 +89,14 @@ class Tokens:
         who.require(Role.TENANT_ADMIN, Role.PLATFORM_ADMIN)
         scope = who.scope(tenant_id)
         with self._database.scoped(scope) as tx:
-            return tokens.list_page(tx, page, tenant_id=scope, agent_id=agent_id, show_revoked=show_revoked)
+            return tokens.list_page(
+                tx,
+                page,
+                tenant_id=scope,
+                token_id=token_id,
+                agent_id=agent_id,
+                show_revoked=show_revoked,
+            )
 
     def revoke(self, who: Principal, tenant_id: UUID | None, token_id: UUID) -> Written[None]:
         """Every server refuses the token from the revision that comes back on.

@@ -110,7 +110,7 @@ def test_tokens_are_listed_without_themselves_and_by_tenant(service: Service, da
     ttl.FromTimedelta(timedelta(days=30))
     first = issue(service.tenant, "agent", agent_id="coder", ttl=ttl)
     second = issue(service.tenant, "user", subject="uma")
-    issue(service.platform, "user", tenant_id=str(ELSEWHERE))
+    theirs = issue(service.platform, "user", tenant_id=str(ELSEWHERE))
 
     listed = service.tenant.admin.ListTokens(ListTokensRequest(order_by="expire_time desc"))
     assert [each.token_id for each in listed.tokens] == [first.token_id, second.token_id]
@@ -119,6 +119,10 @@ def test_tokens_are_listed_without_themselves_and_by_tenant(service: Service, da
     assert service.platform.admin.ListTokens(ListTokensRequest()).total_size == 3
     one = service.tenant.admin.ListTokens(ListTokensRequest(agent_id="coder", page_size=1))
     assert [each.token_id for each in one.tokens] == [first.token_id]
+    named = service.tenant.admin.ListTokens(ListTokensRequest(token_id=second.token_id))
+    assert [each.token_id for each in named.tokens] == [second.token_id]
+    foreign = service.tenant.admin.ListTokens(ListTokensRequest(token_id=theirs.token_id))
+    assert not foreign.tokens
 
     service.tenant.admin.RevokeToken(RevokeTokenRequest(token_id=first.token_id))
     assert service.tenant.admin.ListTokens(ListTokensRequest()).total_size == 1

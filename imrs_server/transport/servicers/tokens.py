@@ -50,6 +50,7 @@ class TokenMethods:
             who(),
             common.uuid(request.tenant_id),
             self.pager.start(request),
+            token_id=common.uuid(request.token_id),
             agent_id=request.agent_id,
             show_revoked=request.show_revoked,
         )

@@ -6,7 +6,9 @@ import json
 import re
 from typing import TYPE_CHECKING, Any
 
+from imrs_client.ids import new_id
 from imrs_server.domain.principal import Role
+from tests.support.schema import ELSEWHERE
 from tests.support.tables_of_cli import rows
 from tests.support.waiting import eventually
 
@@ -46,11 +48,25 @@ def test_a_token_is_issued_seen_and_revoked(
     assert rows(run("tokens", "list", "--agent", "daily-token", "--csv", token=admin)) == []
     [ended] = rows(run("tokens", "list", "--agent", "daily-token", "--revoked", "--csv", token=admin))
     assert ended["revoke_time"]
+    again = run("tokens", "revoke", listed["token_id"], "--yes", token=admin)
+    assert (again.exit_code, "was revoked already" in again.stdout) == (0, True)
     eventually(
         lambda: "TOKEN_INVALID" in run("decisions", "explain", "daily-token", "hi", token=token).stderr
     )
     refused = run("tokens", "issue", "--role", "platform_admin", token=admin)
     assert (refused.exit_code, "ROLE_REQUIRED" in refused.stderr) == (1, True)
+
+
+def test_what_was_never_issued_here_is_not_said_to_be_revoked(
+    run: Callable[..., Result], done: Callable[..., Any], shared_service: Service
+) -> None:
+    elsewhere = ("--tenant", str(ELSEWHERE))
+    issued = done("tokens", "issue", "--role", "user", *elsewhere)["token_id"]
+    for token_id in (str(new_id()), issued):
+        found = run("tokens", "revoke", token_id, token=shared_service.token(Role.TENANT_ADMIN))
+        assert (found.exit_code, found.stdout) == (1, "")
+        assert f"no token {token_id} was issued here" in found.stderr
+    assert issued in run("tokens", "list", "--csv", *elsewhere).stdout
 
 
 def test_a_class_of_agents_prefers_models(run: Callable[..., Result], done: Callable[..., Any]) -> None:
