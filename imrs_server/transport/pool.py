@@ -103,14 +103,14 @@ class Pool(ThreadPoolExecutor):
                 raise RuntimeError(msg)
             self._in_hand.append(None)
             self._tasks.put(task)
-            self._start_missing()
+            self._grow()
         return task
 
     def start_missing(self) -> None:
         """Start the thread that a call waits for, where the system had no room for it before."""
         with self._submitting:
             if not self._closed:
-                self._start_missing()
+                self._grow()
 
     def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:
         """Take nothing more, and end the threads when what waits is done; or never run, as one wishes."""
@@ -129,7 +129,8 @@ class Pool(ThreadPoolExecutor):
         for each in self._started:
             each.join(max(end_time - time.monotonic(), 0))
 
-    def _start_missing(self) -> None:
+    def _grow(self) -> None:
+        """By the thread that a call waits for, if any; whoever calls this holds ``_submitting``."""
         if len(self._started) < min(self._size, len(self._in_hand)) and time.monotonic() >= self._again_time:
             self._start()
 

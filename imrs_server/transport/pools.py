@@ -110,13 +110,11 @@ class Pools:
         # A shut pool refuses what comes, and ends what waits.
         with suppress(RuntimeError):
             self.route.submit(_nothing).add_done_callback(lambda _: turn.set())
-            self._start_missing()
-            while not turn.wait(AGAIN_SECONDS):
-                self._start_missing()
-
-    def _start_missing(self) -> None:
-        for pool in self._all:
-            pool.start_missing()
+            its_turn = False
+            while not its_turn:
+                for pool in self._all:
+                    pool.start_missing()
+                its_turn = turn.wait(AGAIN_SECONDS)
 
     def close(self) -> None:
         """Start nothing more, and let what runs end; what does not within seconds goes with the process."""
