@@ -78,9 +78,9 @@ class BreakerSteps:
         self._loop.stop()
 
     def turn(self) -> list[Breaker]:
-        """Move on those that are due; as they were before. Raises DatabaseUnavailable."""
+        """Move on those that are due, unless another is at it. Raises DatabaseUnavailable."""
         with self._database.transaction() as tx:
-            return _move_on(tx) if breakers.lead(tx) else []
+            return move_on(tx) if breakers.lead(tx) else []
 
     def _hear(self) -> None:
         state = self._index.current
@@ -98,7 +98,8 @@ class BreakerSteps:
         return max(left_seconds, REST_SECONDS) if left_seconds > 0 else BUSY_SECONDS
 
 
-def _move_on(tx: Tx) -> list[Breaker]:
+def move_on(tx: Tx) -> list[Breaker]:
+    """Move on those that are due, for who holds them; as they were before."""
     due, now = breakers.due(tx, most=MOST), breakers.time(tx)
     for each in due:
         after = advanced(each, now=now)

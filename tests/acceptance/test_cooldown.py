@@ -9,6 +9,7 @@ import pytest
 
 from imrs_client import InvalidArgument, Replica, ResourceExhausted, Unavailable
 from imrs_client import v1 as pb
+from tests.support.breakers import HOUR_SECONDS
 from tests.support.chatting import refuses
 from tests.support.pair import PROMPT, Pair, pairing
 from tests.support.waiting import eventually
@@ -52,15 +53,15 @@ def test_a_limit_of_calls_cools_the_model_for_all_servers_at_once(pair: Pair) ->
 
 def test_a_model_that_keeps_failing_cools_and_one_that_fails_now_and_then_does_not(pair: Pair) -> None:
     pair.fails(refuses(503), times=2)
-    assert pair.execute("select * from breakers") == []
+    assert pair.breakers() == []
     pair.fails(refuses(500))
     eventually(lambda: [pair.selected(bot) for bot in pair.bots] == ["first/n"] * 2)
-    ((cause, openings),) = pair.execute("select cause, openings from breakers")
+    ((cause, openings),) = pair.breakers("cause, openings")
     assert (cause, openings) == ("overloaded", 1)
     pair.move_on()
     for _ in range(5):
         pair.move_on()
-    assert pair.execute("select * from breakers") == []
+    assert pair.breakers() == []
     assert [pair.selected(bot) for bot in pair.bots] == ["first/m"] * 2
 
 
@@ -119,7 +120,7 @@ def test_a_refused_key_cools_the_provider_until_there_is_a_new_one(pair: Pair) -
     platform.admin.RotateProviderKey(pb.RotateProviderKeyRequest(provider_id="first", api_key="sk-new"))
     pair.settled(platform.last_revision)
     assert [pair.ask(bot).model_id for bot in pair.bots] == ["first/m"] * 2
-    assert pair.execute("select * from breakers") == []
+    assert pair.breakers() == []
 
 
 def test_an_agents_own_key_and_that_of_the_provider_do_not_pay_for_each_other(pair: Pair) -> None:
@@ -135,7 +136,7 @@ def test_an_agents_own_key_and_that_of_the_provider_do_not_pay_for_each_other(pa
     assert pair.ask(owner).model_id == "second/m"
     pair.first.script(refuses(429, retry_after="60"))
     assert pair.ask(owner).model_id == "second/m"
-    assert pair.execute("select * from breakers") == []
+    assert pair.breakers() == []
 
     pair.fails(refuses(429, retry_after="60"))
     eventually(lambda: pair.selected(pair.bots[0]) == "first/n")
@@ -149,7 +150,7 @@ def test_what_is_the_requests_fault_cools_nobody(pair: Pair) -> None:
         with pytest.raises(InvalidArgument):
             pair.ask(pair.bots[0])
     pair.fails(refuses(400, "context_length_exceeded"), times=5)
-    assert pair.execute("select * from breakers") == []
+    assert pair.breakers() == []
     assert pair.selected(pair.bots[0]) == "first/m"
 
 
@@ -160,9 +161,9 @@ def test_one_request_that_fails_again_and_again_says_the_same_only_once(pair: Pa
     with pytest.raises(Unavailable):
         pair.bots[0].complete(PROMPT, allowed_models=only, max_attempts=4, timeout_seconds=20)
     assert len(pair.first.requests) == 4
-    assert pair.execute("select * from breakers") == []
+    assert pair.breakers() == []
     pair.fails(refuses(500))
-    assert pair.execute("select * from breakers") == []
+    assert pair.breakers() == []
 
 
 def test_where_all_cool_a_model_that_fails_is_still_better_than_none(pair: Pair) -> None:
@@ -174,6 +175,7 @@ def test_where_all_cool_a_model_that_fails_is_still_better_than_none(pair: Pair)
         with pytest.raises(Unavailable):
             bot.complete(PROMPT, allowed_models=only)
     eventually(lambda: "first/m" in pair.removed(other))
+    pair.due_in(HOUR_SECONDS)
     assert pair.selected(other, allowed_models=only) == "first/m"
     done = other.complete(PROMPT, allowed_models=only)
     assert done.model_id == "first/m"
@@ -183,15 +185,16 @@ def test_where_all_cool_a_model_that_fails_is_still_better_than_none(pair: Pair)
 def test_where_all_are_limited_the_call_waits_or_ends_and_nobody_is_asked(pair: Pair) -> None:
     only = pb.StringList(values=["first/m"])
     bot, other = pair.bots
-    pair.first.script(refuses(429, retry_after="8"))
+    pair.first.script(refuses(429, retry_after="60"))
     with pytest.raises(ResourceExhausted):
         bot.complete(PROMPT, allowed_models=only)
     eventually(lambda: "first/m" in pair.removed(other))
     with pytest.raises(ResourceExhausted) as caught:
-        other.complete(PROMPT, allowed_models=only, timeout=timedelta(seconds=1))
+        other.complete(PROMPT, allowed_models=only, timeout=timedelta(seconds=20))
     assert caught.value.reason == "PROVIDER_RATE_LIMITED"
-    assert 0 < (caught.value.retry_after_seconds or 0) <= 8
+    assert 0 < (caught.value.retry_after_seconds or 0) <= 60
     assert len(pair.first.requests) == 1
+    pair.due_in(6)
     done = other.complete(PROMPT, allowed_models=only, timeout_seconds=40)
     assert done.model_id == "first/m"
     (failed,) = done.failed_attempts

@@ -11,12 +11,10 @@ import psycopg
 from imrs_client import ImrsClient
 from imrs_client import v1 as pb
 from imrs_server.domain.principal import Role
-from imrs_server.jobs.breakers import BreakerSteps
-from tests.support import patience
+from tests.support import breakers, patience
 from tests.support.chatting import whole
 from tests.support.provider import FakeProvider
 from tests.support.service import Service, serving
-from tests.support.waiting import eventually
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -24,7 +22,6 @@ if TYPE_CHECKING:
     from tests.conftest import Vault
     from tests.support.provider import Behaviour
 
-STANDING = "select kind, subject_id, phase, share from breakers order by kind, subject_id"
 PROMPT = "Write a Python function that parses a date"
 
 
@@ -47,23 +44,21 @@ class Pair:
             found = connection.execute(statement)
             return found.fetchall() if found.description else []
 
+    def breakers(self, columns: str = "*") -> list[tuple[Any, ...]]:
+        """Those that are not closed, when both servers have told what they saw fail."""
+        for each in self.services:
+            breakers.await_told(each.app)
+        return self.execute(f"select {columns} from breakers")
+
     def move_on(self) -> None:
         """Let the time of the next step come, and of that after it not by itself."""
-        app = self.services[0].app
-        before = self.execute(STANDING)
-        self.execute("update breakers set due_time = now()")
-        steps = BreakerSteps(app.database, app.index)
+        for each in self.services:
+            breakers.await_told(each.app)
+        self.settled(breakers.step(self.services[0].app))
 
-        def moved() -> bool:
-            """By us, or by a server that is at it and has the lock."""
-            steps.turn()
-            return self.execute(STANDING) != before
-
-        if before:
-            eventually(moved)
-        self.execute("update breakers set due_time = now() + interval '1 hour'")
-        ((revision,),) = self.execute("select rev from index_revision")
-        self.settled(revision)
+    def due_in(self, seconds: float) -> None:
+        """Let the next step come in so many seconds."""
+        self.settled(breakers.due_in(self.services[0].app, seconds))
 
     def settled(self, revision: int) -> None:
         """Wait until both know of a revision."""

@@ -12,6 +12,7 @@ from google.protobuf import duration_pb2
 from imrs_client import ImrsClient
 from imrs_client import v1 as pb
 from imrs_server.domain.endpoint import EndpointState
+from tests.support import breakers
 from tests.support.service import Service, serving
 from tests.support.waiting import eventually
 
@@ -93,7 +94,7 @@ class Pooled:
             connection.execute(statement, values)
 
     def rest(self, endpoint_id: str, minutes: int) -> None:
-        """Let it be idle for so long, now that nobody calls it, until it is COLD."""
+        """Let it be idle for so long, now that nobody calls it, until it is COLD and every server knows."""
         long_ago = f"now() - interval '{minutes} minutes'"
 
         def rested() -> bool:
@@ -103,6 +104,19 @@ class Pooled:
             return self.state(endpoint_id) is EndpointState.COLD
 
         eventually(rested)
+        self.becomes(endpoint_id, EndpointState.COLD)
+
+    def breakers_due_in(self, seconds: float) -> None:
+        """Let what cools move on in so many seconds, and not before."""
+        revision = breakers.due_in(self.service.app, seconds)
+        assert all(each.app.index.wait_for(revision, 20) for each in self.servers)
+
+    @contextmanager
+    def unwatched(self) -> Iterator[None]:
+        """No server looks at the pool by itself; ``watch`` does."""
+        with psycopg.connect(self.database, autocommit=True) as connection:
+            connection.execute("select pg_advisory_lock(hashtextextended('imrs.job.pool', 11))")
+            yield
 
     def watch(self) -> None:
         """A turn of the job, in which everything is looked at."""

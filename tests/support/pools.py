@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import threading
 import time
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote
 
@@ -13,18 +14,42 @@ from tests.support.chatting import says, streams
 from tests.support.provider import FakeProvider, answer
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from tests.support.provider import Behaviour, Received
 
 NEEDS_MEMORY = "model requires more system memory (5.6 GiB) than is available (2.0 GiB)"
 GIB = 1 << 30
 NOBODY = "http://127.0.0.1:9/v1"
 OLLAMA: dict[str, Any] = {"provider_type": pb.Provider.Type.OLLAMA, "dialect": "ollama"}
+# Longer than any test holds anything up.
+LONGEST_SECONDS = 120.0
+
+
+class Gate:
+    """What comes to it goes on at once, but while it is ``closed``."""
+
+    def __init__(self) -> None:
+        self._open = threading.Event()
+        self._open.set()
+
+    def pass_through(self) -> None:
+        self._open.wait(LONGEST_SECONDS)
+
+    @contextmanager
+    def closed(self) -> Iterator[None]:
+        self._open.clear()
+        try:
+            yield
+        finally:
+            self._open.set()
 
 
 class Service(FakeProvider):
     """One place that serves models as OpenAI does; ``says`` tells which place answered.
 
-    ``behaviour`` stands for every answer while it is set; ``delay_seconds`` passes before each.
+    ``behaviour`` stands for every answer while it is set; ``delay_seconds`` passes before each, and all wait
+    while ``answers`` is closed.
     """
 
     def __init__(self, says: str = "") -> None:
@@ -32,6 +57,7 @@ class Service(FakeProvider):
         self.says = says
         self.behaviour: Behaviour | None = None
         self.delay_seconds = 0.0
+        self.answers = Gate()
         self.most_at_once = 0
         self._at_once = 0
         self._counting = threading.Lock()
@@ -67,6 +93,7 @@ class Service(FakeProvider):
                 self.most_at_once = max(self.most_at_once, self._at_once)
             try:
                 self.stopping.wait(self.delay_seconds)
+                self.answers.pass_through()
                 behaviour(handler)
             finally:
                 with self._counting:
@@ -79,12 +106,13 @@ class FakeOllama(Service):
     """Ollama: it loads what it is asked for, also by a chat, which takes ``load_seconds``.
 
     ``loads`` are the orders to load, as they came, ``loaded`` what is in memory; ``error`` is what it answers
-    to orders while it is set.
+    to orders while it is set. Nothing is loaded while ``loading`` is closed.
     """
 
     def __init__(self, says: str = "", *, load_seconds: float = 0.0) -> None:
         super().__init__(says)
         self.load_seconds = load_seconds
+        self.loading = Gate()
         self.error = ""
         self.loaded: dict[str, Any] = {}
         self.loads: list[dict[str, Any]] = []
@@ -97,7 +125,7 @@ class FakeOllama(Service):
     def other(self, received: Received) -> Behaviour:
         match received.method, received.path:
             case "GET", "/api/ps":
-                return _json({"models": [_running(name) for name in self.loaded]})
+                return _json({"models": [_running(name) for name in tuple(self.loaded)]})
             case "POST", "/api/generate" | "/api/embed":
                 return self._order(json.loads(received.body))
             case "GET", "/api/tags":
@@ -116,6 +144,7 @@ class FakeOllama(Service):
 
         def load(handler: Any) -> None:
             self.stopping.wait(self.load_seconds)
+            self.loading.pass_through()
             self.loaded[name] = order["keep_alive"]
             _json({"model": order["model"], "response": "", "done": True, "done_reason": "load"})(handler)
 

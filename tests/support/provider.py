@@ -190,6 +190,8 @@ def endless_garbage(handler: _Handler) -> None:
 class _Server(ThreadingHTTPServer):
     daemon_threads = True
     block_on_close = False
+    # Who comes while five wait would otherwise be let in a second later, or too late.
+    request_queue_size = 128
     provider: FakeProvider
 
     def handle_error(self, request: Any, client_address: Any) -> None:

@@ -52,6 +52,7 @@ class VaultProxy:
 
 class _Server(ThreadingHTTPServer):
     daemon_threads = True
+    request_queue_size = 128
     proxy: VaultProxy
 
     def handle_error(self, request: object, client_address: object) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
+from random import Random
 from typing import TYPE_CHECKING
 
 import pytest
@@ -11,6 +12,7 @@ import pytest
 from imrs_client import InvalidArgument, Unavailable
 from imrs_client import v1 as pb
 from imrs_server.domain.endpoint import EndpointState
+from tests.support.breakers import HOUR_SECONDS
 from tests.support.chatting import breaks_off, refuses
 from tests.support.pooled import pooled
 from tests.support.pools import NOBODY, Service
@@ -23,7 +25,14 @@ if TYPE_CHECKING:
 HOT, LOADING, COLD, DOWN = EndpointState
 
 
+def equally_fast(world: Pooled) -> None:
+    """Have all endpoints seem so: a moment in which this machine stood still would be one's fault."""
+    world.service.app.model_pool.pool._clock = lambda: 0.0
+
+
 def test_calls_go_to_the_endpoints_each_by_its_weight(world: Pooled, one: Service, two: Service) -> None:
+    equally_fast(world)
+    world.service.app.model_pool.pool._draw = Random(7).random
     world.add(one.base_url, weight=3)
     world.add(two.base_url)
     said = Counter(world.bot.complete("Hello").content for _ in range(120))
@@ -32,6 +41,7 @@ def test_calls_go_to_the_endpoints_each_by_its_weight(world: Pooled, one: Servic
 
 
 def test_among_calls_at_once_the_less_loaded_is_chosen(world: Pooled, one: Service, two: Service) -> None:
+    equally_fast(world)
     one.delay_seconds, two.delay_seconds = 0.3, 0.02
     world.add(one.base_url)
     world.add(two.base_url)
@@ -111,13 +121,14 @@ def test_an_endpoint_that_fails_goes_down_for_all_and_comes_back_in_steps(
         while one.chats < 3:
             assert world.bots[0].complete("Hello").content == "two"
         world.becomes(failing, DOWN)
+        world.breakers_due_in(HOUR_SECONDS)
         # The other server has not seen it fail, and does not try.
         for _ in range(20):
             assert not world.bots[1].complete("Hello").failed_attempts
         assert one.chats == 3
 
         one.behaviour = None
-        world.execute("update breakers set due_time = now() where kind = 'ENDPOINT'")
+        world.breakers_due_in(0)
         eventually(lambda: any(bot.complete("Hello").content == "one" for bot in world.bots))
         world.becomes(failing, HOT)
 
@@ -141,6 +152,7 @@ def test_route_passes_over_a_model_all_of_whose_endpoints_are_down(world: Pooled
     while one.chats < 3:
         assert world.bot.complete("Hello").content == "other"
     world.becomes(endpoint_id, DOWN)
+    world.breakers_due_in(HOUR_SECONDS)
     decision = world.bot.route.ExplainRoute(pb.RouteRequest())
     told = {each.model_id: each for each in decision.candidates}
     assert decision.selected.model_id == "other/m"
@@ -179,8 +191,8 @@ def test_route_names_the_endpoint(world: Pooled, one: Service, two: Service) -> 
 def test_calls_are_counted_over_all_servers(database: str, vault: Vault, one: Service) -> None:
     with pooled(database, vault, api_base=NOBODY, servers=2) as world, ThreadPoolExecutor(4) as pool:
         endpoint_id = world.add(one.base_url)
-        one.delay_seconds = 4.0
-        calls = [pool.submit(bot.complete, "Hello") for bot in world.bots for _ in range(2)]
-        eventually(lambda: world.endpoints()[endpoint_id].in_flight == 4)
+        with one.answers.closed():
+            calls = [pool.submit(bot.complete, "Hello") for bot in world.bots for _ in range(2)]
+            eventually(lambda: world.endpoints()[endpoint_id].in_flight == 4)
         assert {call.result().content for call in calls} == {"one"}
         eventually(lambda: world.endpoints()[endpoint_id].in_flight == 0)

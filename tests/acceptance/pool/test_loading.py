@@ -27,10 +27,11 @@ def test_a_model_is_loaded_once_for_all_who_want_it(cold: Pooled, ollama: FakeOl
     """On both servers at once."""
     endpoint_id = cold.add(ollama.base_url)
     assert cold.state(endpoint_id) is COLD
-    ollama.load_seconds = 1.0
     with ThreadPoolExecutor(12) as pool:
-        calls = [pool.submit(bot.complete, "Hello") for _ in range(6) for bot in cold.bots]
-        eventually(lambda: cold.state(endpoint_id) is LOADING)
+        with ollama.loading.closed():
+            calls = [pool.submit(bot.complete, "Hello") for _ in range(6) for bot in cold.bots]
+            eventually(lambda: cold.state(endpoint_id) is LOADING)
+            eventually(lambda: all(each.app.calls_in_hand["complete"] == 6 for each in cold.servers))
         assert {call.result().content for call in calls} == {"ollama"}
     assert len(ollama.loads) == 1
     found = cold.endpoints()[endpoint_id]
@@ -40,18 +41,19 @@ def test_a_model_is_loaded_once_for_all_who_want_it(cold: Pooled, ollama: FakeOl
 def test_a_model_that_cannot_be_loaded_is_not_waited_for_by_each(
     cold: Pooled, ollama: FakeOllama, other: Service
 ) -> None:
-    endpoint_id = cold.add(ollama.base_url)
-    ollama.error = NEEDS_MEMORY
-    done = cold.bot.complete("Hello")
-    assert done.content == other.says
-    (failed,) = done.failed_attempts
-    assert (failed.model_id, failed.error_kind) == ("pool/m", "overloaded")
-    assert NEEDS_MEMORY in failed.detail
-    cold.becomes(endpoint_id, DOWN)
-    assert NEEDS_MEMORY in cold.endpoints()[endpoint_id].load_error
-    orders = len(ollama.requests)
-    assert not cold.bots[1].complete("Hello").failed_attempts
-    assert len(ollama.requests) == orders
+    with cold.unwatched():
+        endpoint_id = cold.add(ollama.base_url)
+        ollama.error = NEEDS_MEMORY
+        done = cold.bot.complete("Hello")
+        assert done.content == other.says
+        (failed,) = done.failed_attempts
+        assert (failed.model_id, failed.error_kind) == ("pool/m", "overloaded")
+        assert NEEDS_MEMORY in failed.detail
+        cold.becomes(endpoint_id, DOWN)
+        assert NEEDS_MEMORY in cold.endpoints()[endpoint_id].load_error
+        orders = len(ollama.requests)
+        assert not cold.bots[1].complete("Hello").failed_attempts
+        assert len(ollama.requests) == orders
 
     ollama.error = ""
     cold.execute("update endpoints set due_time = now()")
@@ -62,18 +64,22 @@ def test_a_model_that_cannot_be_loaded_is_not_waited_for_by_each(
 
 def test_no_model_is_loaded_for_a_call_that_a_budget_refuses(cold: Pooled, ollama: FakeOllama) -> None:
     """And what was set aside for a call whose model cannot be loaded is given back."""
-    cold.add(ollama.base_url)
     tenant = cold.service.tenant
     hour = duration_pb2.Duration(seconds=3600)
-    for limit_tokens in (1, 100_000):
+
+    def limit(limit_tokens: int) -> None:
         budget = pb.Budget(agent_id="bot", limit_tokens=limit_tokens, window=hour)
         tenant.admin.SetBudget(pb.SetBudgetRequest(budget=budget))
         cold.settled(tenant)
-        if limit_tokens == 1:
-            with pytest.raises(ResourceExhausted) as caught:
-                cold.bot.complete("Hello")
-            assert caught.value.reason == "BUDGET_EXCEEDED"
-            assert not ollama.requests
+
+    with cold.unwatched():
+        cold.add(ollama.base_url)
+        limit(1)
+        with pytest.raises(ResourceExhausted) as caught:
+            cold.bot.complete("Hello")
+        assert caught.value.reason == "BUDGET_EXCEEDED"
+        assert not ollama.requests
+    limit(100_000)
     ollama.error = NEEDS_MEMORY
     only = pb.StringList(values=["pool/m"])
     with pytest.raises(FailedPrecondition):
@@ -87,19 +93,20 @@ def test_a_load_is_not_waited_for_longer_than_its_limit(
 ) -> None:
     cold.service.app.model_pool.loading._load_seconds = 0.5
     endpoint_id = cold.add(ollama.base_url)
-    ollama.load_seconds = 30
-    assert cold.bot.complete("Hello").content == other.says
-    cold.becomes(endpoint_id, DOWN)
+    with cold.unwatched(), ollama.loading.closed():
+        assert cold.bot.complete("Hello").content == other.says
+        cold.becomes(endpoint_id, DOWN)
 
 
 def test_who_has_less_time_than_a_load_takes_is_told_and_the_load_goes_on(
     cold: Pooled, ollama: FakeOllama, other: Service
 ) -> None:
     endpoint_id = cold.add(ollama.base_url)
-    ollama.load_seconds = 8.0
-    done = cold.bot.complete("Hello", timeout=timedelta(seconds=4))
-    assert done.content == other.says
-    assert [each.error_kind for each in done.failed_attempts] == ["timeout"]
+    with ollama.loading.closed():
+        # Half of it is the other model's.
+        done = cold.bot.complete("Hello", timeout=timedelta(seconds=12))
+        assert done.content == other.says
+        assert [each.error_kind for each in done.failed_attempts] == ["timeout"]
     cold.becomes(endpoint_id, HOT)
     assert len(ollama.loads) == 1
 
@@ -139,26 +146,27 @@ def test_an_idle_model_is_unloaded_and_loaded_again_when_it_is_wanted(
 
 def test_a_model_with_calls_is_not_idle_however_long_they_take(cold: Pooled, ollama: FakeOllama) -> None:
     endpoint_id = cold.add(ollama.base_url, ttl=timedelta(seconds=0))
-    ollama.delay_seconds = 8.0
-    with ThreadPoolExecutor(1) as pool:
-        call = pool.submit(cold.bots[1].complete, "Hello")
-        eventually(lambda: cold.endpoints()[endpoint_id].in_flight == 1)
-        cold.execute("update endpoints set state_time = now() - interval '1 hour'")
-        cold.watch()
-        assert cold.state(endpoint_id) is HOT
+    with cold.unwatched(), ThreadPoolExecutor(1) as pool:
+        with ollama.answers.closed():
+            call = pool.submit(cold.bots[1].complete, "Hello")
+            eventually(lambda: cold.endpoints()[endpoint_id].in_flight == 1)
+            cold.execute("update endpoints set state_time = now() - interval '1 hour'")
+            cold.watch()
+            assert cold.state(endpoint_id) is HOT
+            assert not ollama.unloads
         assert call.result().content == "ollama"
-    assert not ollama.unloads
     assert cold.endpoints()[endpoint_id].HasField("last_used_time")
 
 
 def test_what_others_load_and_unload_is_noticed(cold: Pooled, ollama: FakeOllama) -> None:
-    endpoint_id = cold.add(ollama.base_url)
-    ollama.loaded["m:latest"] = -1
-    cold.watch()
-    cold.becomes(endpoint_id, HOT)
-    ollama.loaded.clear()
-    cold.watch()
-    cold.becomes(endpoint_id, COLD)
+    with cold.unwatched():
+        endpoint_id = cold.add(ollama.base_url)
+        ollama.loaded["m:latest"] = -1
+        cold.watch()
+        cold.becomes(endpoint_id, HOT)
+        ollama.loaded.clear()
+        cold.watch()
+        cold.becomes(endpoint_id, COLD)
 
 
 def test_a_pool_manager_loads_and_its_port_is_followed(
@@ -191,15 +199,14 @@ def test_a_server_that_stops_leaves_the_load_to_another(
 ) -> None:
     with pooled(database, vault, api_base=ollama.base_url, **OLLAMA) as world:
         endpoint_id = world.add(ollama.base_url)
-        ollama.load_seconds = 30
         bot = world.bot
-        with ThreadPoolExecutor(1) as pool:
-            call = pool.submit(bot.complete, "Hello", timeout=timedelta(seconds=20))
+        with world.unwatched(), ThreadPoolExecutor(1) as pool, ollama.loading.closed():
+            call = pool.submit(bot.complete, "Hello", timeout=timedelta(seconds=60))
             eventually(lambda: world.state(endpoint_id) is LOADING)
             world.service.app.model_pool.loading.stop()
             with pytest.raises(Unavailable):
                 call.result()
-        assert world.state(endpoint_id) is DOWN
+            assert world.state(endpoint_id) is DOWN
 
 
 def test_a_model_that_embeds_is_loaded_by_embedding(cold: Pooled, ollama: FakeOllama) -> None:

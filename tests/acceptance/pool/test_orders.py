@@ -15,21 +15,29 @@ from tests.support.waiting import eventually
 
 if TYPE_CHECKING:
     from tests.support.pooled import Pooled
+    from tests.support.service import Service as Server
 
 HOT, LOADING, COLD, DOWN = EndpointState
 
 
 def test_unloading_waits_for_what_is_being_loaded(cold: Pooled, ollama: FakeOllama) -> None:
     endpoint_id = cold.add(ollama.base_url)
-    ollama.load_seconds = 1.0
     first, second = (each.platform.admin for each in cold.servers)
-    with ThreadPoolExecutor(1) as pool:
-        load = pool.submit(first.LoadEndpoint, pb.LoadEndpointRequest(endpoint_id=endpoint_id))
-        eventually(lambda: cold.state(endpoint_id) is LOADING)
-        unloaded = second.UnloadEndpoint(pb.UnloadEndpointRequest(endpoint_id=endpoint_id))
+    with ThreadPoolExecutor(2) as pool:
+        with ollama.loading.closed():
+            load = pool.submit(first.LoadEndpoint, pb.LoadEndpointRequest(endpoint_id=endpoint_id))
+            eventually(lambda: cold.state(endpoint_id) is LOADING)
+            unload = pool.submit(second.UnloadEndpoint, pb.UnloadEndpointRequest(endpoint_id=endpoint_id))
+            eventually(lambda: is_asked(cold.servers[1]))
         load.result()
+        unloaded = unload.result()
     assert unloaded.state == pb.Endpoint.State.COLD
     assert (len(ollama.loads), ollama.unloads, ollama.loaded) == (1, ["m:latest"], {})
+
+
+def is_asked(server: Server) -> bool:
+    """Whether a call of an admin is in hand there."""
+    return any(server.app.calls_in_hand.values())
 
 
 def test_who_says_no_to_a_load_says_why(cold: Pooled, ollama: FakeOllama) -> None:
@@ -48,11 +56,15 @@ def test_a_load_that_failed_is_not_begun_again_by_the_clients_retries(
     cold: Pooled, ollama: FakeOllama
 ) -> None:
     """Each would take a minute and much memory, and end no better: whether to try again is the admin's."""
-    cold.service.app.model_pool.loading._load_seconds = 0.5
     endpoint_id = cold.add(ollama.base_url)
-    ollama.load_seconds = 30
-    with pytest.raises(Unavailable) as failed:
-        cold.platform.admin.LoadEndpoint(pb.LoadEndpointRequest(endpoint_id=endpoint_id))
+    order = cold.platform.admin.LoadEndpoint
+    with ThreadPoolExecutor(1) as pool, ollama.loading.closed():
+        load = pool.submit(order, pb.LoadEndpointRequest(endpoint_id=endpoint_id))
+        eventually(lambda: bool(ollama.loads))
+        flight = cold.service.app.model_pool.loading._flights[endpoint_id]
+        flight.deadline.move(0)
+        with pytest.raises(Unavailable) as failed:
+            load.result()
     assert (failed.value.reason, failed.value.retry_after_seconds) == ("PROVIDER_UNAVAILABLE", 5)
     assert len(ollama.loads) == 1
 
@@ -60,17 +72,16 @@ def test_a_load_that_failed_is_not_begun_again_by_the_clients_retries(
 def test_a_repeated_order_to_load_joins_the_first(cold: Pooled, ollama: FakeOllama) -> None:
     """As when the answer got lost: the client repeats it by itself, maybe at another server."""
     endpoint_id = cold.add(ollama.base_url)
-    ollama.load_seconds = 1.0
     first, second = (each.platform.admin for each in cold.servers)
     order = pb.LoadEndpointRequest(endpoint_id=endpoint_id)
-    lost = first.LoadEndpoint.future(order)
-    eventually(lambda: cold.state(endpoint_id) is LOADING)
-    lost.cancel()
     with ThreadPoolExecutor(2) as pool:
-        loaded = [
-            each.result()
-            for each in (pool.submit(first.LoadEndpoint, order), pool.submit(second.LoadEndpoint, order))
-        ]
+        with ollama.loading.closed():
+            lost = first.LoadEndpoint.future(order)
+            eventually(lambda: cold.state(endpoint_id) is LOADING)
+            lost.cancel()
+            orders = [pool.submit(each.LoadEndpoint, order) for each in (first, second)]
+            eventually(lambda: is_asked(cold.servers[1]))
+        loaded = [each.result() for each in orders]
     assert {each.state for each in loaded} == {pb.Endpoint.State.HOT}
     assert second.LoadEndpoint(order).state == pb.Endpoint.State.HOT
     assert len(ollama.loads) == 1
