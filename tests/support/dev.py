@@ -11,8 +11,10 @@ import time
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
+from imrs_client.v1 import GetStatusRequest
 from tests.support import patience
 from tests.support.processes import descendants
+from tests.support.waiting import eventually
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -94,6 +96,11 @@ class Dev:
         known = self.variables
         return patience.client(known["IMRS_GRPC_ADDR"], known[f"IMRS_TOKEN_{who}"])
 
+    def settled(self, client: ImrsClient) -> None:
+        """Wait until Route knows of the last write of a client."""
+        with self.client("PLATFORM_ADMIN") as platform:
+            eventually(lambda: revision(platform) >= client.last_revision)
+
     def end(self) -> int:
         """Wait until it ends by itself; the exit code."""
         return self.process.wait(START_SECONDS)
@@ -102,6 +109,11 @@ class Dev:
         """Send a signal to the whole group, as a terminal does; the exit code."""
         os.killpg(self.process.pid, number)
         return self.process.wait(STOP_SECONDS)
+
+
+def revision(platform: ImrsClient) -> int:
+    """By which the server answers."""
+    return platform.admin.GetStatus(GetStatusRequest()).index_revision
 
 
 @contextmanager

@@ -8,6 +8,7 @@ from ipaddress import ip_network
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
+import psycopg
 from pydantic import SecretStr
 
 from imrs_client.ids import new_id
@@ -16,6 +17,7 @@ from imrs_server.settings import Settings
 from imrs_server.transport import tokens
 from imrs_server.wiring import App, trust
 from tests.support import patience
+from tests.support.contents import counted
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -83,6 +85,21 @@ class Service:
     def settled(self, client: ImrsClient) -> None:
         """Wait until Route knows of the last write of a client."""
         assert self.app.index.wait_for(client.last_revision, 20)
+
+    def caught_up(self) -> None:
+        """Wait until Route knows of whatever was written until now, by whomever."""
+        with psycopg.connect(self.settings.database_url.get_secret_value()) as connection:
+            [(revision,)] = connection.execute("select rev from index_revision")
+        assert self.app.index.wait_for(revision, 20)
+
+    def learned(self) -> None:
+        """Wait until all that was decided, recorded and rated is counted, and Route knows of it.
+
+        Until then evidence moves by itself.
+        """
+        assert self.app.decisions.flush()
+        counted(self.settings.database_url.get_secret_value())
+        self.caught_up()
 
 
 @contextmanager
