@@ -27,7 +27,8 @@ with ImrsClient(os.environ["IMRS_GRPC_ADDR"], token=os.environ["IMRS_TOKEN_AGENT
         body = {"model": model.external_id, "messages": [{"role": "user", "content": prompt}]}
         start = time.monotonic()
         try:
-            reply = httpx.post(f"{model.api_base}/chat/completions", json=body).raise_for_status().json()
+            answer = httpx.post(f"{model.api_base}/chat/completions", json=body, timeout=60)
+            reply = answer.raise_for_status().json()
             break
         except httpx.HTTPError as error:
             print(f"{model.model_id} failed: {error}", file=sys.stderr)
