@@ -12,12 +12,11 @@ from google.protobuf.field_mask_pb2 import FieldMask
 from imrs_client import FailedPrecondition, ImrsClient, InvalidArgument
 from imrs_client import v1 as pb
 from imrs_server.domain.principal import Role
+from tests.support.service import Service
 from tests.support.waiting import eventually
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
-
-    from tests.support.service import Service
 
 OFF = pb.RoutingPolicy(exploration=pb.RoutingPolicy.Exploration.OFF)
 PIN, AFFINITY, PREFERENCE, SCORE, DEFAULT = (
@@ -43,6 +42,7 @@ class Bot:
     """A new agent and those who deal with it."""
 
     agent_id: str
+    service: Service
     admin: ImrsClient
     client: ImrsClient
 
@@ -67,6 +67,8 @@ class Bot:
         self.admin.admin.UpdateAgent(pb.UpdateAgentRequest(agent=agent))
 
     def models(self) -> dict[str, pb.AgentModel]:
+        """As Route sees them, once it knows of everything."""
+        self.service.caught_up()
         request = pb.ListAgentModelsRequest(agent_id=self.agent_id, effective=True)
         return {each.model_id: each for each in self.client.admin.ListAgentModels(request).models}
 
@@ -97,7 +99,7 @@ def make(shared_service: Service, platform: ImrsClient) -> Callable[..., Bot]:
             admin.admin.EnableAgentModels(pb.EnableAgentModelsRequest(agent_id=agent_id, model_ids=model_ids))
         shared_service.settled(admin)
         assert platform.last_revision
-        return Bot(agent_id, admin, shared_service.agent(agent_id))
+        return Bot(agent_id, shared_service, admin, shared_service.agent(agent_id))
 
     return bot
 
@@ -176,6 +178,7 @@ def test_a_preference_has_fallbacks_and_never_widens(
     prefer("careful", MID, LOW)
     bot.soon(LOW, PREFERENCE)
     prefer("careful", LOW, HIGH)
+    bot.service.caught_up()
     decision = bot.client.choose(required_capabilities=["vision"])
     assert [decision.selected.model_id, *(each.model_id for each in decision.fallbacks)] == [LOW, HIGH]
 
@@ -203,7 +206,7 @@ def test_a_clone_answers_like_its_original_at_once(make: Callable[..., Bot], sha
     bot.pin(MID)
     clone_id = f"{bot.agent_id}-clone"
     bot.admin.admin.CloneAgent(pb.CloneAgentRequest(agent_id=bot.agent_id, new_agent_id=clone_id))
-    clone = Bot(clone_id, bot.admin, shared_service.agent(clone_id))
+    clone = Bot(clone_id, shared_service, bot.admin, shared_service.agent(clone_id))
     shared_service.settled(bot.admin)
     assert clone.asked() == (MID, PIN)
     clone.unpin()

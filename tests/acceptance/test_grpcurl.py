@@ -93,6 +93,7 @@ def test_the_main_job(grpcurl: Grpcurl, service: Service, openrouter: FakeProvid
     chat = {"agent_id": "coder", "filter": {"provider_id": "openrouter", "model_type": "CHAT"}}
     (enabled,) = grpcurl.call("AdminService/EnableAgentModels", chat, tenant)
     assert int(enabled["enabled_count"]) > 100
+    service.caught_up()
     revision = service.app.index.revision
 
     (decision,) = grpcurl.call("RouteService/Route", {"message": "Write a Python function"}, bot)

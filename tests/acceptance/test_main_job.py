@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from typing import TYPE_CHECKING
 
 import pytest
@@ -32,6 +31,7 @@ from imrs_client.v1 import (
 )
 from tests.support import catalogue
 from tests.support.provider import FakeProvider
+from tests.support.waiting import eventually
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -39,6 +39,8 @@ if TYPE_CHECKING:
     from tests.support.service import Service
 
 KEY = "sk-or-v1-a-key-that-must-not-leak"
+# Models that nothing tells apart would take turns.
+STEADY = RoutingPolicy(exploration=RoutingPolicy.Exploration.OFF)
 
 
 @pytest.fixture(scope="module")
@@ -75,8 +77,7 @@ def test_from_a_key_to_a_better_decision(service: Service, openrouter: FakeProvi
     assert (again.models_added, again.models_updated) == (0, 0)
     assert again.models_unchanged == first.models_added
 
-    policy = RoutingPolicy(exploration=RoutingPolicy.Exploration.OFF)
-    agent = Agent(agent_id="coder", routing=policy)
+    agent = Agent(agent_id="coder", routing=STEADY)
     tenant.admin.CreateAgent(CreateAgentRequest(agent=agent))
     free = ModelFilter(provider_id="openrouter", cost_tier=Model.CostTier.FREE, model_type=Model.Type.CHAT)
     enabled = tenant.admin.EnableAgentModels(EnableAgentModelsRequest(agent_id="coder", filter=free))
@@ -115,12 +116,15 @@ def test_from_a_key_to_a_better_decision(service: Service, openrouter: FakeProvi
 
 def changed_answer(bot: ImrsClient, request: RouteRequest, before: Decision) -> Decision:
     """The first answer that differs; it must come soon after the rating was acknowledged."""
-    deadline = time.monotonic() + 20
-    while time.monotonic() < deadline:
+    decision = before
+
+    def changed() -> bool:
+        nonlocal decision
         decision = bot.route.Route(request)
-        if decision.selected.model_id != before.selected.model_id:
-            return decision
-    pytest.fail("the rating did not change the answer")
+        return decision.selected.model_id != before.selected.model_id
+
+    eventually(changed)
+    return decision
 
 
 def test_a_disabled_provider_leaves_at_once_and_comes_back_unchanged(
@@ -162,7 +166,7 @@ def furnished(service: Service, openrouter: FakeProvider) -> ImrsClient:
     )
     platform.admin.CreateProvider(CreateProviderRequest(provider=provider))
     sync(platform, "openrouter")
-    tenant.admin.CreateAgent(CreateAgentRequest(agent=Agent(agent_id="coder")))
+    tenant.admin.CreateAgent(CreateAgentRequest(agent=Agent(agent_id="coder", routing=STEADY)))
     free = ModelFilter(cost_tier=Model.CostTier.FREE, model_type=Model.Type.CHAT)
     tenant.admin.EnableAgentModels(EnableAgentModelsRequest(agent_id="coder", filter=free))
     service.settled(tenant)
