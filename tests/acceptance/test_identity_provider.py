@@ -70,7 +70,9 @@ def test_tokens_of_the_identity_provider_count_and_outlive_its_outage(database: 
     with FakeProvider(idp.document) as site:
         options = {"jwks_url": f"{site.url}/keys", "jwks_issuer": ISSUER}
         with serving(database, vault, **options) as service:
-            assert accepted(service, idp.token(service))
+            # Its keys are fetched beside the start, and who comes first waits for them a second at most.
+            eventually(lambda: accepted(service, idp.token(service)))
+            asked = len(site.requests)
             assert accepted(service, service.token(Role.TENANT_ADMIN))
             assert not accepted(service, stranger.token(service))
             assert not accepted(service, idp.token(service, iss="imrs"))
@@ -78,7 +80,7 @@ def test_tokens_of_the_identity_provider_count_and_outlive_its_outage(database: 
 
             site.script(*[fail(500)] * 10)
             assert accepted(service, idp.token(service, sub="bob"))
-            assert len(site.requests) == 1  # known names are looked up in memory
+            assert len(site.requests) == asked  # known names are looked up in memory
 
 
 def test_a_server_starts_without_the_identity_provider_and_takes_its_own_tokens(
@@ -86,7 +88,7 @@ def test_a_server_starts_without_the_identity_provider_and_takes_its_own_tokens(
 ) -> None:
     idp = IdentityProvider("one")
     with FakeProvider(idp.document) as site:
-        site.script(*[fail(503)] * 3)
+        site.script(*[fail(503)] * 1000)
         options = {"jwks_url": f"{site.url}/keys", "jwks_issuer": ISSUER}
         with serving(database, vault, **options) as service:
             eventually(lambda: len(site.requests) >= 1)
@@ -98,7 +100,7 @@ def test_keys_may_come_from_a_file(database: str, vault: Vault, tmp_path: Path) 
     idp, path = IdentityProvider("one"), tmp_path / "keys.json"
     path.write_bytes(idp.document)
     with serving(database, vault, jwks_file=path, jwks_issuer=ISSUER, jwks_audience="models") as service:
-        assert accepted(service, idp.token(service, aud="models"))
+        eventually(lambda: accepted(service, idp.token(service, aud="models")))
         assert not accepted(service, idp.token(service))
 
 
