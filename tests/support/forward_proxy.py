@@ -55,7 +55,10 @@ class ForwardProxy:
         with caller, suppress(OSError):
             head = b""
             while b"\r\n\r\n" not in head:
-                head += caller.recv(4096)
+                piece = caller.recv(4096)
+                if not piece:
+                    return
+                head += piece
             text = head.decode("latin-1")
             method, target, _ = text.split(" ", 2)
             self.asked.append(target)

@@ -73,7 +73,8 @@ class FakeProvider:
 
     def next_behaviour(self, received: Received) -> Behaviour:
         """Take the next step of the script."""
-        if self._script:
+        # Asked by several at a time, who may find the last step taken.
+        with suppress(IndexError):
             return self._script.popleft()
         page = self._pages.get(received.path, self.body)
         return answer(page if isinstance(page, bytes) else page(received))
@@ -120,6 +121,16 @@ def fail(status: int, **headers: str) -> Behaviour:
     """An error; underscores in header names become dashes."""
     named = {name.replace("_", "-"): value for name, value in headers.items()}
     return answer(b'{"error": {"message": "no", "code": %d}}' % status, status=status, headers=named)
+
+
+def after(happens: Callable[[], object], behaviour: Behaviour) -> Behaviour:
+    """What happens when the request has come, and then the behaviour."""
+
+    def behave(handler: _Handler) -> None:
+        happens()
+        behaviour(handler)
+
+    return behave
 
 
 def hang(handler: _Handler) -> None:

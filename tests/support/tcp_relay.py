@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import socket
 import threading
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Self
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from types import TracebackType
 
 CHUNK_BYTES = 1 << 16
@@ -48,6 +49,13 @@ class TcpRelay:
             back.start()
             _pump(near, far)
             back.join()
+
+
+@contextmanager
+def nobody() -> Iterator[str]:
+    """host:port where nobody listens; as long as this lasts the system gives the port to nobody else."""
+    with TcpRelay(("127.0.0.1", 1)) as closed:
+        yield f"127.0.0.1:{closed.port}"
 
 
 def _pump(source: socket.socket, sink: socket.socket) -> None:

@@ -68,7 +68,7 @@ class _Handler(BaseHTTPRequestHandler):
         body = self.rfile.read(int(self.headers.get("content-length", 0)))
         if not proxy.before(self.command, self.path):
             return
-        upstream = http.client.HTTPConnection(proxy.target, timeout=10)
+        upstream = http.client.HTTPConnection(proxy.target, timeout=60)
         headers = {name: value for name, value in self.headers.items() if name.lower() != "host"}
         upstream.request(self.command, self.path, body=body or None, headers=headers)
         answer = upstream.getresponse()

@@ -22,7 +22,7 @@ from imrs_server.domain.parameters import Parameters
 from tests.support import chat_shapes as shapes
 from tests.support import provider as act
 from tests.support.chat_shapes import KEY, delta, document, message_end, message_start, named, sse, text_block
-from tests.support.chats import CLIENT, PATIENT, calls_of, end_of, talk, text_of
+from tests.support.chats import CLIENT, calls_of, end_of, talk, text_of
 from tests.support.provider import FakeProvider
 
 if TYPE_CHECKING:
@@ -404,7 +404,7 @@ def test_answers_end_in_many_ways(upstream: FakeProvider, manner: str) -> None:
 def test_what_breaks_off_after_its_end_is_whole(upstream: FakeProvider, break_off: Any) -> None:
     begun = sse(delta("hello", "stop"), end=b"")
 
-    came = talk(upstream, break_off(begun), seconds=3)
+    came = talk(upstream, break_off(begun), rest_seconds=1)
 
     assert text_of(came) == "hello"
     assert end_of(came).finish_reason is FinishReason.STOP
@@ -414,7 +414,7 @@ def test_nobody_waits_for_a_connection_that_stays_open_after_the_end(upstream: F
     begun = sse(delta("hello", "stop"), {"choices": [], "usage": shapes.usage(1, 1)}, end=b"")
     started = time.monotonic()
 
-    talk(upstream, shapes.stalled(begun), client=PATIENT, seconds=60)
+    talk(upstream, shapes.stalled(begun))
 
     assert time.monotonic() - started < 20  # the provider keeps it open for 30 s
 
@@ -431,7 +431,7 @@ def test_deltas_arrive_as_they_are_sent(upstream: FakeProvider) -> None:
     upstream.script(behave)
     access = shapes.access(f"{upstream.url}/v1")
     came = []
-    for each in chat.stream(CLIENT, access, shapes.request(), CLIENT.deadline(10)):
+    for each in chat.stream(CLIENT, access, shapes.request(), CLIENT.deadline(60)):
         came.append(each)
         seen.set()
 

@@ -6,20 +6,24 @@ import threading
 import time
 import tracemalloc
 from collections import deque
+from ipaddress import ip_network
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from imrs_server.adapters import chat
+from imrs_server.adapters.addresses import AddressRules
+from imrs_server.adapters.http import GuardedClient, Timing
 from imrs_server.domain.chat import (
     ChatFailure,
     Delta,
     FailureKind,
 )
 from tests.support import chat_shapes as shapes
+from tests.support import patience
 from tests.support import provider as act
 from tests.support.chat_shapes import delta, sse
-from tests.support.chats import CLIENT, PATIENT, calls_of, fails
+from tests.support.chats import CLIENT, calls_of, fails
 from tests.support.provider import FakeProvider
 from tests.support.waiting import eventually
 
@@ -51,19 +55,27 @@ SLOW: dict[str, Behaviour] = {
 
 @pytest.mark.parametrize("manner", SLOW)
 def test_the_deadline_cuts_whatever_is_slow(upstream: FakeProvider, manner: str) -> None:
-    started = time.monotonic()
+    deadline = CLIENT.deadline(60)
+    heard_at = 0.0
 
-    failure, _ = fails(upstream, SLOW[manner], seconds=0.6, client=PATIENT)
+    def move() -> None:
+        nonlocal heard_at
+        heard_at = time.monotonic()
+        deadline.move(0.6)
+
+    failure, _ = fails(upstream, act.after(move, SLOW[manner]), deadline=deadline)
 
     assert failure.kind is FailureKind.TIMEOUT
     assert failure.again
-    assert time.monotonic() - started < 20  # who hangs does so for 30 s
+    assert time.monotonic() - heard_at < 20  # who hangs does so for 30 s
 
 
 def test_silence_ends_before_the_deadline(upstream: FakeProvider) -> None:
+    rules = AddressRules(allowed=(ip_network("127.0.0.0/8"),))
+    hurried = GuardedClient(rules, timing=Timing(connect_seconds=patience.SECONDS, read_seconds=1.0, tries=1))
     started = time.monotonic()
 
-    failure, _ = fails(upstream, shapes.stalled(BEGUN), seconds=60)
+    failure, _ = fails(upstream, shapes.stalled(BEGUN), client=hurried)
 
     assert failure.cause is FailureKind.TIMEOUT
     assert time.monotonic() - started < 20
@@ -71,7 +83,7 @@ def test_silence_ends_before_the_deadline(upstream: FakeProvider) -> None:
 
 def test_a_call_that_nobody_waits_for_any_more_ends_at_once(upstream: FakeProvider) -> None:
     upstream.script(act.hang)
-    deadline = PATIENT.deadline(60)
+    deadline = CLIENT.deadline(60)
 
     cut_at = 0.0
 
@@ -85,7 +97,7 @@ def test_a_call_that_nobody_waits_for_any_more_ends_at_once(upstream: FakeProvid
     cutter.start()
 
     with pytest.raises(ChatFailure):
-        list(chat.stream(PATIENT, shapes.access(f"{upstream.url}/v1"), shapes.request(), deadline))
+        list(chat.stream(CLIENT, shapes.access(f"{upstream.url}/v1"), shapes.request(), deadline))
 
     ended_at = time.monotonic()
     cutter.join()
@@ -102,11 +114,11 @@ def test_closing_the_iterator_closes_the_connection(upstream: FakeProvider) -> N
             gone.set()
 
     upstream.script(behave)
-    pieces = chat.stream(CLIENT, shapes.access(f"{upstream.url}/v1"), shapes.request(), CLIENT.deadline(30))
+    pieces = chat.stream(CLIENT, shapes.access(f"{upstream.url}/v1"), shapes.request(), CLIENT.deadline(60))
     assert next(pieces) == Delta(content="partly")
     pieces.close()  # type: ignore[attr-defined]
 
-    assert gone.wait(5)
+    assert gone.wait(patience.SECONDS)
 
 
 LARGE: dict[str, tuple[Behaviour, str]] = {
@@ -129,7 +141,7 @@ def test_memory_is_bounded(upstream: FakeProvider, manner: str) -> None:
     behaviour, words = LARGE[manner]
     tracemalloc.start()
     try:
-        failure, _ = fails(upstream, behaviour, seconds=60)
+        failure, _ = fails(upstream, behaviour)
         peak = tracemalloc.get_traced_memory()[1]
     finally:
         tracemalloc.stop()

@@ -13,7 +13,7 @@ import pytest
 
 from imrs_server.adapters.addresses import AddressRules
 from imrs_server.adapters.failures import Unusable
-from imrs_server.adapters.http import GuardedClient, Timing
+from imrs_server.adapters.http import GuardedClient
 from imrs_server.adapters.providers import DIALECTS, speaking
 from imrs_server.adapters.providers.dialect import Access
 from imrs_server.adapters.providers.listing import Listing
@@ -21,7 +21,7 @@ from imrs_server.domain.errors import ProviderInvalidResponse
 from imrs_server.domain.model import CostTier, ModelType, PriceState
 from imrs_server.domain.provider import Provider, ProviderType, dialect_of, models_endpoint_of
 from imrs_server.domain.secret import Secret
-from tests.support import dialects
+from tests.support import dialects, patience
 from tests.support import provider as act
 from tests.support.dialects import KEY, SHAPES, Shape
 from tests.support.provider import FakeProvider
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
     from imrs_server.domain.discovery import DiscoveredModel
 
-CLIENT = GuardedClient(AddressRules(allowed=(ip_network("127.0.0.0/8"),)), timing=Timing(tries=1))
+CLIENT = GuardedClient(AddressRules(allowed=(ip_network("127.0.0.0/8"),)), timing=patience.TIMING)
 
 
 @pytest.fixture

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import socket
 import time
 import tracemalloc
 from contextlib import contextmanager
@@ -17,17 +16,21 @@ from imrs_server.adapters.addresses import AddressRules
 from imrs_server.adapters.failures import CallFailed, RateLimited, Unreachable, Unusable
 from imrs_server.adapters.http import Call, GuardedClient, Timing
 from imrs_server.domain.errors import AddressForbidden, InvalidRequest
+from tests.support import patience
 from tests.support import provider as act
 from tests.support.provider import FakeProvider
+from tests.support.tcp_relay import nobody
 from tests.support.threads import no_more_threads
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from imrs_server.adapters.network import Deadline
     from tests.support.provider import Behaviour
 
 LOOPBACK = AddressRules(allowed=(ip_network("127.0.0.0/8"),))
 SENTINEL = "sk-sentinel-0123456789"
+PATIENT = Timing(connect_seconds=patience.SECONDS, read_seconds=patience.SECONDS)
 
 
 class Pauses(list[float]):
@@ -44,8 +47,7 @@ def pauses() -> Pauses:
 
 @pytest.fixture
 def client(pauses: Pauses) -> GuardedClient:
-    timing = Timing(connect_seconds=20.0, read_seconds=20.0)
-    return GuardedClient(LOOPBACK, timing=timing, sleep=pauses, jitter=lambda: 1.0)
+    return GuardedClient(LOOPBACK, timing=PATIENT, sleep=pauses, jitter=lambda: 1.0)
 
 
 @pytest.fixture
@@ -54,10 +56,9 @@ def provider() -> Iterator[FakeProvider]:
         yield started
 
 
-def get(client: GuardedClient, url: str, seconds: float = 20.0) -> object:
-    return client.get_json(
-        Call(url=url, headers={"authorization": f"Bearer {SENTINEL}"}), client.deadline(seconds)
-    )
+def get(client: GuardedClient, url: str, seconds: float = 60.0, deadline: Deadline | None = None) -> object:
+    call = Call(url=url, headers={"authorization": f"Bearer {SENTINEL}"})
+    return client.get_json(call, deadline or client.deadline(seconds))
 
 
 @contextmanager
@@ -88,7 +89,7 @@ def test_the_client_sends_nothing_but_what_it_must(client: GuardedClient, provid
 
 
 def test_a_body_makes_it_a_post_of_json(client: GuardedClient, provider: FakeProvider) -> None:
-    client.get_json(Call(url=provider.url + "/api/show", body=b'{"model": "m"}'), client.deadline(20))
+    client.get_json(Call(url=provider.url + "/api/show", body=b'{"model": "m"}'), client.deadline(60))
 
     (request,) = provider.requests
     assert (request.method, request.path, request.body) == ("POST", "/api/show", b'{"model": "m"}')
@@ -133,13 +134,21 @@ def test_hostile_answers_end_soon_with_a_reason_and_are_not_asked_for_again(
     client: GuardedClient, provider: FakeProvider, name: str
 ) -> None:
     behaviour, kind, words = HOSTILE[name]
-    provider.script(behaviour)
-    started = time.monotonic()
+    deadline = client.deadline(60)
+    heard_at = 0.0
+
+    def note() -> None:
+        nonlocal heard_at
+        heard_at = time.monotonic()
+        if behaviour in SLOW:
+            deadline.move(1.0)
+
+    provider.script(act.after(note, behaviour))
 
     with fails(kind, words):
-        get(client, provider.url, seconds=2.0 if behaviour in SLOW else 15)
+        get(client, provider.url, deadline=deadline)
 
-    assert time.monotonic() - started < 20  # who hangs does so for 30 s
+    assert time.monotonic() - heard_at < 20  # who hangs does so for 30 s
     assert len(provider.requests) == 1
 
 
@@ -152,7 +161,7 @@ def test_memory_stays_bounded(client: GuardedClient, provider: FakeProvider, beh
     try:
         with (
             pytest.raises(Unusable),
-            client.items(Call(url=provider.url), client.deadline(20), ("data",), 16 << 20) as items,
+            client.items(Call(url=provider.url), client.deadline(60), ("data",), 16 << 20) as items,
         ):
             for _ in items:
                 pass
@@ -183,7 +192,7 @@ def test_a_passing_failure_is_tried_three_times_with_jitter(
     provider.script(*[act.fail(status)] * 3)
 
     with fails(RateLimited if status == 429 else Unreachable, "too many|of its own"):
-        get(client, provider.url, seconds=10)
+        get(client, provider.url)
 
     assert len(provider.requests) == 3
     assert pauses == [0.5, 1.0]
@@ -203,7 +212,7 @@ def test_retry_after_in_seconds_is_waited_for(
 ) -> None:
     provider.script(act.fail(429, retry_after="3"))
 
-    assert get(client, provider.url, seconds=10) == {"data": []}
+    assert get(client, provider.url) == {"data": []}
     assert pauses == [3.0]
 
 
@@ -213,7 +222,7 @@ def test_retry_after_as_a_date_is_waited_for(
     soon = datetime.now(UTC) + timedelta(seconds=20)
     provider.script(act.fail(503, retry_after=format_datetime(soon, usegmt=True)))
 
-    assert get(client, provider.url, seconds=40) == {"data": []}
+    assert get(client, provider.url) == {"data": []}
     assert 5 < pauses[0] <= 20
 
 
@@ -251,11 +260,8 @@ def test_spent_money_is_not_waited_for(
 
 
 def test_a_refused_connection_is_tried_again(client: GuardedClient, pauses: Pauses) -> None:
-    with socket.create_server(("127.0.0.1", 0)) as closed:
-        url = f"http://127.0.0.1:{closed.getsockname()[1]}"
-
-    with fails(Unreachable, "no connection"):
-        get(client, url)
+    with nobody() as address, fails(Unreachable, "no connection"):
+        get(client, f"http://{address}")
 
     assert len(pauses) == 2
 
@@ -291,7 +297,7 @@ def test_environment_proxies_are_not_used(
     ],
 )
 def test_a_name_that_leads_to_a_forbidden_address_is_refused_at_the_connect(address: str) -> None:
-    client = GuardedClient(resolver=lambda host, port: ["93.184.215.14", address])
+    client = GuardedClient(timing=PATIENT, resolver=lambda host, port: ["93.184.215.14", address])
 
     with pytest.raises(AddressForbidden) as caught:
         get(client, "https://models.example/v1")
@@ -309,7 +315,7 @@ def test_a_name_is_resolved_once_so_that_rebinding_comes_too_late(provider: Fake
         asked.append((host, port))
         return next(answers)
 
-    client = GuardedClient(LOOPBACK, resolver=rebinding)
+    client = GuardedClient(LOOPBACK, timing=PATIENT, resolver=rebinding)
 
     assert get(client, f"http://models.example:{provider.port}/") == {"data": []}
     assert asked == [("models.example", provider.port)]
@@ -343,18 +349,18 @@ def test_a_look_up_that_hangs_ends_with_the_connect_timeout(pauses: Pauses, prov
 def test_look_ups_that_no_thread_could_be_started_for_take_no_place(
     pauses: Pauses, provider: FakeProvider
 ) -> None:
-    client = GuardedClient(LOOPBACK, resolver=lambda host, port: ["127.0.0.1"], sleep=pauses)
+    client = GuardedClient(LOOPBACK, timing=PATIENT, resolver=lambda host, port: ["127.0.0.1"], sleep=pauses)
     url = f"http://models.example:{provider.port}/"
     with no_more_threads():
         for _ in range(20):
             with fails(Unreachable, "no connection"):
                 get(client, url)
 
-    assert get(client, url, seconds=20) == {"data": []}
+    assert get(client, url) == {"data": []}
 
 
 def test_plain_http_to_a_public_address_is_refused_when_the_name_is_known() -> None:
-    client = GuardedClient(LOOPBACK, resolver=lambda host, port: ["93.184.215.14"])
+    client = GuardedClient(LOOPBACK, timing=PATIENT, resolver=lambda host, port: ["93.184.215.14"])
 
     with pytest.raises(AddressForbidden, match="https"):
         get(client, "http://models.example/v1")

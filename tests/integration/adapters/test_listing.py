@@ -23,8 +23,10 @@ from imrs_server.domain.model import ModelType, PriceState
 from imrs_server.domain.provider import Provider, ProviderType
 from imrs_server.domain.secret import Secret
 from imrs_server.embedded import demo_catalogue
+from tests.support import patience
 from tests.support import provider as act
 from tests.support.catalogue import openai_body, openrouter_body, openrouter_items
+from tests.support.clock import Clock
 from tests.support.provider import FakeProvider
 
 if TYPE_CHECKING:
@@ -39,10 +41,11 @@ def provider() -> Iterator[FakeProvider]:
         yield started
 
 
-def listing(provider: FakeProvider, dialect: str = "openrouter", *, seconds: float = 30.0) -> Listing:
+def listing(provider: FakeProvider, dialect: str = "openrouter", *, clock: Clock | None = None) -> Listing:
     client = GuardedClient(
         AddressRules(allowed=(ip_network("127.0.0.0/8"),)),
-        timing=Timing(connect_seconds=20.0, read_seconds=20.0),
+        timing=Timing(connect_seconds=patience.SECONDS, read_seconds=patience.SECONDS),
+        clock=clock or time.monotonic,
         sleep=lambda seconds: None,
     )
     described = Provider(
@@ -54,7 +57,7 @@ def listing(provider: FakeProvider, dialect: str = "openrouter", *, seconds: flo
         models_endpoint="/models",
     )
     access = Access(provider=described, key=Secret(SENTINEL))
-    return Listing(client, speaking(dialect), access, deadline_seconds=seconds)
+    return Listing(client, speaking(dialect), access, deadline_seconds=60)
 
 
 def test_the_real_catalogue_is_read_whole(provider: FakeProvider) -> None:
@@ -241,12 +244,16 @@ def test_failures_carry_the_contracts_reason_and_never_what_the_provider_said(pr
 
 
 def test_a_list_without_end_is_cut_at_the_deadline_or_the_cap(provider: FakeProvider) -> None:
+    clock = Clock()
     provider.script(act.endless_items)
     started = time.monotonic()
 
+    def read_slowly() -> None:
+        for _ in listing(provider, clock=clock):
+            clock.pass_by(1)
+
     with pytest.raises(ProviderUnavailable, match="in time"):
-        for _ in listing(provider, seconds=0.3):
-            pass
+        read_slowly()
     assert time.monotonic() - started < 20
 
 

@@ -17,8 +17,10 @@ from imrs_server.adapters.http import Call, GuardedClient, Timing
 from imrs_server.adapters.proxy import Proxy
 from imrs_server.domain.errors import AddressForbidden
 from tests.integration.adapters.test_tls import Hello, Quiet, certificate
+from tests.support import patience
 from tests.support.forward_proxy import ForwardProxy
 from tests.support.provider import FakeProvider
+from tests.support.tcp_relay import nobody
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -55,14 +57,14 @@ def client(
     url = f"http://{login + '@' if login else ''}127.0.0.1:{proxy.port}"
     return GuardedClient(
         rules,
-        timing=Timing(connect_seconds=20.0, read_seconds=20.0, tries=1),
+        timing=patience.TIMING,
         ca_bundle=str(ca) if ca else None,
         proxy=Proxy.parse(url, (".inside.example", "direct.example")),
         resolver=unresolvable,
     )
 
 
-def get(through: GuardedClient, url: str, seconds: float = 20.0) -> object:
+def get(through: GuardedClient, url: str, seconds: float = 60.0) -> object:
     call = Call(url=url, headers={"authorization": f"Bearer {KEY}"})
     return through.get_json(call, through.deadline(seconds))
 
@@ -126,6 +128,7 @@ def test_addresses_local_names_and_what_the_operator_names_go_without_the_proxy(
                 get(client(proxy, LOOPBACK), f"http://{host}:{upstream.port}/")
         inside = GuardedClient(
             LOOPBACK,
+            timing=patience.TIMING,
             proxy=Proxy.parse(f"http://127.0.0.1:{proxy.port}", (".inside.example",)),
             resolver=lambda host, port: ["127.0.0.1"],
         )
@@ -134,18 +137,20 @@ def test_addresses_local_names_and_what_the_operator_names_go_without_the_proxy(
 
 
 def test_a_proxy_that_refuses_hangs_or_is_not_there_ends_soon() -> None:
-    with ForwardProxy({}) as proxy:
-        refused = client(proxy)
-        with pytest.raises(Unreachable, match="proxy does not let it through"):
-            get(refused, "https://models.example/")
+    with ForwardProxy({}) as proxy, pytest.raises(Unreachable, match="proxy does not let it through"):
+        get(client(proxy), "https://models.example/")
     started = time.monotonic()
-    with pytest.raises(Unreachable, match="no connection"):
-        get(refused, "https://models.example/")
+    with nobody() as address, pytest.raises(Unreachable, match="no connection"):
+        get(
+            GuardedClient(proxy=Proxy.parse(f"http://{address}"), timing=patience.TIMING),
+            "https://models.example/",
+        )
     with socket.create_server(("127.0.0.1", 0)) as silent:
         url = f"http://127.0.0.1:{silent.getsockname()[1]}"
-        hung = GuardedClient(proxy=Proxy.parse(url), timing=Timing(read_seconds=0.5, tries=1))
+        hurried = Timing(connect_seconds=patience.SECONDS, read_seconds=0.5, tries=1)
+        hung = GuardedClient(proxy=Proxy.parse(url), timing=hurried)
         with pytest.raises(Unreachable, match="no answer in time"):
-            get(hung, "https://models.example/", seconds=1.0)
+            get(hung, "https://models.example/")
     assert time.monotonic() - started < 20  # the silent one never answers
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from ipaddress import ip_network
 from typing import TYPE_CHECKING, Any
 
@@ -10,12 +11,14 @@ import pytest
 
 from imrs_client.ids import new_id
 from imrs_server.adapters.addresses import AddressRules
-from imrs_server.adapters.http import GuardedClient, Timing
+from imrs_server.adapters.http import GuardedClient
 from imrs_server.adapters.somabrain import Away, BatchFailed, BatchRefused, NotTaken, Rejection, SomaBrain
 from imrs_server.domain.errors import AddressForbidden
+from tests.support import patience
 from tests.support import provider as act
+from tests.support.clock import Clock
 from tests.support.somabrain import PATH, TOKEN, FakeSomaBrain
-from tests.support.tcp_relay import TcpRelay
+from tests.support.tcp_relay import nobody
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -36,9 +39,9 @@ def sink() -> Iterator[FakeSomaBrain]:
         yield started
 
 
-def connected(url: str, token: str = TOKEN, seconds: float = 5.0) -> SomaBrain:
-    client = GuardedClient(LOOPBACK, timing=Timing(tries=1, read_seconds=seconds))
-    return SomaBrain(client, url, token=lambda: token, namespace="ratings", seconds=seconds)
+def connected(url: str, token: str = TOKEN, clock: Clock | None = None) -> SomaBrain:
+    client = GuardedClient(LOOPBACK, timing=patience.TIMING, clock=clock or time.monotonic)
+    return SomaBrain(client, url, token=lambda: token, namespace="ratings", seconds=60)
 
 
 def test_one_request_carries_a_batch_of_one_tenant(sink: FakeSomaBrain) -> None:
@@ -97,14 +100,15 @@ def test_it_says_how_long_to_wait(sink: FakeSomaBrain, status: int) -> None:
 
 @pytest.mark.parametrize("behaviour", [act.hang, act.drip_headers, lambda _: None])
 def test_no_answer_may_have_to_do_with_the_batch(sink: FakeSomaBrain, behaviour: Behaviour) -> None:
-    sink.script(behaviour)
+    clock = Clock()
+    sink.script(act.after(lambda: clock.pass_by(60), behaviour))
     with pytest.raises(BatchFailed):
-        connected(sink.url, seconds=0.3).remember(TENANT, MEMORIES)
+        connected(sink.url, clock=clock).remember(TENANT, MEMORIES)
 
 
 def test_who_does_not_listen_is_away() -> None:
-    with TcpRelay(("127.0.0.1", 1)) as closed, pytest.raises(Away):
-        connected(f"http://127.0.0.1:{closed.port}").remember(TENANT, MEMORIES)
+    with nobody() as address, pytest.raises(Away):
+        connected(f"http://{address}").remember(TENANT, MEMORIES)
 
 
 def test_a_token_that_cannot_be_sent_or_read_is_no_fault_of_the_batch(sink: FakeSomaBrain) -> None:

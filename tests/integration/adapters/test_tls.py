@@ -18,6 +18,7 @@ from cryptography.x509.oid import NameOID
 from imrs_server.adapters.addresses import AddressRules
 from imrs_server.adapters.failures import Unreachable
 from imrs_server.adapters.http import Call, GuardedClient
+from tests.support import patience
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -89,9 +90,10 @@ def call(port: int, host: str, ca_bundle: Path | None) -> object:
     client = GuardedClient(
         AddressRules(allowed=(ip_network("127.0.0.0/8"),)),
         ca_bundle=str(ca_bundle) if ca_bundle is not None else None,
+        timing=patience.TIMING,
         resolver=lambda host, port: ["127.0.0.1"],
     )
-    return client.get_json(Call(url=f"https://{host}:{port}/"), client.deadline(5))
+    return client.get_json(Call(url=f"https://{host}:{port}/"), client.deadline(60))
 
 
 def test_a_certificate_of_the_own_authority_is_trusted_for_its_name(served: tuple[int, Path]) -> None:

@@ -18,6 +18,7 @@ from imrs_server.domain.credential import CredentialPath
 from imrs_server.domain.errors import VaultForbidden
 from imrs_server.domain.secret import Secret
 from tests.integration.adapters.test_tls import certificate
+from tests.support import patience
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -116,6 +117,7 @@ def pod(running: Running, file: Path, role: str = "imrs") -> Vault:
         secret_id=lambda: file.read_text(encoding="utf-8").strip(),
         auth=VaultAuth.KUBERNETES,
         auth_mount="k8s",
+        timing=patience.VAULT,
     )
 
 

@@ -9,6 +9,7 @@ import pytest
 
 from imrs_server.adapters.vault import Vault
 from imrs_server.domain.errors import VaultForbidden
+from tests.support import patience
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -23,6 +24,7 @@ def connected(running: Running, mount: str = "secret") -> Iterator[Vault]:
         role_id=lambda: running.role_id,
         secret_id=lambda: running.secret_id,
         mount=mount,
+        timing=patience.VAULT,
     )
     yield found
     found.close()
