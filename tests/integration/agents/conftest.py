@@ -10,14 +10,16 @@ from psycopg.types.json import Jsonb
 
 from imrs_server.index.refresher import Refresher
 from imrs_server.index.warm import Index
-from imrs_server.storage.database import Database
+from imrs_server.use_cases import effects
 from imrs_server.use_cases.agent_models import AgentModels
 from imrs_server.use_cases.agents import Agents
 from imrs_server.use_cases.effects import Effects
-from tests.support import schema
+from tests.support import patience, schema
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+
+    from imrs_server.storage.database import Database
 
 # name -> tier, capabilities, priority, whether it is deleted
 MODELS: dict[str, tuple[str, list[str], int, bool]] = {
@@ -45,10 +47,8 @@ def db(database: str) -> Iterator[Database]:
                 priority=priority,
                 delete_time=schema.NOW if deleted else None,
             )
-    opened = Database(database, app_connections=3, system_connections=1)
-    opened.open()
-    yield opened
-    opened.close()
+    with patience.database(database, app_connections=8, system_connections=2) as opened:
+        yield opened
 
 
 @pytest.fixture
@@ -66,5 +66,7 @@ def index(db: Database) -> Iterator[Index]:
 
 
 @pytest.fixture
-def models(db: Database, index: Index) -> AgentModels:
+def models(db: Database, index: Index, monkeypatch: pytest.MonkeyPatch) -> AgentModels:
+    """Its lists wait for the index as long as that takes."""
+    monkeypatch.setattr(effects, "_CATCH_UP_SECONDS", patience.SECONDS)
     return AgentModels(db, Effects(index))

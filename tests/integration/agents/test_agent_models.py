@@ -311,4 +311,6 @@ def test_a_rule_deleted_while_a_sync_applies_it_takes_all_back(models: AgentMode
 
 
 def _somebody_waits(tx: Tx) -> bool:
-    return tx.execute("select from pg_locks where not granted").fetchone() is not None
+    """For what this transaction has locked."""
+    blocked = "select from pg_locks where not granted and pg_backend_pid() = any (pg_blocking_pids(pid))"
+    return tx.execute(blocked).fetchone() is not None

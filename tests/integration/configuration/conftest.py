@@ -17,6 +17,7 @@ from imrs_server.use_cases.agent_models import AgentModels
 from imrs_server.use_cases.agents import Agents
 from imrs_server.use_cases.catalog import Catalog
 from imrs_server.use_cases.configuration.apply import Configuration
+from tests.support import patience
 from tests.support.schema import HERE
 
 if TYPE_CHECKING:
@@ -79,13 +80,11 @@ class Files:
 
 @pytest.fixture
 def files(database: str) -> Iterator[Files]:
-    opened = Database(database, app_connections=3, system_connections=2)
-    opened.open()
-    yield Files(
-        database=opened,
-        configuration=Configuration(opened, AddressRules(allowed=(ip_network("127.0.0.0/8"),))),
-        agents=Agents(opened),
-        agent_models=AgentModels(opened, lambda *_: {}),
-        catalog=Catalog(opened),
-    )
-    opened.close()
+    with patience.database(database, app_connections=8, system_connections=2) as opened:
+        yield Files(
+            database=opened,
+            configuration=Configuration(opened, AddressRules(allowed=(ip_network("127.0.0.0/8"),))),
+            agents=Agents(opened),
+            agent_models=AgentModels(opened, lambda *_: {}),
+            catalog=Catalog(opened),
+        )

@@ -249,7 +249,10 @@ def test_what_somebody_makes_anew_meanwhile_no_undo_writes_over(
 
 def waiting(files: Files) -> int:
     """How many wait for a lock."""
-    query = "select count(*) from pg_stat_activity where cardinality(pg_blocking_pids(pid)) > 0"
+    query = """
+        select count(*) from pg_stat_activity
+        where datname = current_database() and cardinality(pg_blocking_pids(pid)) > 0
+    """
     return int(only(files, query)[0])
 
 

@@ -13,15 +13,16 @@ from imrs_server.adapters.vault import Vault
 from imrs_server.domain.credential import CredentialPath
 from imrs_server.domain.provider import Provider, ProviderType
 from imrs_server.domain.secret import Secret
-from imrs_server.storage.database import Database
 from imrs_server.use_cases.agent_keys import AgentKeys
 from imrs_server.use_cases.agents import Agents
 from imrs_server.use_cases.providers import Providers
+from tests.support import patience
 from tests.support.principals import ADMIN, PLATFORM
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from imrs_server.storage.database import Database
     from tests.conftest import Vault as Running
 
 ACME = Provider(
@@ -37,15 +38,18 @@ PATH = CredentialPath("acme")
 
 @pytest.fixture
 def db(database: str) -> Iterator[Database]:
-    opened = Database(database, app_connections=2, system_connections=1)
-    opened.open()
-    yield opened
-    opened.close()
+    with patience.database(database, app_connections=2, system_connections=1) as opened:
+        yield opened
 
 
 @pytest.fixture
 def store(vault: Running) -> Iterator[Vault]:
-    made = Vault(vault.address, role_id=lambda: vault.role_id, secret_id=lambda: vault.secret_id)
+    made = Vault(
+        vault.address,
+        role_id=lambda: vault.role_id,
+        secret_id=lambda: vault.secret_id,
+        timing=patience.VAULT,
+    )
     yield made
     made.close()
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+from contextlib import contextmanager
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -19,6 +20,7 @@ from imrs_server.index.rows import Enrolled
 from imrs_server.index.warm import Index
 from imrs_server.jobs.credentials import PERIOD_SECONDS, CredentialWatch
 from imrs_server.storage.index import Key
+from tests.support import patience
 from tests.support.schema import HERE
 from tests.support.state import PROVIDER, state
 from tests.support.vault_proxy import VaultProxy
@@ -33,11 +35,22 @@ if TYPE_CHECKING:
 AGENTS = 5
 
 
-@pytest.fixture
-def store(vault: Running) -> Iterator[Vault]:
-    made = Vault(vault.address, role_id=lambda: vault.role_id, secret_id=lambda: vault.secret_id)
+@contextmanager
+def connected(running: Running, address: str = "", timing: VaultTiming = patience.VAULT) -> Iterator[Vault]:
+    made = Vault(
+        address or running.address,
+        role_id=lambda: running.role_id,
+        secret_id=lambda: running.secret_id,
+        timing=timing,
+    )
     yield made
     made.close()
+
+
+@pytest.fixture
+def store(vault: Running) -> Iterator[Vault]:
+    with connected(vault) as made:
+        yield made
 
 
 def own(number: int) -> AgentKey:
@@ -70,9 +83,8 @@ def test_more_keys_of_agents_than_fit_into_a_turn_take_turns(store: Vault, vault
         looked.extend([path] if "/metadata/" in path else [])
         return True
 
-    with VaultProxy(vault.address) as proxy:
+    with VaultProxy(vault.address) as proxy, connected(vault, proxy.address) as through:
         proxy.before = note
-        through = Vault(proxy.address, role_id=lambda: vault.role_id, secret_id=lambda: vault.secret_id)
         watch = CredentialWatch(through, index, agent_keys_a_turn=2)
         for _ in range(3):
             looked.clear()
@@ -84,7 +96,6 @@ def test_more_keys_of_agents_than_fit_into_a_turn_take_turns(store: Vault, vault
         store.delete(own(3).path)
         for _ in range(3):
             watch.turn()
-        through.close()
     gone = [number for number in range(AGENTS) if not index.vault.usable(own(number).path, 1)]
     assert gone == [3]
 
@@ -109,19 +120,20 @@ def test_a_vault_that_hangs_is_away_and_back_when_it_answers(store: Vault, vault
     store.write(CredentialPath("p"), Secret("sk"))
     index = Index()
     index.confirm(state())
-    watch = CredentialWatch(store, index)
-    watch.start()
 
     def usable() -> bool:
         return index.vault.provider(PROVIDER).credentials_ok
 
-    try:
-        eventually(lambda: bool(index.vault.sightings))
-        os.kill(vault.server.pid, signal.SIGSTOP)
+    with connected(vault, timing=VaultTiming()) as hurried:
+        watch = CredentialWatch(hurried, index)
+        watch.start()
         try:
-            eventually(lambda: not usable())
+            eventually(lambda: bool(index.vault.sightings))
+            os.kill(vault.server.pid, signal.SIGSTOP)
+            try:
+                eventually(lambda: not usable())
+            finally:
+                os.kill(vault.server.pid, signal.SIGCONT)
+            eventually(usable)
         finally:
-            os.kill(vault.server.pid, signal.SIGCONT)
-        eventually(usable)
-    finally:
-        watch.stop()
+            watch.stop()
