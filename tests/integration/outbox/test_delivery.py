@@ -15,13 +15,14 @@ from psycopg.rows import dict_row
 from structlog.testing import capture_logs
 
 from imrs_server.adapters.addresses import AddressRules
-from imrs_server.adapters.http import GuardedClient, Timing
+from imrs_server.adapters.http import GuardedClient
 from imrs_server.adapters.somabrain import SomaBrain
 from imrs_server.domain.memory import Item
 from imrs_server.jobs.outbox import TRIES, OutboxDelivery
 from imrs_server.storage import outbox
-from imrs_server.storage.database import Database
+from tests.support import patience
 from tests.support import provider as act
+from tests.support.clock import Clock
 from tests.support.schema import ELSEWHERE, HERE
 from tests.support.somabrain import TOKEN, FakeSomaBrain
 from tests.support.tcp_relay import TcpRelay
@@ -31,18 +32,18 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from uuid import UUID
 
-CLIENT = GuardedClient(
-    AddressRules(allowed=(ip_network("127.0.0.0/8"),)), timing=Timing(tries=1, read_seconds=5.0)
-)
+    from imrs_server.storage.database import Database
+
+LOOPBACK = AddressRules(allowed=(ip_network("127.0.0.0/8"),))
+CLIENT = GuardedClient(LOOPBACK, timing=patience.TIMING)
+SECONDS = 60.0
 BLOCKED = "select 1 from pg_stat_activity where datname = current_database() and wait_event_type = 'Lock'"
 
 
 @pytest.fixture
 def db(database: str) -> Iterator[Database]:
-    opened = Database(database)
-    opened.open()
-    yield opened
-    opened.close()
+    with patience.database(database) as opened:
+        yield opened
 
 
 @pytest.fixture
@@ -51,10 +52,8 @@ def sink() -> Iterator[FakeSomaBrain]:
         yield started
 
 
-def delivery(
-    db: Database, url: str, *, token: str = TOKEN, seconds: float = 5.0, **options: Any
-) -> OutboxDelivery:
-    somabrain = SomaBrain(CLIENT, url, token=lambda: token, namespace="ratings", seconds=seconds)
+def delivery(db: Database, url: str, *, client: GuardedClient = CLIENT, **options: Any) -> OutboxDelivery:
+    somabrain = SomaBrain(client, url, token=lambda: TOKEN, namespace="ratings", seconds=SECONDS)
     return OutboxDelivery(db, somabrain, **({"poll_seconds": 0.02, "away_seconds": 0.02} | options))
 
 
@@ -143,9 +142,10 @@ def test_an_item_that_it_refuses_is_parked_at_once_and_the_others_arrive(
 def test_an_item_over_which_it_fails_holds_up_nobody_and_is_parked_after_ten_tries(
     db: Database, sink: FakeSomaBrain, fault: str
 ) -> None:
-    job = delivery(db, sink.url, seconds=0.2)
+    clock = Clock()
+    job = delivery(db, sink.url, client=GuardedClient(LOOPBACK, timing=patience.TIMING, clock=clock))
     if fault == "hang":
-        hang_over(sink, "bad")
+        hang_over(sink, "bad", clock)
     else:
         sink.spoilt = {"bad": 502}
     put(db, "bad")
@@ -159,12 +159,13 @@ def test_an_item_over_which_it_fails_holds_up_nobody_and_is_parked_after_ten_tri
     assert (row["attempts"], row["park_time"] is None, job.parked) == (TRIES, False, 1)
 
 
-def hang_over(sink: FakeSomaBrain, key: str) -> None:
-    """Let it say nothing to any batch with that key."""
+def hang_over(sink: FakeSomaBrain, key: str, clock: Clock) -> None:
+    """Let it say nothing to any batch with that key, until it is too late."""
     usual = sink.next_behaviour
     word = f'"{key}"'.encode()
+    too_late = act.after(lambda: clock.pass_by(SECONDS), act.hang)
     sink.next_behaviour = (  # type: ignore[method-assign]  # a behaviour of the test's own sink
-        lambda received: act.hang if word in received.body else usual(received)
+        lambda received: too_late if word in received.body else usual(received)
     )
 
 
@@ -231,7 +232,8 @@ def test_the_newest_version_is_the_last_to_arrive_whatever_fails(db: Database, s
             sink.cut += version % 3 == 0
             put(db, *keys, rating=version / 100)
             jobs[version % 3].wake()
-        eventually(lambda: not waiting(db))
+        # Some may fail a few times, while others arrive.
+        eventually(lambda: not waiting(db), 60)
     finally:
         for job in jobs:
             job.stop()

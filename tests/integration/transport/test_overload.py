@@ -39,7 +39,7 @@ class Slow(pb.RouteServiceServicer):
 
     def Route(self, request: Any, context: Any) -> Any:
         self.begun.append(None)
-        self.released.wait(60)
+        self.released.wait(110)
         return pb.Decision(request_id=request.request_id)
 
     def StreamRoutes(self, request_iterator: Any, context: Any) -> Any:
@@ -95,8 +95,9 @@ def test_what_has_no_room_is_refused_at_once_and_the_rest_is_served(metadata: An
         # Ten times as much as there is room for, also of who has no token: nothing is looked at.
         for n in range(10 * ROOM):
             with pytest.raises(grpc.RpcError) as raised:
-                stub.Route(pb.RouteRequest(), metadata=metadata if n % 2 else (), timeout=10)
+                stub.Route(pb.RouteRequest(), metadata=metadata if n % 2 else (), timeout=60)
             assert reason(raised.value) == OVERLOADED
+        eventually(lambda: len(slow.begun) >= ROUTE_THREADS)
         assert len(slow.begun) == ROUTE_THREADS
         # Others have pools of their own, and health is never refused.
         assert next(stub.StreamRoutes(iter([pb.RouteRequest(request_id="s")]), metadata=metadata)).request_id
@@ -104,7 +105,7 @@ def test_what_has_no_room_is_refused_at_once_and_the_rest_is_served(metadata: An
         assert health.is_serving(timeout_seconds=20)
         health.close()
         slow.released.set()
-        assert [each.result(30).request_id for each in taken] == [str(n) for n in range(ROOM)]
+        assert [each.result(60).request_id for each in taken] == [str(n) for n in range(ROOM)]
         eventually(lambda: server.calls_in_hand["route"] == 0)
         assert stub.Route(pb.RouteRequest(request_id="again"), metadata=metadata).request_id == "again"
 
@@ -157,7 +158,7 @@ def test_health_answers_in_time_while_many_more_ask_than_are_served(metadata: An
                 stub = pb.RouteServiceStub(channel)
                 while not over.is_set():
                     try:
-                        stub.Route(pb.RouteRequest(), metadata=metadata, timeout=30)
+                        stub.Route(pb.RouteRequest(), metadata=metadata, timeout=60)
                         seen["OK"] += 1
                     except grpc.RpcError as error:
                         seen[reason(error)[1]] += 1
@@ -169,7 +170,7 @@ def test_health_answers_in_time_while_many_more_ask_than_are_served(metadata: An
                 eventually(lambda: len(slow.begun) > 50)
                 health = Health(f"127.0.0.1:{server.port}")
                 for _ in range(20):
-                    assert health.is_serving(timeout_seconds=5)
+                    assert health.is_serving(timeout_seconds=30)
                 health.close()
             finally:
                 over.set()
