@@ -8,14 +8,14 @@ from typing import TYPE_CHECKING
 import pytest
 
 from imrs_server.adapters.addresses import AddressRules
-from imrs_server.adapters.http import GuardedClient, Timing
+from imrs_server.adapters.http import GuardedClient
 from imrs_server.adapters.vault import Vault
 from imrs_server.domain.provider import Provider, ProviderType
 from imrs_server.domain.secret import Secret
-from imrs_server.storage.database import Database
 from imrs_server.use_cases.catalog import Catalog
 from imrs_server.use_cases.providers import Providers
 from imrs_server.use_cases.sync import Sync
+from tests.support import patience
 from tests.support.principals import PLATFORM
 from tests.support.provider import FakeProvider
 from tests.support.synced import Synced
@@ -23,6 +23,7 @@ from tests.support.synced import Synced
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
+    from imrs_server.storage.database import Database
     from tests.conftest import Vault as RunningVault
 
 LOOPBACK = AddressRules(allowed=(ip_network("127.0.0.0/8"),))
@@ -30,15 +31,20 @@ LOOPBACK = AddressRules(allowed=(ip_network("127.0.0.0/8"),))
 
 @pytest.fixture
 def db(database: str) -> Iterator[Database]:
-    opened = Database(database, app_connections=3, system_connections=2)
-    opened.open()
-    yield opened
-    opened.close()
+    with patience.database(database, app_connections=3, system_connections=2) as opened:
+        yield opened
 
 
 @pytest.fixture
-def keys(vault: RunningVault) -> Vault:
-    return Vault(vault.address, role_id=lambda: vault.role_id, secret_id=lambda: vault.secret_id)
+def keys(vault: RunningVault) -> Iterator[Vault]:
+    found = Vault(
+        vault.address,
+        role_id=lambda: vault.role_id,
+        secret_id=lambda: vault.secret_id,
+        timing=patience.VAULT,
+    )
+    yield found
+    found.close()
 
 
 @pytest.fixture
@@ -48,7 +54,7 @@ def catalog(db: Database) -> Catalog:
 
 @pytest.fixture
 def sync(db: Database, keys: Vault) -> Sync:
-    return Sync(db, keys, GuardedClient(LOOPBACK, timing=Timing(tries=1)))
+    return Sync(db, keys, GuardedClient(LOOPBACK, timing=patience.TIMING))
 
 
 @pytest.fixture

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import socket
 import time
 import tracemalloc
 from contextlib import ExitStack
@@ -14,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from imrs_server.adapters.http import GuardedClient, Timing
+from imrs_server.adapters.http import GuardedClient
 from imrs_server.adapters.vault import Vault
 from imrs_server.domain.credential import CredentialPath
 from imrs_server.domain.errors import (
@@ -30,10 +29,13 @@ from imrs_server.storage.database import Database
 from imrs_server.use_cases.providers import Providers
 from imrs_server.use_cases.sync import Sync
 from tests.integration.catalogue.conftest import LOOPBACK
+from tests.support import patience
 from tests.support import provider as act
+from tests.support.clock import Clock
 from tests.support.dialects import KEY, SHAPES, Shape
 from tests.support.principals import PLATFORM
 from tests.support.provider import FakeProvider
+from tests.support.tcp_relay import nobody
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -44,8 +46,7 @@ if TYPE_CHECKING:
     from tests.support.provider import Behaviour
     from tests.support.provider import _Handler as Handler
 
-HURRIED = Timing(connect_seconds=0.5, read_seconds=0.7, tries=1)
-DEADLINE_SECONDS = 1.2
+DEADLINE_SECONDS = 60.0
 # Who hangs does so for 30 s, and who drips or goes on for ever.
 MOST_SECONDS = 20.0
 MOST_BYTES = 12 << 20
@@ -88,13 +89,17 @@ class World:
 
     db: Database
     sync: Sync
-    hurried: Sync
+    clock: Clock
     upstreams: dict[str, FakeProvider]
 
-    def run(self, dialect: str, *, against: Behaviour | None = None) -> SyncResult:
-        """Sync; in a hurry where that is against somebody slow."""
-        sync = self.hurried if against in SLOW else self.sync
-        *_, last = sync.run(PLATFORM, dialect)
+    def plays(self, behaviour: Behaviour) -> Behaviour:
+        """The same; the time of the sync is over when somebody slow has been asked."""
+        if behaviour not in SLOW:
+            return behaviour
+        return act.after(lambda: self.clock.pass_by(DEADLINE_SECONDS), behaviour)
+
+    def run(self, dialect: str) -> SyncResult:
+        *_, last = self.sync.run(PLATFORM, dialect)
         assert last.result is not None
         return last.result
 
@@ -116,22 +121,24 @@ def world(
 ) -> Iterator[World]:
     with ExitStack() as stack:
         dsn = stack.enter_context(postgres_clusters(request.config.getoption("--postgres")).database())
-        db = Database(dsn, app_connections=3, system_connections=2)
-        db.open()
-        stack.callback(db.close)
-        keys = Vault(openbao.address, role_id=lambda: openbao.role_id, secret_id=lambda: openbao.secret_id)
-        stack.callback(keys.close)
-        sync, hurried = (
-            Sync(db, keys, GuardedClient(LOOPBACK, timing=timing), deadline_seconds=seconds)
-            for timing, seconds in ((Timing(tries=1), 60.0), (HURRIED, DEADLINE_SECONDS))
+        db = stack.enter_context(patience.database(dsn, app_connections=3, system_connections=2))
+        keys = Vault(
+            openbao.address,
+            role_id=lambda: openbao.role_id,
+            secret_id=lambda: openbao.secret_id,
+            timing=patience.VAULT,
         )
+        stack.callback(keys.close)
+        clock = Clock()
+        client = GuardedClient(LOOPBACK, timing=patience.TIMING, clock=clock)
+        sync = Sync(db, keys, client, deadline_seconds=DEADLINE_SECONDS)
         upstreams = {}
         for name, shape in SHAPES.items():
             upstreams[name] = stack.enter_context(FakeProvider())
             create(Providers(db, keys, LOOPBACK), shape, upstreams[name])
             stack.callback(keys.delete, CredentialPath(name))
             shape.play(upstreams[name])
-        made = World(db, sync, hurried, upstreams)
+        made = World(db, sync, clock, upstreams)
         for name, shape in SHAPES.items():
             assert made.run(name).models_added == len(shape.models)
         yield made
@@ -156,14 +163,14 @@ def test_a_hostile_answer_ends_a_sync_soon_and_changes_nothing(world: World, dia
     upstream = world.upstreams[dialect]
     upstream.calm()
     before = world.rows(dialect)
-    upstream.script(behaviour)
+    upstream.script(world.plays(behaviour))
     measured = name in ("huge", "gzip_bomb")
     if measured:
         tracemalloc.start()
     started = time.monotonic()
     try:
         with pytest.raises(kind, match=words) as caught:
-            world.run(dialect, against=behaviour)
+            world.run(dialect)
         assert time.monotonic() - started < MOST_SECONDS
         assert not measured or tracemalloc.get_traced_memory()[1] < MOST_BYTES
     finally:
@@ -186,11 +193,11 @@ def test_a_hostile_answer_about_one_model_changes_nothing(world: World, name: st
     shape, upstream = SHAPES["ollama"], world.upstreams["ollama"]
     before = world.rows("ollama")
     upstream.calm()
-    upstream.script(act.answer(shape.list(shape.pages["/api/tags"]["models"])), behaviour)
+    upstream.script(act.answer(shape.list(shape.pages["/api/tags"]["models"])), world.plays(behaviour))
     started = time.monotonic()
 
     with pytest.raises(kind, match=words):
-        world.run("ollama", against=behaviour)
+        world.run("ollama")
 
     assert time.monotonic() - started < MOST_SECONDS
     assert world.rows("ollama") == before
@@ -206,10 +213,10 @@ def test_a_list_whose_second_page_fails_changes_nothing(
     shape, upstream = SHAPES[dialect], world.upstreams[dialect]
     before = world.rows(dialect)
     upstream.calm()
-    upstream.script(act.answer(json.dumps(shape.pages[shape.first]).encode()), behaviour)
+    upstream.script(act.answer(json.dumps(shape.pages[shape.first]).encode()), world.plays(behaviour))
 
     with pytest.raises((ProviderUnavailable, ProviderInvalidResponse)):
-        world.run(dialect, against=behaviour)
+        world.run(dialect)
 
     assert len(upstream.requests) == 2
     assert world.rows(dialect) == before
@@ -218,15 +225,14 @@ def test_a_list_whose_second_page_fails_changes_nothing(
 @pytest.mark.parametrize("dialect", SHAPES)
 def test_a_provider_that_is_not_there_changes_nothing(world: World, dialect: str) -> None:
     before = world.rows(dialect)
-    with socket.create_server(("127.0.0.1", 0)) as closed:
-        nobody = f"http://127.0.0.1:{closed.getsockname()[1]}"
     address = world.upstreams[dialect].url + SHAPES[dialect].base
-    try:
-        move(world, dialect, nobody)
-        with pytest.raises(ProviderUnavailable, match="no connection"):
-            world.run(dialect)
-    finally:
-        move(world, dialect, address)
+    with nobody() as elsewhere:
+        try:
+            move(world, dialect, f"http://{elsewhere}")
+            with pytest.raises(ProviderUnavailable, match="no connection"):
+                world.run(dialect)
+        finally:
+            move(world, dialect, address)
 
     assert world.rows(dialect) == before
 

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import socket
 from collections.abc import Callable
+from time import monotonic
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from imrs_server.adapters.http import GuardedClient, Timing
+from imrs_server.adapters.http import GuardedClient
 from imrs_server.domain.errors import CredentialMissing, ProviderNotFound, ProviderRateLimited, RoleRequired
 from imrs_server.index.warm import Index
 from imrs_server.use_cases.breakers import Breakers
@@ -17,9 +17,11 @@ from imrs_server.use_cases.pacing import Pacing
 from imrs_server.use_cases.provider_checks import ProviderChecks
 from imrs_server.use_cases.providers import Providers
 from tests.integration.catalogue.conftest import LOOPBACK
-from tests.support import dialects
+from tests.support import dialects, patience
 from tests.support import provider as act
+from tests.support.clock import Clock
 from tests.support.principals import ADMIN, PLATFORM
+from tests.support.tcp_relay import nobody
 
 if TYPE_CHECKING:
     from imrs_server.adapters.vault import Vault
@@ -30,13 +32,14 @@ if TYPE_CHECKING:
 Add = Callable[..., Any]
 
 
+SECONDS = 60.0
 # These say nothing, or nothing that ends: only the clock stops them.
 SLOW = (act.hang, act.drip_headers)
 
 
-def checking(db: Database, keys: Vault, seconds: float = 20.0) -> ProviderChecks:
-    timing = Timing(connect_seconds=seconds, read_seconds=seconds, tries=1)
-    return ProviderChecks(db, keys, GuardedClient(LOOPBACK, timing=timing), deadline_seconds=seconds)
+def checking(db: Database, keys: Vault, clock: Callable[[], float] = monotonic) -> ProviderChecks:
+    client = GuardedClient(LOOPBACK, timing=patience.TIMING, clock=clock)
+    return ProviderChecks(db, keys, client, deadline_seconds=SECONDS)
 
 
 @pytest.fixture
@@ -121,11 +124,12 @@ def test_a_failure_of_the_provider_is_an_answer(
     reachable: bool,
     words: str,
 ) -> None:
+    clock = Clock()
     played(dialects.OPENAI, upstream, add_provider)
-    upstream.script(behaviour)
-    checks = checking(db, keys, seconds=2.0) if behaviour in SLOW else checking(db, keys)
+    too_late = act.after(lambda: clock.pass_by(SECONDS), behaviour)
+    upstream.script(too_late if behaviour in SLOW else behaviour)
 
-    found = checks.run(PLATFORM, "mine")
+    found = checking(db, keys, clock).run(PLATFORM, "mine")
 
     assert (found.reachable, found.authorized, found.model_count) == (reachable, False, 0)
     assert words in found.detail
@@ -142,7 +146,7 @@ def test_a_check_is_one_of_the_calls_that_a_rate_limit_allows(
     with db.transaction() as tx:
         tx.execute("update providers set rate_limit_rpm = 1")
     pacing = Pacing(Breakers(db, Index()), CallRates(db))
-    client = GuardedClient(LOOPBACK, timing=Timing(tries=1))
+    client = GuardedClient(LOOPBACK, timing=patience.TIMING)
     checks = ProviderChecks(db, keys, client, permit=pacing.permit)
 
     assert checks.run(PLATFORM, "mine").authorized
@@ -154,10 +158,9 @@ def test_a_check_is_one_of_the_calls_that_a_rate_limit_allows(
 
 
 def test_a_provider_that_is_not_there_is_not_reachable(checks: ProviderChecks, add_provider: Add) -> None:
-    with socket.create_server(("127.0.0.1", 0)) as closed:
-        add_provider("gone", f"http://127.0.0.1:{closed.getsockname()[1]}", dialect="openai")
-
-    found = checks.run(PLATFORM, "gone")
+    with nobody() as address:
+        add_provider("gone", f"http://{address}", dialect="openai")
+        found = checks.run(PLATFORM, "gone")
 
     assert (found.reachable, found.authorized, found.detail) == (False, False, "no connection")
 

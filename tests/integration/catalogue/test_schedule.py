@@ -103,9 +103,9 @@ def test_failures_keep_the_catalogue_and_the_reason_and_are_retried_ever_more_ra
             row = tx.execute("select last_sync_error, last_synced_time from providers").fetchone()
         assert row == {"last_sync_error": "PROVIDER_UNAVAILABLE", "last_synced_time": before.synced_time}
         assert schedule.turn() == 0
-        age(db, timedelta(minutes=minutes, seconds=-10))
+        age(db, timedelta(minutes=minutes, seconds=-40))
         assert schedule.turn() == 0
-        age(db, timedelta(seconds=11))
+        age(db, timedelta(seconds=41))
     assert schedule.turn() == 1
     with db.system() as tx:
         row = tx.execute("select last_sync_error, sync_failures from providers").fetchone()
