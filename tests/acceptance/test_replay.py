@@ -72,6 +72,7 @@ def admin(shared_service: Service) -> ImrsClient:
     report_calls(shared_service, "steady", made["steady"])
     for some in made.values():
         rate(admin, some, draw)
+    shared_service.learned()
     return admin
 
 
@@ -216,6 +217,7 @@ def test_nothing_is_changed_by_asking(admin: ImrsClient, shared_service: Service
         with psycopg.connect(shared_service.app.database.dsn) as connection:
             return [connection.execute(f"select count(*) from {each}").fetchone() for each in tables]
 
+    shared_service.learned()
     before = content()
     for _ in range(2):
         replay(admin, added_models=["p/idle"], removed_models=["p/good"])

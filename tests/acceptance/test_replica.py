@@ -13,7 +13,6 @@ from psycopg.rows import dict_row
 
 from imrs_client import FeedbackSpool, ImrsClient, ImrsError, Replica, from_item_error
 from imrs_client import v1 as pb
-from tests.support.contents import counted
 from tests.support.fleet import AGENTS, Fleet
 from tests.support.waiting import eventually
 
@@ -26,7 +25,7 @@ REQUESTS = 500
 @pytest.fixture(scope="module")
 def fleet(shared_service: Service) -> Fleet:
     found = Fleet(shared_service, Random(5))
-    counted(shared_service.settings.database_url.get_secret_value())
+    shared_service.learned()
     return found
 
 
@@ -52,10 +51,17 @@ def answer(replica: Replica, request: pb.RouteRequest) -> Any:
         return refusal(error)
 
 
-def compare(replica: Replica, client: ImrsClient, requests: list[pb.RouteRequest]) -> list[Any]:
+def at_rest(fleet: Fleet, replica: Replica) -> int:
+    """The replica's revision, when all that was asked before is counted and it knows of that."""
+    fleet.service.learned()
+    assert replica.wait_for_revision(fleet.service.app.index.revision, 20)
+    return replica.status.revision
+
+
+def compare(fleet: Fleet, replica: Replica, client: ImrsClient, requests: list[pb.RouteRequest]) -> list[Any]:
     """Both answer all; what they say once both do so by the same revision throughout."""
     for _ in range(20):
-        before = replica.status.revision
+        before = at_rest(fleet, replica)
         mine = [answer(replica, each) for each in requests]
         batch = client.route.BatchRoute(pb.BatchRouteRequest(requests=requests))
         theirs = [told(each) for each in batch.decisions]
@@ -63,8 +69,7 @@ def compare(replica: Replica, client: ImrsClient, requests: list[pb.RouteRequest
         if revisions == {before} and replica.status.revision == before:
             assert mine == theirs
             return mine
-        # Its decisions are evidence too, and move the revision: until that has come to rest.
-        assert replica.wait_for_revision(max(revisions), 20)
+        # A slow machine: the decisions were counted before the last word.
     raise AssertionError("the revision does not come to rest")
 
 
@@ -74,7 +79,7 @@ def test_equal_answers_at_equal_revision(fleet: Fleet) -> None:
         client = fleet.service.agent(agent_id)
         with Replica(client, report=False) as replica:
             replica.wait_until_ready(20)
-            found = compare(replica, client, [fleet.request() for _ in range(REQUESTS)])
+            found = compare(fleet, replica, client, [fleet.request() for _ in range(REQUESTS)])
         decisions = [each for each in found if isinstance(each, pb.Decision)]
         reasons |= {each.reason for each in decisions}
         refused += len(found) - len(decisions)
@@ -89,18 +94,23 @@ def test_what_is_configured_arrives_at_once(fleet: Fleet) -> None:
         replica.wait_until_ready(20)
         other = replica.route(task_type="code").fallbacks[0].model_id
         admin.SetModelOverride(pb.SetModelOverrideRequest(agent_id="plain", model_id=other))
-        eventually(lambda: replica.route(task_type="code").selected.model_id == other)
-        assert replica.route(task_type="code").reason == pb.Decision.OVERRIDE
+        eventually(lambda: chosen(replica) == (other, pb.Decision.OVERRIDE))
         assert replica.wait_for_revision(fleet.tenant.last_revision, 20)
         admin.ClearModelOverride(pb.ClearModelOverrideRequest(agent_id="plain"))
-        eventually(lambda: replica.route(task_type="code").reason == pb.Decision.SCORE)
+        eventually(lambda: chosen(replica)[1] == pb.Decision.SCORE)
         # Which model that is may have changed meanwhile: evidence of the requests before is still counted.
-        compare(replica, client, [pb.RouteRequest(task_type="code", seed=1)])
+        compare(fleet, replica, client, [pb.RouteRequest(task_type="code", seed=1)])
         admin.DeleteAgent(pb.DeleteAgentRequest(agent_id="plain"))
         eventually(lambda: isinstance(answer(replica, pb.RouteRequest()), tuple))
         assert answer(replica, pb.RouteRequest())[1] == "AGENT_NOT_FOUND"
         admin.UndeleteAgent(pb.UndeleteAgentRequest(agent_id="plain"))
         eventually(lambda: isinstance(answer(replica, pb.RouteRequest(task_type="code")), pb.Decision))
+
+
+def chosen(replica: Replica) -> tuple[str, int]:
+    """The model, and why."""
+    decision = replica.route(task_type="code")
+    return decision.selected.model_id, decision.reason
 
 
 def test_ratings_arrive(fleet: Fleet) -> None:
@@ -133,10 +143,10 @@ def test_reported_decisions_are_listed_once_and_votes_on_them_count(fleet: Fleet
         for each in made:
             # Some arrive before their decisions do.
             assert spool.rate(each.decision_id, 1.0)
-        assert replica.flush() == 0
+        assert replica.flush(60) == 0
         recorded = agent.record(decision_id=made[0].decision_id, latency_ms=5)
         assert recorded.model_id == made[0].selected.model_id
-        assert spool.flush() == 0
+        assert spool.flush(60) == 0
         assert (replica.status.reported, spool.status.delivered) == (60, 60)
     found = listed()
     assert set(found) == {each.decision_id for each in made}
@@ -166,13 +176,14 @@ def test_what_a_replica_was_asked_is_kept_as_of_the_servers_own(fleet: Fleet, ag
     client, asked = fleet.service.agent(agent_id), [fleet.request() for _ in range(100)]
     with Replica(client) as replica:
         replica.wait_until_ready(20)
+        at_rest(fleet, replica)
         for number, request in enumerate(asked):
             request.request_id = f"{agent_id} {number}"
             # What one refuses, both do.
             with suppress(ImrsError):
                 replica.route(request)
                 client.route.Route(request)
-        assert replica.flush() == 0
+        assert replica.flush(60) == 0
         reported = len({each["request_id"] for each in kept(fleet, agent_id)})
     assert reported > 20
     eventually(lambda: len(kept(fleet, agent_id)) == 2 * reported)
