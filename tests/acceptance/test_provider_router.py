@@ -199,7 +199,7 @@ def test_several_instances_of_a_model_share_its_calls(world: World) -> None:
         tenant.admin.EnableAgentModels(pb.EnableAgentModelsRequest(agent_id="pas", model_ids=["farm/m"]))
         world.service.settled(tenant)
         said = Counter(
-            world.complete("", allowed_models=pb.StringList(values=["farm/*"])).content for _ in range(40)
+            world.complete("", allowed_models=pb.StringList(values=["farm/*"])).content for _ in range(60)
         )
         assert min(said["one"], said["two"]) >= 8
 
