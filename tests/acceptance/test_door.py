@@ -6,7 +6,7 @@ import json
 import socket
 import threading
 import time
-from contextlib import closing
+from contextlib import contextmanager
 from itertools import count
 from typing import TYPE_CHECKING, Any
 
@@ -31,6 +31,8 @@ if TYPE_CHECKING:
     from tests.support.provider import Behaviour
     from tests.support.service import Service
 
+# Not what any of these tests is about.
+SECONDS = 60.0
 ASKED: list[ChatCompletionMessageParam] = [{"role": "user", "content": "Hello"}]
 TOOL: ChatCompletionToolParam = {
     "type": "function",
@@ -61,6 +63,22 @@ def door(shared_service: Service, upstream: FakeProvider) -> Iterator[Door]:
 def bot(door: Door, upstream: FakeProvider) -> openai.OpenAI:
     upstream.calm()
     return door.agent("bot")
+
+
+def post(door: Door, path: str, **fields: Any) -> httpx.Response:
+    return httpx.post(f"{door.url}/v1/{path}", timeout=SECONDS, **fields)
+
+
+@contextmanager
+def asking(door: Door, **members: Any) -> Iterator[socket.socket]:
+    """A connection on which the agent ``bot`` has asked something, and takes what the test takes."""
+    body = json.dumps({"model": "agent:bot", "messages": ASKED, **members}).encode()
+    token = door.service.token(Role.AGENT, agent_id="bot")
+    head = f"POST /v1/chat/completions HTTP/1.1\r\nhost: x\r\nauthorization: Bearer {token}\r\n"
+    host, _, port = door.url.removeprefix("http://").rpartition(":")
+    with socket.create_connection((host, int(port))) as caller:
+        caller.sendall(f"{head}content-length: {len(body)}\r\n\r\n".encode() + body)
+        yield caller
 
 
 def asked_of(upstream: FakeProvider) -> dict[str, Any]:
@@ -297,7 +315,7 @@ def test_who_is_not_known_or_not_allowed_is_told_so(door: Door, bot: openai.Open
         bot.chat.completions.create(model="agent:poor", messages=ASKED)
     with pytest.raises(openai.NotFoundError):
         door.tenant.chat.completions.create(model="agent:nobody", messages=ASKED)
-    found = httpx.post(f"{door.url}/v1/chat/completions", json={})
+    found = post(door, "chat/completions", json={})
     assert (found.status_code, found.json()["error"]["code"]) == (401, "invalid_api_key")
 
 
@@ -335,7 +353,7 @@ def test_what_is_no_request_is_told_which_member_is_at_fault(
     door: Door, body: bytes, param: str | None
 ) -> None:
     headers = {"authorization": f"Bearer {door.service.token(Role.AGENT, agent_id='bot')}"}
-    found = httpx.post(f"{door.url}/v1/chat/completions", content=body, headers=headers)
+    found = post(door, "chat/completions", content=body, headers=headers)
 
     assert found.status_code == 400
     error = found.json()["error"]
@@ -347,14 +365,14 @@ def test_what_is_no_request_is_told_which_member_is_at_fault(
 
 def test_a_body_without_end_is_not_read(door: Door) -> None:
     headers = {"authorization": "Bearer x"}
-    found = httpx.post(f"{door.url}/v1/chat/completions", content=b" " * (9 << 20), headers=headers)
+    found = post(door, "chat/completions", content=b" " * (9 << 20), headers=headers)
 
     assert found.status_code == 413
 
 
 @pytest.mark.parametrize("path", ["responses", "completions", "audio/speech", ""])
 def test_what_is_not_there_is_told_in_the_same_shape(door: Door, path: str) -> None:
-    found = httpx.post(f"{door.url}/v1/{path}", json={})
+    found = post(door, path, json={})
 
     assert found.status_code == 404
     assert found.json()["error"]["code"] == "unknown_url"
@@ -371,7 +389,7 @@ def test_a_request_that_grows_too_large_on_its_way_is_no_reason_to_try_again(
 
 
 def test_the_callers_id_comes_back(door: Door) -> None:
-    found = httpx.get(f"{door.url}/v1/models", headers={"x-request-id": "mine"})
+    found = httpx.get(f"{door.url}/v1/models", headers={"x-request-id": "mine"}, timeout=SECONDS)
 
     assert (found.status_code, found.headers["x-request-id"]) == (401, "mine")
 
@@ -379,22 +397,25 @@ def test_the_callers_id_comes_back(door: Door) -> None:
 @pytest.mark.parametrize("streamed", [False, True])
 def test_who_goes_away_ends_the_call(door: Door, upstream: FakeProvider, streamed: bool) -> None:
     upstream.calm()
-    gone = threading.Event()
-    upstream.script(_until_gone(gone))
-    bot = door.agent("bot", timeout=5.0)
-    with closing(bot), pytest.raises(openai.APITimeoutError):
-        bot.chat.completions.create(model="agent:bot", messages=ASKED, stream=streamed)
+    asked, gone = threading.Event(), threading.Event()
+    upstream.script(_until_gone(asked, gone))
+    ticket = f"gone-{next(NUMBERS)}"
+    with asking(door, stream=streamed, metadata={"ticket": ticket}):
+        assert asked.wait(SECONDS)
 
-    assert gone.wait(10)
-    eventually(lambda: last_outcome(door) == "CANCELLED")
+    assert gone.wait(SECONDS)
+    eventually(lambda: outcome(door, ticket) == "CANCELLED")
 
 
 def test_who_leaves_a_stream_ends_the_call(door: Door, bot: openai.OpenAI, upstream: FakeProvider) -> None:
     upstream.script(goes_on("Hello"))
-    with bot.chat.completions.create(model="agent:bot", messages=ASKED, stream=True) as stream:
+    ticket = f"left-{next(NUMBERS)}"
+    with bot.chat.completions.create(
+        model="agent:bot", messages=ASKED, stream=True, metadata={"ticket": ticket}
+    ) as stream:
         assert next(stream).choices[0].delta.content == "Hello"
 
-    eventually(lambda: last_outcome(door) == "CANCELLED")
+    eventually(lambda: outcome(door, ticket) == "CANCELLED")
 
 
 def test_who_reads_slowly_slows_the_model_down_and_fills_no_memory(
@@ -404,18 +425,13 @@ def test_who_reads_slowly_slows_the_model_down_and_fills_no_memory(
     written = [0]
     ended = threading.Event()
     upstream.script(_speaks_on(written, ended))
-    body = json.dumps({"model": "agent:bot", "messages": ASKED, "stream": True}).encode()
-    token = door.service.token(Role.AGENT, agent_id="bot")
-    head = f"POST /v1/chat/completions HTTP/1.1\r\nhost: x\r\nauthorization: Bearer {token}\r\n"
-    host, _, port = door.url.removeprefix("http://").rpartition(":")
-    with socket.create_connection((host, int(port))) as caller:
-        caller.sendall(f"{head}content-length: {len(body)}\r\n\r\n".encode() + body)
+    with asking(door, stream=True) as caller:
         assert caller.recv(15) == b"HTTP/1.1 200 OK"
         # It is held up when nothing more goes out for a while.
-        eventually(lambda: _stands_still(written))
+        eventually(lambda: _stands_still(written), SECONDS)
         assert 0 < written[0] < 48 << 20
 
-    assert ended.wait(10)
+    assert ended.wait(SECONDS)
 
 
 def test_an_agent_sees_itself_and_its_models_and_a_tenant_its_agents(door: Door, bot: openai.OpenAI) -> None:
@@ -435,19 +451,21 @@ def brittle(door: Door, upstream: FakeProvider) -> openai.OpenAI:
     return door.agent(name)
 
 
-def last_outcome(door: Door) -> str:
+def outcome(door: Door, ticket: str) -> str:
+    """What became of the call that was made for a ticket, as far as it is stored."""
     dsn = door.service.settings.database_url.get_secret_value()
     with psycopg.connect(dsn) as connection:
-        statement = "select outcome from messages order by create_time desc limit 1"
-        found = connection.execute(statement).fetchone()
+        statement = "select outcome from messages where metadata ->> 'ticket' = %s"
+        found = connection.execute(statement, [ticket]).fetchone()
     return str(found and found[0])
 
 
-def _until_gone(gone: threading.Event) -> Behaviour:
+def _until_gone(asked: threading.Event, gone: threading.Event) -> Behaviour:
     """Says nothing, and notices when nobody listens any more."""
 
     def behave(handler: Any) -> None:
-        handler.connection.settimeout(20)
+        asked.set()
+        handler.connection.settimeout(SECONDS)
         if not handler.connection.recv(1):
             gone.set()
 

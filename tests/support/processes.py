@@ -3,21 +3,45 @@
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
 import sys
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import TYPE_CHECKING
+
+from tests.support.waiting import eventually
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 
 def is_gone(pid: int) -> bool:
     """Whether the process runs no more; one that only waits for its parent to notice counts as gone."""
     with suppress(OSError):
-        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] == "Z"
+        return _state(pid) == "Z"
     try:
         os.kill(pid, 0)
     except ProcessLookupError:
         return True
     return sys.platform == "linux"
+
+
+@contextmanager
+def frozen(pid: int) -> Iterator[bool]:
+    """The process does nothing meanwhile, and signals wait; False where it was gone before."""
+    with suppress(ProcessLookupError):
+        os.kill(pid, signal.SIGSTOP)
+    eventually(lambda: is_gone(pid) or _state(pid) == "T")
+    try:
+        yield not is_gone(pid)
+    finally:
+        with suppress(ProcessLookupError):
+            os.kill(pid, signal.SIGCONT)
+
+
+def _state(pid: int) -> str:
+    return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
 
 
 def parents() -> dict[int, int]:
