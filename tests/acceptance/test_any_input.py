@@ -26,7 +26,7 @@ from imrs_client.errors import from_rpc_error
 from imrs_server.domain.errors import InvalidRequest
 from imrs_server.domain.principal import Role
 from imrs_server.transport.validation import validate
-from tests.support import requests
+from tests.support import patience, requests
 from tests.support.refusals import API, furnished
 from tests.support.service import serving
 
@@ -271,7 +271,7 @@ def answered(call: Any, request: Message | None, metadata: Metadata) -> str:
     """The reason, OK where there is none, empty where an error has none."""
     data = request.SerializeToString() if request else b""
     try:
-        answers = call(iter([data]), timeout=10, metadata=metadata)
+        answers = call(iter([data]), timeout=patience.SECONDS, metadata=metadata)
         next(answers)  # one is enough where they never end
         answers.cancel()
     except grpc.RpcError as error:

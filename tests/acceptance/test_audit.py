@@ -139,6 +139,7 @@ def test_without_its_line_a_change_is_not_made(world: World, name: str) -> None:
     if part is not None:
         part.tenant_id = str(world.here.tenant_id)
     dsn = world.service.settings.database_url.get_secret_value()
+    world.service.app.decisions.flush()
     counted(dsn)
     before = contents(dsn)
     with full_log(dsn):

@@ -220,7 +220,7 @@ def test_a_wait_beyond_the_deadline_is_not_begun(world: ThreeModels) -> None:
 
 def test_a_model_that_hangs_leaves_time_for_the_next(world: ThreeModels) -> None:
     world.play(first=hang, second=says("Yes"))
-    done = world.bot.complete(PROMPT, timeout_seconds=4)
+    done = world.bot.complete(PROMPT, timeout_seconds=12)
     assert (done.model_id, [each.error_kind for each in done.failed_attempts]) == ("second/m", ["timeout"])
     assert world.kept == [("first", "TIMEOUT", "timeout"), ("second", "OK", "")]
 
@@ -230,11 +230,11 @@ def test_a_model_that_thinks_has_all_of_the_time(world: ThreeModels) -> None:
 
     def behave(handler: Any) -> None:
         handler.raw(shapes.HEAD + shapes.sse(shapes.delta(reasoning_content="hm"), end=b""))
-        handler.provider.stopping.wait(6)
+        handler.provider.stopping.wait(9)
         handler.raw(shapes.sse(shapes.delta("Yes", "stop")))
 
     world.play(first=behave)
-    done = world.bot.complete(PROMPT, timeout_seconds=10)
+    done = world.bot.complete(PROMPT, timeout_seconds=16)
     assert (done.model_id, done.content, list(done.failed_attempts)) == ("first/m", "Yes", [])
 
 

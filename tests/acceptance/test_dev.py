@@ -76,7 +76,7 @@ def test_dev_env_is_written_last_and_says_how_to_reach_the_server(folder: Path) 
 
 
 def answer(address: str, path: str) -> int:
-    connection = http.client.HTTPConnection(address, timeout=10)
+    connection = http.client.HTTPConnection(address, timeout=60)
     try:
         connection.request("GET", path)
         return connection.getresponse().status

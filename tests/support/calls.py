@@ -11,6 +11,7 @@ from google.protobuf.message import Message
 from google.rpc import error_details_pb2, status_pb2
 
 from imrs_client import v1 as pb
+from tests.support import patience
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -69,12 +70,12 @@ class Caller:
         given = iter([request]) if descriptor.client_streaming else request
         try:
             if descriptor.server_streaming:
-                stream = stub(given, metadata=self._metadata, timeout=20)
+                stream = stub(given, metadata=self._metadata, timeout=patience.SECONDS)
                 # What never ends is left after the first answer.
                 answers, call = tuple(islice(stream, 1 if name in ENDLESS else None)), stream
                 call.cancel()
             else:
-                answer, call = stub.with_call(given, metadata=self._metadata, timeout=20)
+                answer, call = stub.with_call(given, metadata=self._metadata, timeout=patience.SECONDS)
                 answers = (answer,)
         except grpc.RpcError as error:
             return _failed(error)

@@ -22,8 +22,8 @@ if TYPE_CHECKING:
 
     from imrs_client import ImrsClient
 
-START_SECONDS = 60.0
-STOP_SECONDS = 30.0
+START_SECONDS = 120.0
+STOP_SECONDS = 60.0
 
 _numbers = itertools.count()
 

@@ -103,7 +103,7 @@ class Pooled:
             self.execute(f"update endpoint_calls set update_time = {long_ago}")
             return self.state(endpoint_id) is EndpointState.COLD
 
-        eventually(rested)
+        eventually(rested, 60)
         self.becomes(endpoint_id, EndpointState.COLD)
 
     def breakers_due_in(self, seconds: float) -> None:

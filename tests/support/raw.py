@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import grpc
 
 from imrs_client.errors import ImrsError, from_rpc_error
+from tests.support import patience
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -22,7 +23,7 @@ def send(
     with grpc.insecure_channel(address) as channel:
         call: grpc.StreamStreamMultiCallable[bytes, bytes] = channel.stream_stream(method)
         try:
-            return list(call(iter([data]), timeout=10, metadata=tuple(metadata)))
+            return list(call(iter([data]), timeout=patience.SECONDS, metadata=tuple(metadata)))
         except grpc.RpcError as error:
             raise from_rpc_error(error) from None
 

@@ -27,13 +27,14 @@ from imrs_client.v1 import (
     UpdateProviderRequest,
 )
 from imrs_server.domain.principal import Role
+from tests.support import patience
 from tests.support.contents import contents, counted
 from tests.support.service import Service
 
 REASONS = frozenset(ErrorReason.keys())
 API = "https://models.example.com/v1"
 KEY = "sk-a-key-that-must-not-leak"
-SECONDS = 10
+SECONDS = patience.SECONDS
 LONG_AGO = datetime.now(UTC) - timedelta(hours=2)
 MISSING = str(new_id(LONG_AGO))
 
