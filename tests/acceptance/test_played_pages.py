@@ -12,7 +12,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
+from google.protobuf.field_mask_pb2 import FieldMask
 
+from imrs_client.v1 import Defaults, UpdateDefaultsRequest
 from tests.support.dev import Dev, running
 from tests.support.model_server import model_server
 from tests.support.waiting import eventually
@@ -25,8 +27,9 @@ MODEL_SERVER = "http://127.0.0.1:11434"
 FENCED = re.compile(r"^```(\w*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 COMMAND = re.compile(r"\$ ((?:.*\\\n)*.*)\n?")
 EXPORT = re.compile(r"export IMRS_TOKEN=\$(IMRS_TOKEN_\w+)")
+ID = re.compile(r"[0-9a-f]{8}-[0-9a-f-]{27}")
 # Ids, times and counts differ each time, and with them the widths of columns.
-VARIABLE = re.compile(r"[0-9a-f]{8}-[0-9a-f-]{27}|\d[\d,.]*")
+VARIABLE = re.compile(rf"{ID.pattern}|\d[\d,.]*")
 READS = re.compile(r"imrs (agents models|decisions explain|\w+ list|defaults show|audit|config plan)\b")
 SPACE = re.compile(r" {2,}")
 
@@ -73,6 +76,17 @@ def own_dev(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Dev]:
 
 
 @pytest.fixture
+def tidy_dev(own_dev: Dev) -> Dev:
+    """The same, where the tenant has no defaults: pages show all that there are, each its own."""
+    none = Defaults(scope=Defaults.Scope.TENANT)
+    mask = FieldMask(paths=["parameters", "routing", "task_rules"])
+    with own_dev.client("TENANT_ADMIN") as tenant:
+        tenant.admin.UpdateDefaults(UpdateDefaultsRequest(defaults=none, update_mask=mask))
+        own_dev.settled(tenant)
+    return own_dev
+
+
+@pytest.fixture
 def folder(tmp_path: Path) -> Path:
     """Where commands are typed: with `imrs` as a program, and the files that the pages speak of."""
     program = tmp_path / "bin" / "imrs"
@@ -100,16 +114,21 @@ def of_the_installation(step: Step) -> bool:
         ("config.md", "IMRS_TOKEN_PLATFORM_ADMIN", 7),
     ],
 )
-def test_a_page_shows_what_happens(own_dev: Dev, folder: Path, page: str, token: str, count: int) -> None:
+def test_a_page_shows_what_happens(tidy_dev: Dev, folder: Path, page: str, token: str, count: int) -> None:
     """``token`` is whose it is where the page says so in words alone."""
     told = [step for step in steps(page) if of_the_installation(step)]
     assert len(told) == count
     with model_server() as address:
+        # What stands here for what the page names.
+        names = {MODEL_SERVER: address}
 
         def play(step: Step) -> str:
-            variables = own_dev.variables | {"PATH": f"{folder / 'bin'}:{os.environ['PATH']}"}
+            typed = step.typed
+            for there, here in names.items():
+                typed = typed.replace(there, here)
+            variables = tidy_dev.variables | {"PATH": f"{folder / 'bin'}:{os.environ['PATH']}"}
             done = subprocess.run(
-                ["sh", "-c", step.typed.replace(MODEL_SERVER, address)],
+                ["sh", "-c", typed],
                 cwd=folder, env=os.environ | variables | {"IMRS_TOKEN": variables[step.token or token]},
                 input="y\n", stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False,
             )  # fmt: skip
@@ -123,6 +142,8 @@ def test_a_page_shows_what_happens(own_dev: Dev, folder: Path, page: str, token:
             printed = play(step)
             if READS.match(step.typed) and not is_shown(step.shown, printed):
                 # The server may not have heard yet of what was changed a moment ago.
-                eventually(partial(appears, step))
+                eventually(partial(appears, step), 60)
             else:
                 assert is_shown(step.shown, printed), f"{step.typed}\n{printed}"
+            # An id that was told is typed later on.
+            names |= dict(zip(ID.findall(step.shown), ID.findall(printed), strict=False))
