@@ -6,12 +6,13 @@ import os
 from contextlib import contextmanager
 from functools import wraps
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 import click
 
 from imrs_client import ImrsClient, ImrsError, Unavailable
 from imrs_client.channel import trusting
+from imrs_client.methods import METHODS, OTHER_TIMEOUT_SECONDS
 from imrs_server.cli import advice
 from imrs_server.cli.output import text
 
@@ -20,6 +21,13 @@ if TYPE_CHECKING:
     from uuid import UUID
 
 
+# Whoever gives a command would rather wait than give it twice, so none has the short time of a call of Route.
+_SHORTEST_SECONDS: Final = OTHER_TIMEOUT_SECONDS
+_TIMEOUTS_SECONDS: Final = {
+    method.name: max(method.timeout_seconds, _SHORTEST_SECONDS)
+    for method in METHODS.values()
+    if method.timeout_seconds is not None
+}
 _NAMES = ("address", "token", "tenant", "ca", "insecure")
 _OPTIONS = (
     click.option(
@@ -93,6 +101,7 @@ def _connected(
         tenant_id=str(tenant or ""),
         credentials=trusting(ca.read_bytes()) if ca else None,
         insecure=insecure,
+        timeouts_seconds=_TIMEOUTS_SECONDS,
     )
     with client:
         try:
