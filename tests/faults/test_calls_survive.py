@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from decimal import Decimal
 from threading import Event
@@ -17,7 +17,9 @@ from psycopg.rows import dict_row
 
 from imrs_client import ResourceExhausted, Unavailable
 from imrs_client import v1 as pb
+from imrs_server.domain.errors import DatabaseUnavailable
 from imrs_server.domain.principal import Role
+from imrs_server.transport import pools
 from tests.support import patience
 from tests.support.chatting import refuses, says
 from tests.support.child import child
@@ -111,15 +113,24 @@ def shut(database: str, *, out: bool) -> None:
     with admin(database) as connection:
         statement = sql.SQL("alter database {} allow_connections {}")
         connection.execute(statement.format(sql.Identifier(name), sql.Literal(not out)))
-        if out:
-            connection.execute(
-                "select pg_terminate_backend(pid) from pg_stat_activity where datname = %s", [name]
-            )
+        leaving = "select pg_terminate_backend(pid) from pg_stat_activity where datname = %s"
+        # Also who was just coming in, and until the last has gone.
+        eventually(lambda: not out or not connection.execute(leaving, [name]).rowcount)
 
 
 def rows(database: str, statement: str) -> list[dict[str, Any]]:
     with psycopg.connect(database, row_factory=dict_row, autocommit=True) as connection:
         return connection.execute(statement.encode()).fetchall()
+
+
+def reaches_the_database(service: Service) -> bool:
+    """Whether it has noticed that it is back, on every way that it has."""
+    with suppress(DatabaseUnavailable):
+        for begin in (service.app.database.transaction, service.app.database.system):
+            with begin() as tx:
+                tx.execute("select")
+        return service.app.index.connected
+    return False
 
 
 def test_what_was_called_while_the_database_went_away_is_stored_when_it_is_back(
@@ -147,7 +158,7 @@ def test_what_was_called_while_the_database_went_away_is_stored_when_it_is_back(
 
     upstream.calm()
     upstream.script(goes_away_again)
-    eventually(lambda: service.app.index.connected)
+    eventually(lambda: reaches_the_database(service))
     with pytest.raises(Unavailable):
         service.agent("bot").complete("x", parameters=SHORT)
     assert service.app.late_messages.waiting == 1
@@ -185,9 +196,10 @@ def test_what_a_killed_server_held_is_given_back_when_it_expires(
 
 
 def test_what_is_in_hand_when_the_server_ends_is_stored_and_paid(
-    service: Service, silence: Silence, database: str
+    service: Service, silence: Silence, database: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Its last act, before the database is closed and the process goes."""
+    monkeypatch.setattr(pools, "_LAST_SECONDS", patience.SECONDS)
     set_budget(service, limit_tokens=2000)
     answer = service.agent("bot").stream("x", parameters=SHORT)
     assert silence.asked.wait(20), answer

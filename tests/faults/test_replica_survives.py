@@ -31,6 +31,7 @@ if TYPE_CHECKING:
 
 KILLS = 2
 BEFORE_A_KILL = 200
+MOST_WAITING = 2000
 GOOD, FAIR = "p/good", "p/fair"
 
 
@@ -57,7 +58,7 @@ def pin(tenant: ImrsClient, model_id: str) -> None:
 
 
 def pinned(tenant: ImrsClient, model_id: str) -> bool:
-    """Whether a server took it: a call that was in flight when its server was killed may be lost."""
+    """Whether a server took it: a call in flight when it, or its database, was killed may be lost."""
     with suppress(ImrsError):
         pin(tenant, model_id)
         return True
@@ -66,6 +67,12 @@ def pinned(tenant: ImrsClient, model_id: str) -> bool:
 
 def chosen(replica: Replica) -> str:
     return replica.route(task_type="code").selected.model_id
+
+
+def knows(replica: Replica, model_id: str) -> bool:
+    """Whether it has heard a moment ago that this one is the choice."""
+    made = replica.route(task_type="code")
+    return made.selected.model_id == model_id and not made.stale
 
 
 def free_address() -> str:
@@ -100,9 +107,9 @@ def test_while_the_server_is_away_it_answers_and_turns_stale_then_learns_what_it
             assert (made.selected.model_id, made.age_seconds > 4) == (GOOD, True)
             pin(tenant, FAIR)
             with child(service.settings, tmp_path, grpc_addr=address):
-                eventually(lambda: chosen(replica) == FAIR)
+                eventually(lambda: knows(replica, FAIR), 60)
                 made = replica.route(task_type="code")
-                assert (made.stale, made.reason) == (False, pb.Decision.OVERRIDE)
+                assert made.reason == pb.Decision.OVERRIDE
                 assert made.index_revision >= tenant.last_revision
 
 
@@ -127,21 +134,22 @@ def test_through_kills_each_decision_is_reported_once_and_its_vote_counts(
                     made.append(decision.decision_id)
 
             def on(enough: int) -> bool:
-                """Decide until so many decisions are reported."""
-                decide(10)
+                """Decide until so many decisions are reported, and not so fast that some are dropped."""
+                if replica.status.waiting < MOST_WAITING:
+                    decide(10)
                 return replica.status.reported >= enough
 
             for _ in range(KILLS):
                 with child(service.settings, tmp_path, grpc_addr=address) as (server, _):
                     replica.wait_until_ready(20)
                     enough = replica.status.reported + BEFORE_A_KILL
-                    eventually(partial(on, enough))
+                    eventually(partial(on, enough), 60)
                     server.kill()
                     server.wait()
                     decide(BEFORE_A_KILL)
             with child(service.settings, tmp_path, grpc_addr=address):
-                assert replica.flush(20) == 0
-                assert spool.flush(20) == 0
+                assert replica.flush(60) == 0
+                assert spool.flush(60) == 0
             assert (replica.status.refused, replica.status.dropped) == (0, 0)
             assert (spool.status.refused, spool.status.dropped) == (0, 0)
         with psycopg.connect(database) as connection:
@@ -169,9 +177,9 @@ def test_a_worker_that_is_killed_is_left_for_another(database: str, vault: Vault
         for turn, (pid, wanted) in enumerate(zip(clients, (FAIR, GOOD), strict=True), 1):
             os.kill(pid, signal.SIGKILL)
             eventually(partial(pinned, tenant, wanted))
-            assert replica.wait_for_revision(tenant.last_revision, 20)
+            assert replica.wait_for_revision(tenant.last_revision, 60)
             assert chosen(replica) == wanted
-            assert not replica.route(task_type="code").stale
+            eventually(partial(knows, replica, wanted))
             workers.await_ready(serve, 1 + turn)
 
 
@@ -200,5 +208,5 @@ def test_while_the_database_is_away_it_answers_stale_as_the_server_does(
             assert replica.status.connected
             postgres.start()
             eventually(lambda: not replica.route(task_type="code").stale)
-            pin(tenant, FAIR)
+            eventually(partial(pinned, tenant, FAIR))
             eventually(lambda: chosen(replica) == FAIR)

@@ -34,6 +34,7 @@ if TYPE_CHECKING:
 
 MESSAGES = 500
 A_BATCH = 50
+ARRIVED = 100
 AFTER_THE_KILL = 100
 
 # Votes on each message that it is given, and says so once the vote is kept.
@@ -98,14 +99,18 @@ def test_server_and_client_killed_every_spooled_vote_counts_exactly_once(
             waiting = iter(message_ids)
             kept: list[str] = []
 
-            def vote() -> bool:
+            def vote() -> None:
                 assert voter.stdin is not None
                 assert voter.stdout is not None
                 print(next(waiting), file=voter.stdin, flush=True)
                 kept.append(voter.stdout.readline().strip())
-                return len(voted(database)) >= AFTER_THE_KILL
 
-            eventually(vote)
+            def votes_arrive() -> bool:
+                if len(kept) < MESSAGES - AFTER_THE_KILL:
+                    vote()
+                return len(voted(database)) >= ARRIVED
+
+            eventually(votes_arrive, 60)
             server.kill()
             server.wait()
             before = len(voted(database))
@@ -120,7 +125,7 @@ def test_server_and_client_killed_every_spooled_vote_counts_exactly_once(
             # What the last answer of the first server did not reach is sent again, and counts once.
             assert spool.status.waiting >= AFTER_THE_KILL
             with spool:
-                assert spool.flush(20) == 0
+                assert spool.flush(60) == 0
                 assert (spool.status.refused, spool.status.dropped) == (0, 0)
         assert sorted(voted(database)) == sorted(kept)
         eventually(lambda: learned(service) == len(kept))
@@ -149,6 +154,6 @@ def test_votes_wait_for_the_database(postgres: Postgres, vault: Vault) -> None:
             eventually(lambda: "DATABASE_UNAVAILABLE" in str(spool.status.last_error))
             assert spool.status.waiting == 40
             postgres.start()
-            assert spool.flush(30) == 0
+            assert spool.flush(60) == 0
         assert sorted(voted(dsn)) == sorted(message_ids)
         eventually(lambda: learned(service) == len(message_ids))
