@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 # A provider would be waited for much longer.
 BOUND_SECONDS = 20
-CACHE_SECONDS = 6.0
+CACHE_SECONDS = 600.0
 
 
 @pytest.fixture
@@ -68,23 +68,21 @@ def test_a_key_in_memory_serves_until_its_time_is_over(
 ) -> None:
     with serving(database, vault, key_cache_seconds=CACHE_SECONDS) as service:
         bot = staffed(service, upstream)
-        upstream.script(*[says("Yes")] * 1000)
+        upstream.script(*[says("Yes")] * 3)
         bot.complete("Hello")
         vault.server.seal()
-        sealed_time = time.monotonic()
         bot.complete("Hello")
 
-        eventually(lambda: not answers(bot), CACHE_SECONDS + BOUND_SECONDS)
-        assert time.monotonic() - sealed_time < CACHE_SECONDS + BOUND_SECONDS
-        calls = len(upstream.requests)
-        assert refused_seconds(bot) < BOUND_SECONDS
-        assert len(upstream.requests) == calls
+        service.app.completions._keys._clock = lambda: time.monotonic() + CACHE_SECONDS
+        for _ in range(2):
+            assert refused_seconds(bot) < BOUND_SECONDS
+        assert len(upstream.requests) == 2
 
 
 def test_a_key_that_is_set_counts_at_once_whatever_is_in_memory(
     database: str, vault: Vault, upstream: FakeProvider
 ) -> None:
-    with serving(database, vault, key_cache_seconds=600) as service:
+    with serving(database, vault, key_cache_seconds=CACHE_SECONDS) as service:
         bot = staffed(service, upstream)
         upstream.script(*[says("Yes")] * 3)
         bot.complete("Hello")
@@ -106,7 +104,7 @@ def test_a_key_that_is_set_counts_at_once_whatever_is_in_memory(
 def test_a_key_that_the_provider_does_not_take_is_read_anew(
     database: str, vault: Vault, upstream: FakeProvider
 ) -> None:
-    with serving(database, vault, key_cache_seconds=600) as service:
+    with serving(database, vault, key_cache_seconds=CACHE_SECONDS) as service:
         bot = staffed(service, upstream)
         upstream.script(says("Yes"), refuses(401), says("Yes"))
         bot.complete("Hello")
