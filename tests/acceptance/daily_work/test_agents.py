@@ -39,7 +39,7 @@ def test_an_agent_its_models_and_what_it_would_get(
     assert done("agents", "set-priority", "daily", "own/b", "90")["effective_priority"] == 90
     assert done("agents", "set-priority", "daily", "own/b")["effective_priority"] == 50
     assert done("agents", "pin", "daily", "own/b")["override"]["model_id"] == "own/b"
-    shared_service.settled(shared_service.tenant)
+    shared_service.caught_up()
     effective = rows(run("agents", "models", "daily", "--effective", "--csv"))
     assert {each["model_id"]: each["eligible"] for each in effective} == {"own/a": "true", "own/b": "true"}
     assert "override" not in done("agents", "unpin", "daily")

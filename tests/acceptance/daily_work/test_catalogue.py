@@ -19,7 +19,7 @@ SECRET = "sk-never-to-be-seen"
 def test_a_provider_from_its_first_day_to_its_last(
     run: Callable[..., Result], done: Callable[..., Any], api_base: str
 ) -> None:
-    added = run("providers", "add", "daily", "--type", "custom", "--api-base", api_base, "--sync-every", "6h")
+    added = run("providers", "add", "daily", "--type", "custom", "--api-base", api_base)
     assert (added.exit_code, added.stdout) == (0, "added daily\n")
     assert "imrs providers set-key daily" in added.stderr
     keyed = run("providers", "set-key", "daily", typed=f"{SECRET}\n")
@@ -33,6 +33,8 @@ def test_a_provider_from_its_first_day_to_its_last(
     synced = run("providers", "sync", "daily")
     assert synced.stdout == "daily has 2 models: 2 new\n"
     assert "imrs agents enable-models AGENT_ID --provider daily" in synced.stderr
+    # Only now, for a provider with an interval that never was synced is due at once.
+    assert done("providers", "update", "daily", "--sync-every", "6h")["sync_interval"] == "21600s"
     [provider] = [each for each in rows(run("providers", "list", "--csv")) if each["provider_id"] == "daily"]
     assert (provider["model_count"], provider["sync_interval"]) == ("2", "21600s")
     changed = done("providers", "update", "daily", "--name", "Daily", "--rate-limit", "30")
@@ -53,7 +55,8 @@ def test_what_a_provider_does_not_answer_ends_with_1(run: Callable[..., Result])
 
 
 def test_models_by_hand(run: Callable[..., Result], done: Callable[..., Any]) -> None:
-    run("providers", "add", "hand", "--type", "ollama", "--api-base", "http://127.0.0.1:9/v1")
+    words = ["--type", "ollama", "--api-base", "http://127.0.0.1:9/v1", "--sync-every", "6h"]
+    assert done("providers", "add", "hand", *words)["sync_interval"] == "21600s"
     for name, tier in (("big", "premium"), ("small", "free")):
         words = ["--context", "8192", "--tier", tier, "--input-price", "2.5", "--output-price", "9"]
         assert run("models", "add", f"hand/{name}", *words).exit_code == 0
