@@ -64,5 +64,5 @@ def test_a_shadow_is_compared_with_what_serves(service: Service) -> None:
     with Replica(bot) as replica:
         replica.wait_until_ready(20)
         assert {replica.route(task_type="code").selected.model_id for _ in range(4)} == {"p/second"}
-        assert replica.flush() == 0
+        assert replica.flush(20) == 0
     assert shadows(task_type="code")["p/first"] == (7, 0, 0, 0.0)

@@ -114,7 +114,8 @@ def test_nothing_that_was_said_is_logged(
                 ends = walk(bot, upstream)
             output = tmp_path / "output"
             eventually(lambda: output.read_bytes().count(b'"event": "decision"') >= len(ends))
-            log = output.read_text()
+            # It goes on writing: the last line may be half a one.
+            log = output.read_text().rpartition("\n")[0]
     # The test has tested something: models answered, and calls and decisions were logged.
     assert ends.count("completed") == 2
     assert WORD in str([each.body for each in upstream.requests])

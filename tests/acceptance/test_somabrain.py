@@ -109,7 +109,7 @@ def test_fr_04_4_feedback_is_synced_to_somabrain(
             message_id=message.message_id, signal=pb.Feedback.Signal.EVALUATION, rating=0.5
         )
     )
-    eventually(lambda: {copied.feedback_id, judged.feedback_id} <= {key for _, key in sink.memories})
+    eventually(lambda: all(sink.value(each.feedback_id) is not None for each in (copied, judged)))
     assert sink.value(copied.feedback_id)["feedback_type"] == "IMPLICIT"
     assert sink.value(judged.feedback_id)["feedback_type"] == "SELF_EVAL"
     eventually(lambda: waiting(database) == 0)

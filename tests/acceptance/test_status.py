@@ -9,8 +9,10 @@ from imrs_client import v1 as pb
 from imrs_client.ids import new_id
 from imrs_server.wiring import App
 from tests.support.service import Service, settings
+from tests.support.waiting import eventually
 
 if TYPE_CHECKING:
+    from imrs_client import ImrsClient
     from tests.conftest import Vault
 
 State = pb.ComponentStatus.State
@@ -29,8 +31,8 @@ def test_it_tells_of_the_server_and_of_what_it_needs(service: Service) -> None:
     status = platform.admin.GetStatus(pb.GetStatusRequest())
     assert (status.database.state, status.vault.state) == (State.UP, State.UP)
     assert status.database.version.startswith("PostgreSQL ")
-    # On this very machine.
-    assert abs(status.database.clock_ahead.ToTimedelta().total_seconds()) < 1
+    # On this very machine. Who asks for long, knows less well.
+    eventually(lambda: abs(clock_ahead_seconds(platform)) < 1)
     assert status.listener_connected
     assert status.index_revision >= platform.last_revision > 0
     assert status.index_age.ToSeconds() < 10
@@ -40,6 +42,11 @@ def test_it_tells_of_the_server_and_of_what_it_needs(service: Service) -> None:
     (replica,) = status.replicas
     assert (replica.version, replica.index_revision) == (status.version, status.index_revision)
     assert replica.start_time.ToNanoseconds() < replica.seen_time.ToNanoseconds()
+
+
+def clock_ahead_seconds(platform: ImrsClient) -> float:
+    database = platform.admin.GetStatus(pb.GetStatusRequest()).database
+    return database.clock_ahead.ToTimedelta().total_seconds()
 
 
 def test_a_sealed_vault_is_degraded(service: Service, vault: Vault) -> None:

@@ -158,7 +158,7 @@ def test_what_one_may_not_see_one_cannot_revoke(service: Service) -> None:
     mine = issue(service.tenant, "agent", agent_id="coder")
     stranger = service.client(Role.TENANT_ADMIN, tenant_id=ELSEWHERE)
     stranger.admin.RevokeToken(RevokeTokenRequest(token_id=mine.token_id))
-    service.settled(service.tenant)
+    service.settled(stranger)
     assert accepted(with_token(service, mine.token))
 
     platform = service.platform

@@ -52,4 +52,5 @@ class FakeSomaBrain(FakeProvider):
 
     def value(self, key: str) -> Any:
         """What it knows under a key, whoever told it; None where it knows nothing."""
-        return next((each["value"] for (_, known), each in self.memories.items() if known == key), None)
+        with self._taking:
+            return next((each["value"] for (_, known), each in self.memories.items() if known == key), None)
