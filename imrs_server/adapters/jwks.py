@@ -121,8 +121,11 @@ class Jwks:
         told at once that there is none, so that invented names cannot hold threads.
         """
         found = self._keys.get(kid)
-        if found is not None or len(kid) > _MAX_KID or not self._is_due():
+        if found is not None or len(kid) > _MAX_KID:
             return found
+        if not self._is_due():
+            # The set may have been read since.
+            return self._keys.get(kid)
         if not self._waiters.acquire(blocking=False):
             return None
         try:
@@ -137,19 +140,18 @@ class Jwks:
 
     def refresh(self) -> bool:
         """Read the set now; False where it could not be had, and then nothing has changed."""
+        before = self._keys
         try:
-            keys = public_keys(self._source())
+            self._keys = public_keys(self._source())
         except (CallFailed, AddressForbidden, OSError, ValueError) as failure:
             log.warning("jwks.failed", detail=_detail(failure), keys=len(self._keys))
             return False
         finally:
+            # After the keys: who sees that the set was just read sees what it brought.
             self._read_at = self._clock()
-        if {kid: _identity(each) for kid, each in keys.items()} != {
-            kid: _identity(each) for kid, each in self._keys.items()
-        }:
-            self._keys = keys
+        if _identities(self._keys) != _identities(before):
             self.changed()
-            log.info("jwks.changed", keys=len(keys))
+            log.info("jwks.changed", keys=len(self._keys))
         return True
 
     def _is_due(self) -> bool:
@@ -204,6 +206,10 @@ def _public_key(described: dict[str, Any]) -> PublicKey | None:
     except (jwt.PyJWTError, ValueError, TypeError):
         return None
     return None if kty == "RSA" and key.key_size < _MIN_RSA_BITS else PublicKey(algorithm, key)
+
+
+def _identities(keys: Mapping[str, PublicKey]) -> dict[str, tuple[str, object]]:
+    return {kid: _identity(each) for kid, each in keys.items()}
 
 
 def _identity(key: PublicKey) -> tuple[str, object]:

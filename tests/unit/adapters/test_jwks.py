@@ -244,7 +244,7 @@ def test_a_new_key_counts_as_soon_as_a_token_names_it(tmp_path: Path) -> None:
     path = tmp_path / "keys.json"
     path.write_text(json.dumps(key_set(old=OTHER)))
     now = [0.0]
-    keys = Jwks(from_file(path), clock=lambda: now[0], wait_seconds=10)
+    keys = Jwks(from_file(path), clock=lambda: now[0], wait_seconds=60)
     keys.start()
     try:
         assert keys.find("old")
@@ -263,7 +263,7 @@ def test_who_asks_while_the_set_is_read_waits_for_the_next_reading() -> None:
 
     def changed() -> None:
         reading.set()
-        may_end.wait(10)
+        may_end.wait(60)
 
     def source() -> Any:
         if now[0]:
@@ -271,12 +271,12 @@ def test_who_asks_while_the_set_is_read_waits_for_the_next_reading() -> None:
         return answers.pop(0)
 
     found: list[object] = []
-    keys = Jwks(source, clock=lambda: now[0], wait_seconds=10)
+    keys = Jwks(source, clock=lambda: now[0], wait_seconds=60)
     keys.changed = changed
     asking = threading.Thread(target=lambda: found.append(keys.find("new")))
     keys.start()
     try:
-        assert reading.wait(10)
+        assert reading.wait(30)
         now[0] = 31.0
         asking.start()
         while not keys._wanted.is_set():
@@ -287,6 +287,33 @@ def test_who_asks_while_the_set_is_read_waits_for_the_next_reading() -> None:
     finally:
         may_end.set()
         keys.stop()
+
+
+def test_who_asks_in_the_moment_in_which_the_set_was_read_is_told_what_it_brought() -> None:
+    """It looks for the key, the thread reads the set, and then nothing is due any more."""
+    now = 0.0
+
+    def clock() -> float:
+        if not keys._keys:
+            keys._keys = public_keys(key_set(**PRIVATE))
+            keys._read_at = now
+        return now
+
+    keys = Jwks(lambda: None, clock=clock, wait_seconds=0.01)
+    assert keys.find("RS256")
+
+
+def test_who_finds_the_time_of_a_reading_finds_its_keys() -> None:
+    """Nobody may think that the set was just read, and not see what it brought."""
+    known: list[bool] = []
+
+    def clock() -> float:
+        known.append("RS256" in keys._keys)
+        return 0.0
+
+    keys = Jwks(lambda: key_set(**PRIVATE), clock=clock)
+    assert keys.refresh()
+    assert known == [True]
 
 
 def test_who_stops_it_in_the_moment_that_it_begins_to_read_is_heard() -> None:
