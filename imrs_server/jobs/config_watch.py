@@ -94,8 +94,9 @@ class ConfigWatch:
         except FileNotFoundError:
             return
         except OSError as error:
-            # Whether it can be read may change without it, and what it says is to be looked at then.
-            self._digest = b""
+            # Whether it can be read may change without it, and what it says is to be looked at then, also
+            # where it is the very file that was applied last.
+            self._digest, self._done = b"", None
             self._refuse(problems=[f"{self._path}: {error.strerror}"])
             return
         if self._stamp() != stamp:

@@ -56,8 +56,10 @@ def edit(path: Path, text: str) -> None:
 
 @pytest.fixture
 def path(tmp_path: Path) -> Path:
+    """A file that was written long ago: by its time and size alone, what replaces it might be the same."""
     found = tmp_path / "models.yaml"
     found.write_text(GOOD % 1)
+    os.utime(found, ns=(1, 1))
     return found
 
 
@@ -128,6 +130,21 @@ def test_what_cannot_be_read_is_told_once_and_read_when_it_can_be(path: Path, ap
     assert applied.watch.refused
     path.rmdir()
     edit(path, GOOD % 1)
+    applied.look()
+    assert not applied.watch.refused
+    assert applied.results == ["ok", "refused", "ok"]
+
+
+def test_the_very_file_that_was_applied_before_it_could_not_be_read(path: Path, applied: Applied) -> None:
+    """As where a mount goes and comes back: it looks as it did."""
+    applied.look()
+    aside = path.with_suffix(".aside")
+    path.rename(aside)
+    path.mkdir()
+    applied.look()
+    assert applied.watch.refused
+    path.rmdir()
+    aside.rename(path)
     applied.look()
     assert not applied.watch.refused
     assert applied.results == ["ok", "refused", "ok"]
@@ -206,7 +223,7 @@ def test_a_touch_tries_what_was_refused_for_what_there_is_at_once(path: Path, ap
     applied.error = ModelNotFound(model_id="p/m")
     applied.look()
     applied.error = None
-    os.utime(path, ns=(1, 1))
+    os.utime(path, ns=(2, 2))
     applied.look()
     assert applied.texts == [GOOD % 1]
 
