@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
+    from concurrent.futures import ThreadPoolExecutor
 
 # More than there are addresses for.
 STACK_BYTES = 1 << 47
@@ -21,6 +22,20 @@ def no_more_threads() -> Iterator[None]:
         yield
     finally:
         threading.stack_size(before)
+
+
+def hold(pool: ThreadPoolExecutor, until: threading.Event) -> None:
+    """Have a thread of a pool wait for an event, which it does when this returns: what is submitted only,
+    the end of the pool may take back.
+    """
+    waits = threading.Event()
+
+    def wait() -> None:
+        waits.set()
+        until.wait(60)
+
+    pool.submit(wait)
+    assert waits.wait(30)
 
 
 class StoppedBeforeClear(threading.Event):

@@ -10,7 +10,7 @@ import structlog
 from imrs_server.transport import pools as pools_module
 from imrs_server.transport.access import ROLES
 from imrs_server.transport.pools import ROUTE_THREADS, Limits, Pools
-from tests.support.threads import no_more_threads
+from tests.support.threads import hold, no_more_threads
 from tests.support.waiting import eventually
 
 if TYPE_CHECKING:
@@ -94,16 +94,20 @@ def test_the_first_thread_of_a_pool_comes_when_the_system_has_room_again() -> No
     pools.close()
 
 
-def test_the_end_waits_for_what_runs() -> None:
+def test_the_end_waits_for_what_runs(monkeypatch: pytest.MonkeyPatch) -> None:
     """A call that was cut has yet to store what it came to."""
+    monkeypatch.setattr(pools_module, "_LAST_SECONDS", 60.0)
     pools = Pools(Limits())
+    runs = threading.Event()
     stored: list[str] = []
 
     def hear_of_the_end() -> None:
+        runs.set()
         eventually(lambda: is_closed(pools))
         stored.append("message")
 
     pools.of("/imrs.v1.RouteService/Complete").submit(hear_of_the_end)
+    assert runs.wait(30)
     pools.close()
     assert stored == ["message"]
 
@@ -113,11 +117,11 @@ def test_the_end_does_not_wait_for_what_never_ends(monkeypatch: pytest.MonkeyPat
     pools = Pools(Limits())
     released = threading.Event()
     for service in ("RouteService/Complete", "AdminService/GetAgent"):
-        pools.of(f"/imrs.v1.{service}").submit(released.wait, 30)
+        hold(pools.of(f"/imrs.v1.{service}"), released)
     with structlog.testing.capture_logs() as lines:
         closing = threading.Thread(target=pools.close)
         closing.start()
-        closing.join(10)
+        closing.join(30)
         assert not closing.is_alive()
     assert [(each["event"], each["in_hand"]) for each in lines] == [
         ("calls.left", {"admin": 1, "complete": 1})
