@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 import structlog
+from hypothesis import HealthCheck, settings
 
 from imrs_server.cli import run_folder
 from imrs_server.embedded.openbao import OpenBao, RequestError
@@ -29,6 +30,17 @@ EXTERNAL = "IMRS_TEST_DATABASE_URL"
 ROOM_BYTES = 2 << 30
 # What a server keeps of its log, and its shared memory: in its folder, where nothing outlives the run.
 SETTINGS = {"max_wal_size": "256MB", "dynamic_shared_memory_type": "mmap"}
+
+# The same examples in every run, which take the time that they need: else a change may be refused for what it
+# has nothing to do with. `--hypothesis-profile=default` looks for new ones.
+settings.register_profile(
+    "steady",
+    derandomize=True,
+    database=None,
+    deadline=None,
+    suppress_health_check=[HealthCheck.too_slow, HealthCheck.function_scoped_fixture],
+)
+settings.load_profile("steady")
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:

@@ -92,7 +92,7 @@ limits_of_tables = st.builds(
 )
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(tables(), queries().map(easy), limits_of_tables)
 def test_what_is_chosen_passes_what_the_filters_say_one_by_one(
     ranked: RankedTable, query: Query, limits: Limits

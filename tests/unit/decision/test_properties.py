@@ -15,7 +15,7 @@ from tests.support.tables import easy, queries, table, tables
 if TYPE_CHECKING:
     from imrs_client.query import Query
 
-examples = settings(max_examples=60, deadline=None)
+examples = settings(max_examples=60)
 requests = queries() | queries().map(easy)
 
 

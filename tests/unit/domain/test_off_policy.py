@@ -8,7 +8,7 @@ from math import sqrt
 from statistics import fmean
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from imrs_server.domain.off_policy import (
@@ -140,7 +140,6 @@ some_trials = st.lists(
 )
 
 
-@settings(deadline=None)
 @given(some_trials)
 def test_an_estimate_is_a_rating_within_its_interval(trials: list[Trial]) -> None:
     for each in filter(None, (doubly_robust(trials), snips(trials))):
@@ -148,10 +147,9 @@ def test_an_estimate_is_a_rating_within_its_interval(trials: list[Trial]) -> Non
         assert 0 <= each.effective_sample_size <= len(trials) + 1e-6
 
 
-@settings(deadline=None)
 @given(some_trials, st.randoms())
 def test_the_order_of_the_log_does_not_matter(trials: list[Trial], shuffle: random.Random) -> None:
     before = doubly_robust(trials)
     shuffled = list(trials)
     shuffle.shuffle(shuffled)
-    assert doubly_robust(shuffled).value == pytest.approx(before.value)
+    assert doubly_robust(shuffled).value == pytest.approx(before.value, abs=1e-9)

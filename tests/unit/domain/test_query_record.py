@@ -6,7 +6,7 @@ import json
 from dataclasses import replace
 from uuid import UUID
 
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from imrs_client.ids import new_id
@@ -114,7 +114,6 @@ names = st.text(st.characters(codec="utf-8", exclude_characters="\0"), max_size=
 words = st.lists(names, max_size=4).map(tuple)
 
 
-@settings(deadline=None)
 @given(
     st.builds(
         Query,

@@ -196,7 +196,6 @@ def test_what_nobody_knows_is_left_out_and_counted() -> None:
 names = st.sampled_from([A, B, C])
 
 
-@settings(deadline=None)
 @given(
     st.lists(
         st.tuples(
@@ -226,7 +225,7 @@ def test_figures_are_within_their_bounds(
         assert not report.examples
 
 
-@settings(deadline=None, max_examples=30)
+@settings(max_examples=30)
 @given(st.floats(0.05, 1), st.integers(0, 2**32))
 def test_a_policy_replayed_against_its_own_log_is_worth_what_was_rated(epsilon: float, seed: int) -> None:
     """With the very chances of the log all weights are 1."""

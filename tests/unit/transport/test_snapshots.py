@@ -112,7 +112,7 @@ def test_ten_thousand_random_tables_and_requests_decide_alike_after_the_journey(
     assert len({each.reason for each in found if not isinstance(each, dict)}) >= 5
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(tables(), queries())
 def test_every_candidate_has_the_same_report(ranked: RankedTable, query: Query) -> None:
     decoded = whole(content({OTHERS: ranked})).table("code").ranked
@@ -318,7 +318,7 @@ levels = st.builds(
 )
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(st.lists(levels, max_size=5))
 def test_a_client_merges_parameters_as_the_server_does(given_levels: list[Parameters]) -> None:
     told = [common.to_parameters(each) for each in given_levels]
