@@ -176,12 +176,14 @@ def ours(came: list[Piece | Ended]) -> tuple[str, list[tuple[str, str, Any]], En
 def test_we_read_a_stream_of_openai_as_its_own_client_does(upstream: FakeProvider) -> None:
     body = shapes.sse(*OPENAI_STREAM)
     upstream.script(shapes.stream(body))
-    client = openai.OpenAI(base_url=f"{upstream.url}/v1", api_key=shapes.KEY, max_retries=0)
-    with client.chat.completions.stream(
-        model="m",
-        messages=[{"role": "user", "content": "hello"}],
-        stream_options={"include_usage": True},
-    ) as stream:
+    with (
+        openai.OpenAI(base_url=f"{upstream.url}/v1", api_key=shapes.KEY, max_retries=0) as client,
+        client.chat.completions.stream(
+            model="m",
+            messages=[{"role": "user", "content": "hello"}],
+            stream_options={"include_usage": True},
+        ) as stream,
+    ):
         theirs = stream.get_final_completion()
 
     text, calls, end = ours(talk(upstream, shapes.stream(body)))
@@ -207,12 +209,14 @@ def test_we_read_a_stream_of_openai_as_its_own_client_does(upstream: FakeProvide
 def test_we_read_a_stream_of_anthropic_as_its_own_client_does(upstream: FakeProvider) -> None:
     body = shapes.named(*ANTHROPIC_STREAM)
     upstream.script(shapes.stream(body))
-    client = anthropic.Anthropic(base_url=upstream.url, api_key=shapes.KEY, max_retries=0)
-    with client.messages.stream(
-        model="m",
-        max_tokens=4096,
-        messages=[{"role": "user", "content": [{"type": "text", "text": "hello"}]}],
-    ) as stream:
+    with (
+        anthropic.Anthropic(base_url=upstream.url, api_key=shapes.KEY, max_retries=0) as client,
+        client.messages.stream(
+            model="m",
+            max_tokens=4096,
+            messages=[{"role": "user", "content": [{"type": "text", "text": "hello"}]}],
+        ) as stream,
+    ):
         theirs = stream.get_final_message()
 
     text, calls, end = ours(talk(upstream, shapes.stream(body), dialect="anthropic"))
@@ -257,14 +261,16 @@ def test_failures_are_what_the_clients_take_them_for(
 ) -> None:
     behaviour: Behaviour = answer(b'{"error": {"message": "no"}}', status=status)
     upstream.script(behaviour, behaviour)
-    with pytest.raises(of_openai):
-        openai.OpenAI(base_url=f"{upstream.url}/v1", api_key="x", max_retries=0).chat.completions.create(
-            model="m", messages=[]
-        )
-    with pytest.raises(of_anthropic):
-        anthropic.Anthropic(base_url=upstream.url, api_key="x", max_retries=0).messages.create(
-            model="m", max_tokens=1, messages=[]
-        )
+    with (
+        openai.OpenAI(base_url=f"{upstream.url}/v1", api_key="x", max_retries=0) as one,
+        pytest.raises(of_openai),
+    ):
+        one.chat.completions.create(model="m", messages=[])
+    with (
+        anthropic.Anthropic(base_url=upstream.url, api_key="x", max_retries=0) as other,
+        pytest.raises(of_anthropic),
+    ):
+        other.messages.create(model="m", max_tokens=1, messages=[])
     for dialect in VOICES:
         failure, _ = fails(upstream, behaviour, dialect=dialect)
         assert failure.kind is kind

@@ -16,6 +16,7 @@ from imrs_client import v1 as pb
 from imrs_client.ids import new_id
 from imrs_server.domain.principal import Role
 from imrs_server.transport import tokens
+from tests.support import patience
 from tests.support.chatting import refuses, says, streams
 from tests.support.config_files import DOCUMENT_003
 from tests.support.provider import FakeProvider, fail
@@ -181,7 +182,9 @@ class FullLife:
             good.calm()
 
     def _post(self, path: str, body: str) -> int:
-        connection = http.client.HTTPConnection(self.serve.address("console.started"), timeout=20)
+        connection = http.client.HTTPConnection(
+            self.serve.address("console.started"), timeout=patience.SECONDS
+        )
         headers = {"authorization": f"Bearer {TENANT}", "content-type": "application/json"} | TRAIL
         try:
             connection.request("POST", path, body, headers)

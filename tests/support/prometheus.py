@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import http.client
 import json
-import socket
+import re
 import subprocess
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
+from tests.support import patience
 from tests.support.waiting import eventually
 
 if TYPE_CHECKING:
@@ -22,6 +23,10 @@ scrape_configs:
   - job_name: imrs
     static_configs: [{targets: ["%s"]}]
 """
+
+
+# On the port that it has taken, not on the one that it was told.
+_LISTENS = re.compile(r'"Listening on" address=127\.0\.0\.1:(\d+)')
 
 
 class Prometheus:
@@ -46,7 +51,7 @@ class Prometheus:
             return False
 
     def _get(self, path: str) -> Any:
-        connection = http.client.HTTPConnection("127.0.0.1", self._port, timeout=10)
+        connection = http.client.HTTPConnection("127.0.0.1", self._port, timeout=patience.SECONDS)
         try:
             connection.request("GET", path)
             return json.loads(connection.getresponse().read())
@@ -57,23 +62,23 @@ class Prometheus:
 @contextmanager
 def scraping(program: Path, folder: Path, target: str) -> Iterator[Prometheus]:
     """Scrape host:port once a second: a busy machine may take a good part of that to answer."""
-    config = folder / "prometheus.yml"
+    config, said = folder / "prometheus.yml", folder / "prometheus.log"
     config.write_text(_CONFIG % target)
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        port = free.getsockname()[1]
     command = [
         str(program),
         f"--config.file={config}",
         f"--storage.tsdb.path={folder / 'data'}",
-        f"--web.listen-address=127.0.0.1:{port}",
-        "--log.level=warn",
+        "--web.listen-address=127.0.0.1:0",
     ]
-    with (folder / "prometheus.log").open("w") as log:
+    with said.open("w") as log:
         process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=log, stderr=log)
     try:
-        found = Prometheus(port)
+        eventually(lambda: process.poll() is not None or _LISTENS.search(said.read_text()) is not None, 60)
+        place = _LISTENS.search(said.read_text())
+        assert place is not None, said.read_text()
+        found = Prometheus(int(place[1]))
         eventually(lambda: process.poll() is not None or found.ready(), 60)
-        assert process.poll() is None, (folder / "prometheus.log").read_text()
+        assert process.poll() is None, said.read_text()
         yield found
     finally:
         process.kill()

@@ -8,12 +8,14 @@ from typing import TYPE_CHECKING, Any
 
 from prometheus_client.parser import text_string_to_metric_families
 
+from tests.support import patience
+
 if TYPE_CHECKING:
     from tests.support.serve import Serve
 
 
 def get(serve: Serve, path: str = "/metrics") -> tuple[int, str]:
-    connection = http.client.HTTPConnection(serve.address("metrics.started"), timeout=10)
+    connection = http.client.HTTPConnection(serve.address("metrics.started"), timeout=patience.SECONDS)
     try:
         connection.request("GET", path)
         found = connection.getresponse()

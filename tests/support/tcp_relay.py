@@ -44,7 +44,8 @@ class TcpRelay:
                 threading.Thread(target=self._connect, args=[near], name="relay", daemon=True).start()
 
     def _connect(self, near: socket.socket) -> None:
-        with near, socket.create_connection(self._target) as far:
+        # Where nobody is behind it, whoever came is let go.
+        with near, suppress(OSError), socket.create_connection(self._target) as far:
             back = threading.Thread(target=_pump, args=(far, near), name="relay back", daemon=True)
             back.start()
             _pump(near, far)

@@ -30,7 +30,7 @@ def upstream() -> Iterator[FakeProvider]:
 def embed(upstream: FakeProvider, told: Any, request: EmbeddingRequest = ASKED) -> list[Piece | Ended]:
     upstream.script(answer(json.dumps(told).encode()))
     access = shapes.access(f"{upstream.url}/v1", "openai")
-    return list(chat.stream(CLIENT, access, request, CLIENT.deadline(5)))
+    return list(chat.stream(CLIENT, access, request, CLIENT.deadline(30)))
 
 
 def test_vectors_come_in_the_order_of_the_texts_with_what_was_charged(upstream: FakeProvider) -> None:
