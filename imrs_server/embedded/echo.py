@@ -56,6 +56,8 @@ class Echo:
 class _Server(ThreadingHTTPServer):
     daemon_threads = True
     block_on_close = False
+    # Who comes while five wait to be let in would try again a second later.
+    request_queue_size = 128
 
     def handle_error(self, request: Any, client_address: Any) -> None:
         """A caller who hangs up is no news."""

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import json
+import socket
 import urllib.error
 import urllib.request
+from contextlib import ExitStack
 from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
 
 import pytest
 
@@ -26,6 +29,16 @@ def ask(echo: Echo, body: Any, path: str = "/chat/completions") -> bytes:
     with urllib.request.urlopen(f"{echo.api_base}{path}", data, timeout=10) as response:
         found: bytes = response.read()
     return found
+
+
+def test_many_who_come_at_once_are_let_in_at_once() -> None:
+    """Nobody is accepted before it is entered: all of them wait, and none is turned away to try again."""
+    echo = Echo()
+    place = urlsplit(echo.api_base)
+    with ExitStack() as stack:
+        for _ in range(64):
+            stack.enter_context(socket.create_connection((str(place.hostname), place.port or 0), timeout=10))
+        stack.enter_context(echo)
 
 
 TURNS = [
