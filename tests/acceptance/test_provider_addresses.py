@@ -20,6 +20,7 @@ from tests.support import dialects
 from tests.support import provider as act
 from tests.support.provider import FakeProvider
 from tests.support.service import Service, serving
+from tests.support.tcp_relay import nobody
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -151,5 +152,8 @@ def test_check_provider_tells_whether_a_key_works(service: Service) -> None:
     assert (good.reachable, good.authorized, good.model_count) == (True, True, 2)
     assert upstream.requests[0].headers["x-api-key"] == dialects.KEY
     assert (bad.reachable, bad.authorized, bad.detail) == (True, False, "it refuses the key (HTTP 401)")
-    gone = admin.CheckProvider(CheckProviderRequest(provider_id="anthropic"))
+    with nobody() as closed:
+        moved = Provider(provider_id="anthropic", api_base=f"http://{closed}/v1")
+        admin.UpdateProvider(UpdateProviderRequest(provider=moved))
+        gone = admin.CheckProvider(CheckProviderRequest(provider_id="anthropic"))
     assert (gone.reachable, gone.authorized, gone.detail) == (False, False, "no connection")
