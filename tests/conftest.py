@@ -17,8 +17,10 @@ import structlog
 from hypothesis import HealthCheck, settings
 
 from imrs_server.cli import run_folder
+from imrs_server.embedded.folder import remember_port
 from imrs_server.embedded.openbao import OpenBao, RequestError
 from imrs_server.embedded.postgres import Postgres
+from tests.support import ports
 from tests.support.cluster import Cluster, prepared
 
 if TYPE_CHECKING:
@@ -152,13 +154,16 @@ class Vault:
 @pytest.fixture(scope="session")
 def openbao(tmp_path_factory: pytest.TempPathFactory) -> Iterator[OpenBao]:
     folder = tmp_path_factory.mktemp("openbao")
-    server = OpenBao(folder)
-    server.start()
-    try:
-        yield server
-    finally:
-        server.kill()
-        shutil.rmtree(folder)
+    with ports.held() as port:
+        # Who kills it and starts it finds it where it was.
+        remember_port(folder, port)
+        server = OpenBao(folder)
+        server.start()
+        try:
+            yield server
+        finally:
+            server.kill()
+            shutil.rmtree(folder)
 
 
 def credentials(server: OpenBao) -> Vault:

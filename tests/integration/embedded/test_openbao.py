@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from imrs_server.embedded.openbao import OpenBao, RequestError
+from tests.support import ports
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -81,7 +82,7 @@ def test_the_next_start_finds_everything_again_after_a_stop_and_after_a_crash(tm
     with OpenBao(tmp_path / "openbao") as server:
         address, role_id, secret_id = server.address, server.role_id, server.secret_id
         write(server, "llm/one", "key", log_in(server))
-    with OpenBao(tmp_path / "openbao") as server:
+    with ports.held(server.port), OpenBao(tmp_path / "openbao") as server:
         assert (server.address, server.role_id, server.secret_id) == (address, role_id, secret_id)
         assert read(server, "llm/one", log_in(server)) == "key"
         server.kill()

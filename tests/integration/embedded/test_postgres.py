@@ -14,6 +14,7 @@ from imrs_server.embedded import folder
 from imrs_server.embedded.folder import FolderInUse
 from imrs_server.embedded.postgres import Postgres, bin_folder
 from imrs_server.embedded.process import StartError
+from tests.support import ports
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -44,7 +45,7 @@ def test_a_second_start_finds_the_data_and_the_port_again(tmp_path: Path) -> Non
     with server_in(tmp_path) as server:
         ask(server, "create table kept as select 42 as answer")
         first_port = server.port
-    with server_in(tmp_path) as server:
+    with ports.held(first_port), server_in(tmp_path) as server:
         assert ask(server, "select answer from kept") == 42
         assert server.port == first_port
 

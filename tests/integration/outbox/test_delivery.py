@@ -195,6 +195,7 @@ def test_votes_do_not_make_it_knock_while_it_is_away(db: Database, sink: FakeSom
         for number in range(20):
             put(db, str(number))
             job.wake()
+        eventually(lambda: not job._loop._woken.is_set())  # it has heard of the last one
     assert len(sink.requests) == 1
     assert len(waiting(db)) == 21
 
