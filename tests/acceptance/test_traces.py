@@ -7,11 +7,14 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 import structlog
+from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
 from pydantic import SecretStr, ValidationError
 
 from imrs_client import ImrsError
 from imrs_client import v1 as pb
 from imrs_server.settings import Settings
+from imrs_server.telemetry import tracing
+from tests.support import patience
 from tests.support.chatting import refuses, says
 from tests.support.collector import Collector, Span
 from tests.support.provider import FakeProvider
@@ -29,7 +32,13 @@ TRACE_ID, SPAN_ID = "4bf92f3577b34da6a3ce929d0e0e4736", "00f067aa0ba902b7"
 
 
 @pytest.fixture
-def collector() -> Iterator[Collector]:
+def collector(monkeypatch: pytest.MonkeyPatch) -> Iterator[Collector]:
+    """One that a server waits for, however slow the machine is."""
+
+    def exporter(**options: Any) -> OTLPSpanExporter:
+        return OTLPSpanExporter(**options | {"timeout": patience.SECONDS})
+
+    monkeypatch.setattr(tracing, "OTLPSpanExporter", exporter)
     with Collector() as found:
         yield found
 

@@ -56,17 +56,30 @@ def done(run: Callable[..., Result]) -> Callable[..., Any]:
 
 @pytest.fixture(scope="module")
 def decided(shared_service: Service) -> pb.Decision:
-    """A decision for an agent ``asks`` that may use the model ``seen/only``."""
-    platform, tenant = shared_service.platform, shared_service.tenant
+    """A decision for an agent ``asks`` that may use the model ``seen/only``, which nobody rates."""
+    return decide(shared_service, "asks", "seen")
+
+
+@pytest.fixture
+def to_be_rated(shared_service: Service) -> pb.Decision:
+    """A decision for an agent ``hears`` that may use the model ``heard/only``."""
+    return decide(shared_service, "hears", "heard")
+
+
+def decide(service: Service, agent_id: str, provider_id: str) -> pb.Decision:
+    """For a new agent with one model of a new provider, and its call."""
+    platform, tenant = service.platform, service.tenant
     provider = pb.Provider(
-        provider_id="seen", provider_type=pb.Provider.Type.OLLAMA, api_base="http://127.0.0.1:9"
+        provider_id=provider_id, provider_type=pb.Provider.Type.OLLAMA, api_base="http://127.0.0.1:9"
     )
     platform.admin.CreateProvider(pb.CreateProviderRequest(provider=provider))
-    model = pb.Model(provider_id="seen", external_id="only")
-    platform.catalog.CreateModel(pb.CreateModelRequest(model=model))
-    tenant.admin.CreateAgent(pb.CreateAgentRequest(agent=pb.Agent(agent_id="asks")))
-    tenant.admin.EnableAgentModels(pb.EnableAgentModelsRequest(agent_id="asks", model_ids=["seen/only"]))
-    shared_service.settled(tenant)
-    decision = tenant.choose(agent_id="asks", task_type="code")
+    made = platform.catalog.CreateModel(
+        pb.CreateModelRequest(model=pb.Model(provider_id=provider_id, external_id="only"))
+    )
+    tenant.admin.CreateAgent(pb.CreateAgentRequest(agent=pb.Agent(agent_id=agent_id)))
+    enabled = pb.EnableAgentModelsRequest(agent_id=agent_id, model_ids=[made.model_id])
+    tenant.admin.EnableAgentModels(enabled)
+    service.settled(tenant)
+    decision = tenant.choose(agent_id=agent_id, task_type="code")
     tenant.record(decision_id=decision.decision_id, latency_ms=80)
     return decision

@@ -108,17 +108,17 @@ def test_decisions_and_why(
 
 
 def test_feedback_given_listed_and_taken_back(
-    run: Callable[..., Result], done: Callable[..., Any], decided: pb.Decision
+    run: Callable[..., Result], done: Callable[..., Any], to_be_rated: pb.Decision
 ) -> None:
-    assert run("feedback", "submit", decided.decision_id).exit_code == 2
+    assert run("feedback", "submit", to_be_rated.decision_id).exit_code == 2
     words = ["--signal", "thumbs_down", "--user", "ann", "--comment", "=1+1"]
-    given = done("feedback", "submit", decided.decision_id, *words)
-    assert (given["rating"], given["model_id"]) == (0.0, "seen/only")
-    [row] = rows(run("feedback", "list", "--agent", "asks", "--csv"))
+    given = done("feedback", "submit", to_be_rated.decision_id, *words)
+    assert (given["rating"], given["model_id"]) == (0.0, "heard/only")
+    [row] = rows(run("feedback", "list", "--agent", "hears", "--csv"))
     assert (row["feedback_id"], row["comment"]) == (given["feedback_id"], "'=1+1")
     assert done("feedback", "revoke", given["feedback_id"])["revoke_time"]
-    again = run("feedback", "submit", decided.decision_id, "--rating", "0.5", "--user", "ann")
-    assert "about seen/only, 0.5" in again.stdout
+    again = run("feedback", "submit", to_be_rated.decision_id, "--rating", "0.5", "--user", "ann")
+    assert "about heard/only, 0.5" in again.stdout
 
 
 def test_budgets(run: Callable[..., Result], done: Callable[..., Any], decided: pb.Decision) -> None:
