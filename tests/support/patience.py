@@ -42,6 +42,9 @@ def database(dsn: str, **connections: int) -> Iterator[Database]:
         pool.timeout = pool.reconnect_timeout = SECONDS
     found.open()
     try:
+        for pool in (found._app, found._system):
+            # Group commit gives up on a connection after a second.
+            pool.wait(SECONDS)
         yield found
     finally:
         found.close()

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import psycopg
 
 from tests.support.schema import insert
+from tests.support.transactions import await_earlier
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -19,6 +20,7 @@ def test_it_counts_anew_and_says_what_had_drifted(imrs: Callable[..., Result], d
     with psycopg.connect(database) as connection:
         insert(connection, "feedback")
         insert(connection, "decisions")
+    await_earlier(database)
     first = imrs("evidence", "rebuild", database_url=database)
     assert (first.exit_code, first.output) == (0, "counted 2 cells; 0 of them had drifted\n")
     with psycopg.connect(database) as connection:

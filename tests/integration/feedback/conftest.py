@@ -21,9 +21,10 @@ from imrs_server.use_cases.feedback import FeedbackDesk
 from imrs_server.use_cases.messages import Messages
 from imrs_server.use_cases.performance import PerformanceReport
 from imrs_server.use_cases.usage import UsageDesk
-from tests.support import schema
+from tests.support import patience, schema
 from tests.support.principals import ADMIN
 from tests.support.schema import ELSEWHERE, HERE
+from tests.support.transactions import await_earlier
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -108,7 +109,7 @@ class World:
     ) -> Feedback:
         judgement = judge(signal, feedback_type, rating)
         submission = Submission(message_id=message_id, judgement=judgement, **fields)
-        return self.feedback.submit(who, None, submission).value
+        return self.feedback.submit(who, None, submission, patience_seconds=patience.SECONDS).value
 
     def message(self, message_id: UUID) -> dict[str, Any]:
         [found] = self.query("select * from messages where message_id = %s", message_id)
@@ -128,6 +129,7 @@ class World:
 
     def rolled_up(self) -> dict[tuple[str, str, str], dict[str, Any]]:
         """The evidence after as many turns as it takes to count everything."""
+        await_earlier(self.dsn)
         while self.rollup.turn():
             pass
         return self.evidence()
@@ -142,7 +144,5 @@ def world(database: str) -> Iterator[World]:
         for agent_id in ("a", "b"):
             schema.insert(connection, "agents", agent_id=agent_id)
         schema.insert(connection, "agents", tenant_id=ELSEWHERE)
-    opened = Database(database, app_connections=4, system_connections=2)
-    opened.open()
-    yield World(database, opened, Rollup(opened))
-    opened.close()
+    with patience.database(database, app_connections=4, system_connections=2) as opened:
+        yield World(database, opened, Rollup(opened))

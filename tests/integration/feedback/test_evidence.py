@@ -20,6 +20,7 @@ from imrs_server.storage import evidence
 from tests.support import facts
 from tests.support.principals import ADMIN
 from tests.support.schema import ELSEWHERE, HERE, NOW, insert
+from tests.support.transactions import await_earlier
 from tests.support.waiting import eventually
 
 if TYPE_CHECKING:
@@ -165,6 +166,7 @@ def test_partitions_made_later_remember_too(world: World) -> None:
 def test_a_change_that_overtakes_the_count_of_what_it_changes_is_counted_once(world: World) -> None:
     """The vote is due, its amendment is not yet: an older transaction still runs."""
     vote = voted(world, rating=1.0)
+    await_earlier(world.dsn)
     with psycopg.connect(world.dsn) as slow:
         slow.execute("select pg_current_xact_id()")
         world.query("update feedback set rating = 0 where feedback_id = %s returning 1", vote)
@@ -183,10 +185,15 @@ def test_a_turn_that_is_killed_counts_nothing(world: World) -> None:
         counting = (
             "select pid from pg_stat_activity where wait_event_type = 'Lock' and query ~ 'index_revision'"
         )
-        eventually(lambda: bool(world.query(counting)))
-        [turn] = world.query(counting)
+        turns: list[dict[str, Any]] = []
+
+        def is_held_up() -> bool:
+            turns.extend(world.query(counting))
+            return bool(turns)
+
+        eventually(is_held_up)
         before = world.evidence()
-        world.query("select pg_terminate_backend(%s)", turn["pid"])
+        world.query("select pg_terminate_backend(%s)", turns[0]["pid"])
     world.rollup.stop()
     assert before[OWN]["raw_n"] == 1
     assert world.rolled_up()[OWN]["raw_n"] == 2

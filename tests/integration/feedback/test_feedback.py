@@ -140,15 +140,18 @@ def test_an_agent_cannot_vote_ahead_on_what_becomes_anothers_message(world: Worl
 
 
 @pytest.mark.parametrize(
-    "message_id",
+    "made",
     [
         UUID(int=5),
         UUID("9f1c6a52-7a51-4c4e-8a2e-1d1f3a0b4c5d"),
-        new_id(datetime.now(UTC) - timedelta(minutes=16)),
-        new_id(datetime.now(UTC) + timedelta(hours=1)),
+        -timedelta(minutes=16),
+        timedelta(hours=1),
     ],
+    ids=str,
 )
-def test_unknown_ids_that_are_not_fresh_are_not_found(world: World, message_id: UUID) -> None:
+def test_unknown_ids_that_are_not_fresh_are_not_found(world: World, made: UUID | timedelta) -> None:
+    """Those without a time, and those of another time than now."""
+    message_id = made if isinstance(made, UUID) else new_id(datetime.now(UTC) + made)
     with pytest.raises(MessageNotFound):
         world.vote(message_id, Signal.THUMBS_UP)
     assert world.query("select from feedback") == []

@@ -21,6 +21,7 @@ from imrs_server.jobs.usage import UsageRollup
 from tests.support import schema
 from tests.support.principals import ADMIN, PLATFORM, STRANGER, USER, agent
 from tests.support.schema import ELSEWHERE, HERE
+from tests.support.transactions import await_earlier
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -57,9 +58,9 @@ def store(world: World, number: int, random: Random, *, tenant_id: UUID = HERE) 
         time = NOW - timedelta(seconds=random.randrange(40 * 86_400))
         if random.random() < 0.1:
             time = TODAY - random.randrange(40) * DAY
-        if abs(NOW - time - USUAL_RANGE) < HOUR:
-            # Where no range is asked for it ends now, which goes on while the test runs.
-            time -= 2 * HOUR
+        if abs(NOW - time - USUAL_RANGE) < 6 * HOUR:
+            # Where no range is asked for it ends now, which goes on while the tests run.
+            time -= 12 * HOUR
         prompt = random.randrange(5000)
         cost = random.choice([None, Decimal(random.randrange(10**9)) / 10**9])
         rows.append(
@@ -188,6 +189,7 @@ def test_what_is_told_anew_or_deleted_is_counted_as_it_is_now(world: World) -> N
                 changed["latency_ms"], changed["message_id"],
             )  # fmt: skip
             agrees(report(world, *Key), rows, tuple(Key))
+    await_earlier(world.dsn)
     world.usage_rollup.turn()
     agrees(report(world, *Key), rows, tuple(Key))
     assert world.query("select * from past_usage") == []

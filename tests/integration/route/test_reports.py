@@ -23,6 +23,7 @@ from imrs_server.transport.convert import reports as convert
 from imrs_server.use_cases.decisions import Decisions
 from imrs_server.use_cases.reports import COMPARABLE_AGE, DecisionReports
 from tests.support.schema import ELSEWHERE, HERE
+from tests.support.transactions import await_earlier
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -159,6 +160,7 @@ def test_an_agent_reports_for_itself_alone_and_then_nothing_of_it_is_stored(
 
 def test_the_evidence_counts_them(reports: DecisionReports, db: Database) -> None:
     reports.take(AGENT, [decision() for _ in range(5)])
+    await_earlier(db.dsn)
     Rollup(db).turn()
     with db.system() as tx:
         row = tx.execute(
@@ -181,7 +183,7 @@ def test_a_policy_on_trial_is_decided_beside_them_too(
     for name, rating in (("low", 1.0), ("mid", 0.0), ("high", 0.0)):
         world.rate(name, rating)
     routing = {"shadow": {"priority_weight": 0, "experience_weight": 1}}
-    assert index.wait_for(world.update_agent(routing=Jsonb(routing)), 10)
+    assert index.wait_for(world.update_agent(routing=Jsonb(routing)), 20)
     blind = report()
     del blind.task.required_capabilities[:]
     told = [convert.decision(blind, AGENT, CONTEXT), asked(), decision()]
@@ -193,8 +195,9 @@ def test_a_policy_on_trial_is_decided_beside_them_too(
 def test_what_was_taken_by_other_knowledge_is_not_compared(
     reports: DecisionReports, db: Database, world: World, index: Index, known: dict[str, Any]
 ) -> None:
-    assert index.wait_for(world.update_agent(routing=Jsonb({"shadow": {"scoring": "SRS"}})), 10)
-    told = asked(new_id(datetime.now(UTC) - known.pop("age", timedelta(0))))._replace(**known)
+    assert index.wait_for(world.update_agent(routing=Jsonb({"shadow": {"scoring": "SRS"}})), 20)
+    decided_time = datetime.now(UTC) - known.get("age", timedelta(0))
+    told = asked(new_id(decided_time))._replace(index_revision=known.get("index_revision", 7))
     assert reports.take(AGENT, [told]) == 1
     assert shadows(db) == [None]
 
