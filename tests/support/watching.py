@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from imrs_client.ranked import Candidate
     from imrs_server.transport.server import Server
     from imrs_server.transport.watch.room import Room
+    from imrs_server.transport.watch.stream import Stream as ServersEnd
 
 Metadata = tuple[tuple[str, str], ...]
 
@@ -102,6 +103,12 @@ class Serving:
         """Of the one agent that is watched."""
         [visit] = self.hub._visits.values()
         return visit.room
+
+    @property
+    def streams(self) -> set[ServersEnd]:
+        """Of the one agent that is watched."""
+        [visit] = self.hub._visits.values()
+        return set(visit.streams)
 
 
 def bearer(role: Role, agent_id: str | None = None, **claims: Any) -> Metadata:

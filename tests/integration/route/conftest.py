@@ -9,12 +9,14 @@ import pytest
 from imrs_server.index.refresher import Refresher
 from imrs_server.index.warm import Index
 from imrs_server.jobs.decision_log import DecisionLog
-from imrs_server.storage.database import Database
 from imrs_server.use_cases.route import Router
+from tests.support import patience
 from tests.support.world import World
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+
+    from imrs_server.storage.database import Database
 
 NEVER_SECONDS = 60.0
 """A poll interval that no test lives to see: what arrives was notified of."""
@@ -22,10 +24,8 @@ NEVER_SECONDS = 60.0
 
 @pytest.fixture
 def db(database: str) -> Iterator[Database]:
-    opened = Database(database, app_connections=2, system_connections=2)
-    opened.open()
-    yield opened
-    opened.close()
+    with patience.database(database, app_connections=2, system_connections=2) as opened:
+        yield opened
 
 
 @pytest.fixture

@@ -18,6 +18,7 @@ from imrs_server.storage.database import Database
 from imrs_server.use_cases.breakers import Breakers
 from imrs_server.use_cases.call_rates import CallRates
 from imrs_server.use_cases.pacing import Pacing
+from tests.support import patience
 from tests.support.state import PROVIDER
 
 if TYPE_CHECKING:
@@ -37,11 +38,8 @@ class Clock:
 @pytest.fixture
 def databases(database: str) -> Iterator[list[Database]]:
     with ExitStack() as stack:
-        found = [Database(database, app_connections=4, system_connections=1) for _ in range(SERVERS)]
-        for each in found:
-            each.open()
-            stack.callback(each.close)
-        yield found
+        sizes = {"app_connections": 4, "system_connections": 1}
+        yield [stack.enter_context(patience.database(database, **sizes)) for _ in range(SERVERS)]
 
 
 def limit(dsn: str, rpm: int | None) -> None:
@@ -69,7 +67,12 @@ def test_all_servers_together_take_as_many_as_the_limit(
 ) -> None:
     limit(database, rpm)
     refusals: list[float] = []
-    rates = [CallRates(each, used_up=lambda _name, seconds: refusals.append(seconds)) for each in databases]
+
+    def used_up(_provider_id: str, seconds: float) -> None:
+        refusals.append(seconds)
+
+    # For these servers no time goes by: none loses what it was granted because it was held up.
+    rates = [CallRates(each, used_up=used_up, clock=Clock()) for each in databases]
     with ThreadPoolExecutor(16) as pool:
         waits = list(pool.map(lambda n: rates[n % SERVERS].take("p"), range(2 * rpm + 32)))
     assert waits.count(0.0) == granted(database) == rpm
@@ -96,7 +99,7 @@ def test_a_minute_later_as_many_are_free_and_old_counts_are_gone(
     databases: list[Database], database: str
 ) -> None:
     limit(database, 5)
-    rates = CallRates(databases[0])
+    rates = CallRates(databases[0], clock=Clock())
     assert [rates.take("p") > 0 for _ in range(6)] == [False] * 5 + [True]
     with psycopg.connect(database) as connection:
         connection.execute("update provider_calls set second = second - 200")
@@ -106,7 +109,7 @@ def test_a_minute_later_as_many_are_free_and_old_counts_are_gone(
 
 def test_without_a_limit_nothing_is_counted(databases: list[Database], database: str) -> None:
     limit(database, None)
-    rates = CallRates(databases[0])
+    rates = CallRates(databases[0], clock=Clock())
     assert [rates.take("p"), rates.take("unheard-of")] == [0.0, 0.0]
     assert granted(database) == 0
 

@@ -93,7 +93,7 @@ def test_the_thread_writes_what_route_answers(
 ) -> None:
     decision_log.start()
     made = router.route(agent("a"), RouteQuery(task_type="code", request_id="r"))
-    eventually(lambda: stored(db, made) == 1, 5)
+    eventually(lambda: stored(db, made) == 1)
     last = router.route(agent("a"), RouteQuery())
     decision_log.stop()
     assert stored(db, made, last) == 2

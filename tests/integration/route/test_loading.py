@@ -33,7 +33,7 @@ def loading() -> Iterator[Loading]:
 
 def test_a_load_that_no_thread_could_be_started_for_is_waited_for_by_nobody(loading: Loading) -> None:
     with no_more_threads(), pytest.raises(ProviderUnavailable, match="no thread left"):
-        loading.hot(ENDPOINT, Deadline(1))
+        loading.hot(ENDPOINT, Deadline(30))
     # The next one tries by itself.
     with pytest.raises(DatabaseUnavailable):
         loading.hot(ENDPOINT, Deadline(30))

@@ -79,7 +79,7 @@ def test_a_lost_notification_is_found_by_the_poll(world: World) -> None:
             tx.execute("insert into change_log (rev, seq, kind, key) values (2, 1, 'model', 'p/low')")
         assert index.wait_for(2, 20)
         assert priority(index, "low") == 99
-        assert not index.stale
+        eventually(lambda: not index.stale)
 
 
 def test_a_gap_in_the_log_means_everything_anew(world: World) -> None:
@@ -111,7 +111,8 @@ def test_a_killed_connection_comes_back_with_what_it_missed(world: World, index:
                 "select pg_terminate_backend(pid) from pg_stat_activity where application_name = 'imrs-index'"
                 " and datname = current_database()"
             ).fetchall()
-            assert gone == [(True,)]
+            # Perhaps more than one: those that read beside it take a moment to go.
+            assert (True,) in gone
             assert index.wait_for(world.update_model("mid", priority=turn), 20)
             eventually(lambda: index.connected)
     assert priority(index, "mid") == 2
@@ -209,8 +210,9 @@ def no_room(*_: object) -> NoReturn:
 
 
 def test_a_database_that_says_nothing_any_more_is_given_up(world: World) -> None:
-    listener = Listener(world.database.dsn, read_seconds=0.2)
+    listener = Listener(world.database.dsn)
     listener.open()
+    listener._read_seconds = 0.2
     with psycopg.connect(world.database.dsn) as connection:
         connection.execute("lock table index_revision")
         with pytest.raises(DatabaseUnavailable), listener.snapshot() as tx:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 import psycopg
@@ -11,7 +11,7 @@ import pytest
 from imrs_client.ids import new_id, time_of
 from imrs_server.domain.cost_difference import Tokens
 from imrs_server.storage import replay
-from tests.support.schema import ELSEWHERE, HERE, insert
+from tests.support.schema import ELSEWHERE, HERE, NOW, insert
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -20,7 +20,8 @@ if TYPE_CHECKING:
     from imrs_server.domain.replay import Logged
     from imrs_server.storage.database import Database
 
-START = datetime.now(UTC).replace(microsecond=0) - timedelta(hours=1)
+# In the month that has partitions for sure.
+START = NOW.replace(microsecond=0)
 
 
 @pytest.fixture

@@ -280,7 +280,9 @@ def test_where_ranking_fails_the_default_model_answers(world: World, broken: Ind
     with capture_logs() as logs:
         decision = router.route(A, asked())
     assert (name(decision), decision.reason) == ("high", Reason.DEFAULT)
-    assert logs[0]["error_id"]
+    # The thread that reads the index may just be telling that it did.
+    failed = next(each for each in logs if each["event"] == "ranking.failed")
+    assert failed["error_id"]
     assert broken.wait_for(world.set_defaults(default_model_id="p/low"), 20)
     assert name(router.route(A, asked())) == "low"
     assert broken.wait_for(world.update_agent(default_model_id="p/mid"), 20)

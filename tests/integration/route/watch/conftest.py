@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from time import monotonic
 from typing import TYPE_CHECKING
 
 import pytest
@@ -10,6 +11,7 @@ from imrs_server.transport.paging import Pager
 from imrs_server.transport.server import SERVICES, Server
 from imrs_server.transport.servicers.route import RouteServicer
 from imrs_server.transport.tokens import Verifier
+from imrs_server.transport.watch import hub
 from imrs_server.transport.watch.hub import Hub, Pace
 from imrs_server.use_cases.decisions import Decisions
 from imrs_server.use_cases.replay import Replays
@@ -31,6 +33,24 @@ if TYPE_CHECKING:
     from imrs_server.use_cases.route import Router
 
 
+class Clock:
+    """Time as those see it who tell of agents: it goes on by itself, and a test may put it forward."""
+
+    def __init__(self) -> None:
+        self.ahead_seconds = 0.0
+
+    def __call__(self) -> float:
+        return monotonic() + self.ahead_seconds
+
+
+@pytest.fixture
+def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
+    """Of the servers that are started after it."""
+    found = Clock()
+    monkeypatch.setattr(hub, "monotonic", found)
+    return found
+
+
 @pytest.fixture
 def serve(
     db: Database, index: Index, router: Router, decision_log: DecisionLog
@@ -40,22 +60,22 @@ def serve(
 
     def start(pace: Pace = QUICK) -> Serving:
         verifier = Verifier(TRUST, revoked=index.revoked)
-        hub = Hub(index, verifier.bearer, pace)
+        telling = Hub(index, verifier.bearer, pace)
         servicers: dict[str, object] = {name: base() for name, (base, _) in SERVICES.items()}
         servicers["imrs.v1.RouteService"] = RouteServicer(
             router=router,
             decisions=Decisions(db, decision_log.flush),
             replays=Replays(db, index, decision_log.flush),
             watched=WatchedAgents(index),
-            hub=hub,
+            hub=telling,
             reports=DecisionReports(db, index),
             completions=without_keys(db, index, router),
             pager=Pager(b"p" * 32),
         )
         server = Server("127.0.0.1:0", verifier=verifier, servicers=servicers, with_reflection=False)
-        hub.start()
+        telling.start()
         server.start()
-        started.append(Serving(hub, server))
+        started.append(Serving(telling, server))
         return started[-1]
 
     yield start

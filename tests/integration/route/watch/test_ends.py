@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import sys
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import replace
 from datetime import timedelta
+from functools import partial
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
@@ -18,6 +20,7 @@ from imrs_client import v1 as pb
 from imrs_client.ranked import RemovedBy
 from imrs_server.domain.principal import Role
 from imrs_server.storage.changes import Change, Kind
+from imrs_server.transport.watch import hub
 from tests.support.schema import HERE, NOW, insert
 from tests.support.waiting import eventually
 from tests.support.watching import (
@@ -34,7 +37,9 @@ from tests.support.watching import (
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from concurrent.futures import Future
 
+    from tests.integration.route.watch.conftest import Clock
     from tests.support.world import World
 
 
@@ -72,27 +77,45 @@ class TestSlow:
         [change] = slow.until(world.update_model("low", priority=90))
         assert change.kind == DELTA
 
-    def test_he_is_cut_in_the_end(self, serve: Callable[..., Serving], world: World) -> None:
-        serving = serve(replace(QUICK, patience_seconds=0.5))
+    def test_he_is_cut_in_the_end(self, serve: Callable[..., Serving], world: World, clock: Clock) -> None:
+        serving = serve(replace(QUICK, patience_seconds=60.0))
         slow, quick = self.slow(serving), serving.watch()
         slow.next()
         quick.next()
         for number in range(10):
             quick.until(self.fill(world, number))
+        eventually(lambda: len(serving.hub._sending) == 1)
+        assert serving.hub.streams == 2
+        clock.ahead_seconds += 61.0
         eventually(lambda: serving.hub.streams == 1)
         with pytest.raises(grpc.RpcError) as raised:
             slow.until(sys.maxsize)
         assert raised.value.code() is grpc.StatusCode.CANCELLED
         quick.until(self.fill(world, 11))
 
-    def test_many_of_them_do_not_take_all_senders(self, serve: Callable[..., Serving], world: World) -> None:
-        serving = serve(replace(QUICK, patience_seconds=NEVER, scarce_seconds=0.2, senders=3))
-        slow = [self.slow(serving) for _ in range(6)]
+    def test_many_of_them_do_not_take_all_senders(
+        self, serve: Callable[..., Serving], world: World, clock: Clock
+    ) -> None:
+        serving = serve(replace(QUICK, patience_seconds=NEVER, scarce_seconds=60.0, senders=3))
         quick = serving.watch()
-        for each in (*slow, quick):
+        quick.next()
+        [hers] = serving.streams
+        slow = [self.slow(serving) for _ in range(6)]
+        for each in slow:
             each.next()
-        for number in range(20):
-            quick.until(self.fill(world, number))
+
+        def told_in_time(told: Future[object]) -> bool:
+            """A minute goes by where the slow ones have had all senders for a moment."""
+            sending = dict(serving.hub._sending)
+            if len(sending) == 3 and hers not in sending and 0.5 < clock() - max(sending.values()) < 60:
+                clock.ahead_seconds += 61.0
+            return told.done()
+
+        with ThreadPoolExecutor(1) as reader:
+            for number in range(20):
+                told = reader.submit(quick.until, self.fill(world, number))
+                eventually(partial(told_in_time, told))
+                told.result()
         assert serving.hub.streams < 7
 
 
@@ -133,12 +156,23 @@ class TestEnds:
 
     def test_when_the_token_expires(self, serve: Callable[..., Serving]) -> None:
         serving = serve(replace(QUICK, check_seconds=0.1))
-        # Clocks may differ by half a minute, so this one has five seconds left.
-        stream = serving.watch(bearer(Role.AGENT, "a", lifetime=timedelta(seconds=-25)))
-        stream.next()
-        assert stream.refusal() == ("UNAUTHENTICATED", "TOKEN_EXPIRED")
+        joined: list[Stream] = []
 
-    def test_when_the_server_stops(self, serve: Callable[..., Serving]) -> None:
+        def join() -> bool:
+            # Clocks may differ by half a minute, so this one has five seconds left; on a slow machine none.
+            stream = serving.watch(bearer(Role.AGENT, "a", lifetime=timedelta(seconds=-25)))
+            with suppress(grpc.RpcError):
+                stream.next()
+                joined.append(stream)
+            return bool(joined)
+
+        eventually(join)
+        assert joined[0].refusal() == ("UNAUTHENTICATED", "TOKEN_EXPIRED")
+
+    def test_when_the_server_stops(
+        self, serve: Callable[..., Serving], monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(hub, "_STOP_SECONDS", 60.0)
         serving = serve()
         streams = [serving.watch() for _ in range(20)]
         for each in streams:

@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING
 from imrs_client import v1 as pb
 from imrs_client.snapshot import Snapshot, apply
 from imrs_server.domain.vault_view import VaultView
+from imrs_server.storage.changes import Change, Kind
+from tests.support.schema import HERE
 from tests.support.watching import (
     DELTA,
     FULL,
@@ -107,10 +109,11 @@ class TestResume:
     ) -> None:
         stream = serve().watch()
         first = stream.next()
-        with world.silently() as tx:
-            tx.execute("update index_revision set epoch = gen_random_uuid()")
-            tx.execute("update models set priority = 90 where model_id = 'p/low'")
-        revision = world.update_agent("b", display_name="B")
+        restored = """
+            with restored as (update index_revision set epoch = gen_random_uuid())
+            update models set priority = 90 where model_id = 'p/low'
+        """
+        revision = world.change(restored, Change(Kind.AGENT, "b", HERE))
         told = stream.next()
         assert (told.kind, told.revision) == (FULL, revision)
         assert told.fingerprint != first.fingerprint
