@@ -19,11 +19,13 @@ from imrs_server.domain.budget import Budget, Estimate, Level, Spend, Wanted
 from imrs_server.jobs.budgets import BudgetWindows
 from imrs_server.storage import budgets
 from imrs_server.storage.changes import Kind
-from imrs_server.storage.database import Database
+from tests.support import patience
 from tests.support.schema import HERE
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
+
+    from imrs_server.storage.database import Database
 
 pytestmark = pytest.mark.both_postgres
 
@@ -33,10 +35,8 @@ _tenants = count(1)
 
 @pytest.fixture
 def db(database: str) -> Iterator[Database]:
-    opened = Database(database, app_connections=10)
-    opened.open()
-    yield opened
-    opened.close()
+    with patience.database(database, app_connections=10) as opened:
+        yield opened
 
 
 def put(db: Database, tenant_id: UUID = HERE, agent_id: str = "", **wanted: Any) -> Budget:

@@ -14,6 +14,7 @@ from psycopg.conninfo import make_conninfo
 from imrs_server.domain.errors import DatabaseUnavailable
 from imrs_server.storage import exclusive
 from imrs_server.storage.database import Database
+from tests.support import patience
 from tests.support.cluster import run, unique
 from tests.support.waiting import eventually
 
@@ -25,6 +26,9 @@ if TYPE_CHECKING:
     Fault = Callable[[Tx, psycopg.Connection], None]
 
 
+SMALL = {"app_connections": 1, "system_connections": 1}
+
+
 @pytest.fixture
 def admin(database: str) -> Iterator[psycopg.Connection]:
     with psycopg.connect(database, autocommit=True) as connection:
@@ -33,7 +37,8 @@ def admin(database: str) -> Iterator[psycopg.Connection]:
 
 @contextmanager
 def opened(dsn: str) -> Iterator[Database]:
-    found = Database(dsn, app_connections=1, system_connections=1)
+    """Whether or not it is there."""
+    found = Database(dsn, **SMALL)
     found.open()
     try:
         yield found
@@ -129,7 +134,7 @@ def connection_lost(tx: Tx, _: psycopg.Connection) -> None:
 def test_what_passes_by_itself_is_a_database_that_is_away(
     database: str, admin: psycopg.Connection, fault: Fault
 ) -> None:
-    with opened(database) as db:
+    with patience.database(database, **SMALL) as db:
 
         def work() -> None:
             with db.system() as tx:
@@ -170,7 +175,7 @@ def test_a_fault_of_ours_is_not_taken_for_one_that_passes(
 ) -> None:
     kind: type[Exception] = DatabaseUnavailable if passes else psycopg.errors.lookup(state)
     body = sql.SQL("do $$ begin raise exception using errcode = {}; end $$").format(sql.Literal(state))
-    with opened(database) as db, pytest.raises(kind), db.system() as tx:
+    with patience.database(database, **SMALL) as db, pytest.raises(kind), db.system() as tx:
         tx.execute(body)
 
 

@@ -12,13 +12,15 @@ import pytest
 
 from imrs_server.domain.endpoint import Endpoint, EndpointState
 from imrs_server.storage import endpoints
-from imrs_server.storage.database import Database
+from tests.support import patience
 from tests.support.schema import insert
 from tests.support.waiting import eventually
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from uuid import UUID
+
+    from imrs_server.storage.database import Database
 
 HOT, LOADING, COLD, DOWN = EndpointState
 
@@ -38,10 +40,12 @@ class Pool:
         with self.database.transaction() as tx:
             return endpoints.end(tx, "e", busy_id, state, **fields)
 
-    def idle(self) -> bool:
+    def idle(self, *, state_age: timedelta | None = None) -> bool:
+        """Whether it is, perhaps where its state is so old: all by the one time of a transaction."""
         with self.database.transaction() as tx:
+            if state_age is not None:
+                tx.execute("update endpoints set state_time = now() - %s", [state_age])
             (task,) = endpoints.tasks(tx)
-        with self.database.transaction() as tx:
             # What the list says and what may be begun are the same.
             begun = endpoints.begin_idle(tx, "e", uuid4())
             assert (begun is not None) == task.idle
@@ -73,10 +77,8 @@ def pool(database: str) -> Iterator[Pool]:
     with psycopg.connect(database) as connection:
         for table in ("providers", "models", "endpoints"):
             insert(connection, table)
-    found = Database(database)
-    found.open()
-    yield Pool(found)
-    found.close()
+    with patience.database(database) as found:
+        yield Pool(found)
 
 
 def test_of_many_who_begin_at_once_one_does(pool: Pool) -> None:
@@ -112,7 +114,9 @@ def test_what_cannot_be_loaded_waits_longer_each_time(pool: Pool) -> None:
         assert busy_id is not None
         pool.end(busy_id, DOWN, load_error="no memory")
         with pool.database.transaction() as tx:
-            (row,) = tx.execute("select extract(epoch from due_time - now())::float8 as s from endpoints")
+            (row,) = tx.execute(
+                "select extract(epoch from due_time - state_time)::float8 as s from endpoints"
+            )
         waits.append(round(row["s"]))
     assert waits == [5, 10, 20, 40, 80, 160, 300, 300]
     busy_id = pool.begin(LOADING, HOT)
@@ -153,17 +157,14 @@ def test_idle_is_who_had_no_call_for_its_ttl(
     ago = {"ago": timedelta(minutes=minutes)}
     pool.execute("update endpoint_calls set update_time = now() - %(ago)s", **ago)
     assert not pool.idle()
-    pool.execute("update endpoints set state_time = now() - interval '1 day'")
-    assert pool.idle() is idle
+    assert pool.idle(state_age=timedelta(days=1)) is idle
 
 
 def test_nobody_is_idle_before_servers_could_have_told_of_a_call(pool: Pool) -> None:
     pool.set(state="HOT", ttl=timedelta(0))
     assert not pool.idle()
-    pool.execute("update endpoints set state_time = now() - interval '4 seconds'")
-    assert not pool.idle()
-    pool.execute("update endpoints set state_time = now() - interval '6 seconds'")
-    assert pool.idle()
+    assert not pool.idle(state_age=timedelta(seconds=4))
+    assert pool.idle(state_age=timedelta(seconds=6))
 
 
 def test_calls_are_added_up_and_those_of_the_dead_are_forgotten(pool: Pool) -> None:

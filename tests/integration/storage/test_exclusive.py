@@ -7,18 +7,18 @@ from typing import TYPE_CHECKING
 import pytest
 
 from imrs_server.storage import exclusive
-from imrs_server.storage.database import Database
+from tests.support import patience
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from imrs_server.storage.database import Database
+
 
 @pytest.fixture
 def db(database: str) -> Iterator[Database]:
-    opened = Database(database, app_connections=1, system_connections=1)
-    opened.open()
-    yield opened
-    opened.close()
+    with patience.database(database, app_connections=1, system_connections=1) as opened:
+        yield opened
 
 
 def test_a_second_one_is_told_that_it_is_not_alone(db: Database) -> None:

@@ -12,6 +12,7 @@ from imrs_server.jobs.stocktaking import Stocktaking
 from imrs_server.storage import inventory, partitions
 from imrs_server.storage.database import Database
 from imrs_server.storage.inventory import Outbox
+from tests.support import patience
 from tests.support.schema import insert
 from tests.support.waiting import eventually
 
@@ -21,10 +22,8 @@ if TYPE_CHECKING:
 
 @pytest.fixture
 def db(database: str) -> Iterator[Database]:
-    opened = Database(database)
-    opened.open()
-    yield opened
-    opened.close()
+    with patience.database(database) as opened:
+        yield opened
 
 
 def test_an_empty_database_has_nothing_to_tell_but_of_partitions(db: Database) -> None:

@@ -12,14 +12,16 @@ from psycopg.rows import dict_row
 
 from imrs_server.domain.memory import Item
 from imrs_server.storage import outbox
-from imrs_server.storage.database import Database
 from imrs_server.storage.outbox import Claimed, PutOff
+from tests.support import patience
 from tests.support.schema import ELSEWHERE, HERE
 from tests.support.waiting import eventually
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
     from uuid import UUID
+
+    from imrs_server.storage.database import Database
 
 pytestmark = pytest.mark.both_postgres
 
@@ -28,10 +30,8 @@ LEASE = timedelta(minutes=2)
 
 @pytest.fixture
 def db(database: str) -> Iterator[Database]:
-    opened = Database(database)
-    opened.open()
-    yield opened
-    opened.close()
+    with patience.database(database) as opened:
+        yield opened
 
 
 def item(key: str, version: int = 1, tenant_id: UUID = HERE) -> Item:

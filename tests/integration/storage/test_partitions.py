@@ -15,8 +15,8 @@ from structlog.testing import capture_logs
 from imrs_server.domain.errors import InvalidRequest
 from imrs_server.jobs.partitions import PartitionLoop
 from imrs_server.storage import partitions
-from imrs_server.storage.database import Database
 from imrs_server.storage.partitions import Table
+from tests.support import patience
 from tests.support.schema import HERE, NOW, acting, insert
 from tests.support.waiting import eventually
 
@@ -95,7 +95,8 @@ def test_rows_at_the_years_end_are_kept_in_their_utc_month(zone: str, tx: Tx) ->
     tx.execute("select set_config('timezone', %s, false)", [zone])
     for table, column in TIME_COLUMN.items():
         for time in (NEW_YEAR - MICROSECOND, NEW_YEAR):
-            assert partitions.ensure_month(tx, table, time) is not (time.month == NOW.month)
+            is_now = (time.year, time.month) == (NOW.year, NOW.month)
+            assert partitions.ensure_month(tx, table, time) is not is_now
             insert(tx, table, **{column: time})
         found = tx.execute(f"select tableoid::regclass::text as name from {table} order by {column}")
         assert [row["name"] for row in found] == [f"{table}_{LAST_YEAR}_12", f"{table}_{LAST_YEAR + 1}_01"]
@@ -191,18 +192,16 @@ def test_a_partition_has_all_that_its_parent_has(tx: Tx) -> None:
 
 def test_the_loop_makes_what_is_missing_at_start_and_again_later(database: str, tx: Tx) -> None:
     name = f"decisions_{months_from(NOW, 4)[-1]}"
-    server = Database(database)
-    server.open()
-    loop = PartitionLoop(server, period_seconds=0.05)
-    try:
-        for _ in range(2):
-            tx.execute(f"drop table {name}")
-            if not loop.running:
-                loop.start()
-            eventually(lambda: name in names(tx, Table.DECISIONS))
-    finally:
-        loop.stop()
-        server.close()
+    with patience.database(database) as server:
+        loop = PartitionLoop(server, period_seconds=0.05, retry_seconds=0.05)
+        try:
+            for _ in range(2):
+                tx.execute(f"drop table {name}")
+                if not loop.running:
+                    loop.start()
+                eventually(lambda: name in names(tx, Table.DECISIONS))
+        finally:
+            loop.stop()
     assert not loop.running
 
 
@@ -210,15 +209,13 @@ def test_the_loop_outlives_a_turn_that_fails(database: str, tx: Tx) -> None:
     name = f"decisions_{months_from(NOW, 4)[-1]}"
     tx.execute(f"drop table {name}")
     tx.execute("alter function ensure_partition rename to elsewhere")
-    server = Database(database)
-    server.open()
-    loop = PartitionLoop(server, retry_seconds=0.05)
-    try:
-        with capture_logs() as logged:
-            loop.start()
-            eventually(lambda: any(line["event"] == "partitions.failed" for line in logged))
-            tx.execute("alter function elsewhere rename to ensure_partition")
-            eventually(lambda: name in names(tx, Table.DECISIONS))
-    finally:
-        loop.stop()
-        server.close()
+    with patience.database(database) as server:
+        loop = PartitionLoop(server, retry_seconds=0.05)
+        try:
+            with capture_logs() as logged:
+                loop.start()
+                eventually(lambda: any(line["event"] == "partitions.failed" for line in logged))
+                tx.execute("alter function elsewhere rename to ensure_partition")
+                eventually(lambda: name in names(tx, Table.DECISIONS))
+        finally:
+            loop.stop()

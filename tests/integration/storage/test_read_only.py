@@ -9,13 +9,15 @@ import pytest
 
 from imrs_server.domain.errors import DatabaseUnavailable
 from imrs_server.storage import tenants
-from imrs_server.storage.database import Database
+from tests.support import patience
 from tests.support.cluster import run
 from tests.support.schema import HERE
 from tests.support.waiting import eventually
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+
+    from imrs_server.storage.database import Database
 
 TAKES_NONE = "alter database {} set default_transaction_read_only = on"
 TAKES_ALL = "alter database {} reset default_transaction_read_only"
@@ -31,10 +33,8 @@ def admin(database: str) -> Iterator[psycopg.Connection]:
 @pytest.fixture
 def read_only(database: str, admin: psycopg.Connection) -> Iterator[Database]:
     run(admin, TAKES_NONE, admin.info.dbname)
-    opened = Database(database, app_connections=1, system_connections=1)
-    opened.open()
-    yield opened
-    opened.close()
+    with patience.database(database, app_connections=1, system_connections=1) as opened:
+        yield opened
 
 
 def write(db: Database) -> None:
@@ -65,20 +65,19 @@ def test_the_next_write_goes_to_who_takes_it(read_only: Database, admin: psycopg
         write(read_only)
     run(admin, TAKES_ALL, admin.info.dbname)
     # The pool may have made the next connection before.
-    eventually(lambda: writes(read_only), 5)
+    eventually(lambda: writes(read_only))
 
 
 def test_a_session_that_the_server_ends_is_as_a_database_that_is_away(
     database: str, admin: psycopg.Connection
 ) -> None:
-    db = Database(database, app_connections=1, system_connections=1)
-    db.open()
-
-    def work() -> None:
+    def work(db: Database) -> None:
         with db.transaction() as tx:
             admin.execute("select pg_terminate_backend(%s)", [tx.info.backend_pid])
             tx.execute("select 1")
 
-    with pytest.raises(DatabaseUnavailable):
-        work()
-    db.close()
+    with (
+        patience.database(database, app_connections=1, system_connections=1) as db,
+        pytest.raises(DatabaseUnavailable),
+    ):
+        work(db)
