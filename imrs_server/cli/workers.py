@@ -255,9 +255,10 @@ class Workers:
 
     def _tell(self) -> None:
         serving = sum(each.ready and not each.doubted for each in self._workers)
+        # First, so that who reads in the log that they are ready finds them so.
+        self._standing.tell(serving)
         if serving == len(self._workers):
             log.info("workers.ready", workers=serving)
-        self._standing.tell(serving)
 
 
 def _how(status: int) -> str:

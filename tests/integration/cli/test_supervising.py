@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import resource
 import signal
@@ -13,7 +14,7 @@ import pytest
 import structlog
 from grpc import StatusCode
 
-from imrs_client import ImrsClient, ImrsError
+from imrs_client import ImrsError
 from imrs_server.cli import run_folder
 from imrs_server.cli import workers as supervising
 from imrs_server.cli.ending import Ending
@@ -24,7 +25,7 @@ from imrs_server.console.standing import Standing
 from imrs_server.domain.principal import Role
 from imrs_server.transport.tokens import issue
 from imrs_server.wiring import trust
-from tests.support import bodies
+from tests.support import bodies, patience
 from tests.support.processes import is_gone
 from tests.support.schema import HERE
 from tests.support.service import settings
@@ -56,8 +57,11 @@ def meanwhile(act: Callable[[], None]) -> Iterator[Ending]:
     with Ending() as ending:
         thread = threading.Thread(target=run)
         thread.start()
-        yield ending
-        thread.join()
+        try:
+            yield ending
+        finally:
+            # Or its signal would end whoever is no longer prepared for it.
+            thread.join()
     if failed:
         raise failed[0]
 
@@ -88,6 +92,23 @@ def test_each_place_that_falls_empty_is_taken_again(tmp_path: Path) -> None:
     assert all(is_gone(pid) for pid in (*seen(tmp_path, 0, again=True), *seen(tmp_path, 1, again=False)))
 
 
+def test_who_reads_that_all_are_ready_finds_them_so(tmp_path: Path) -> None:
+    standing, found = Standing(2), []
+
+    def look(_logger: object, _method: str, event: structlog.typing.EventDict) -> structlog.typing.EventDict:
+        if event["event"] == "workers.ready":
+            found.append(standing.ready)
+        return event
+
+    structlog.configure(processors=[look, *structlog.get_config()["processors"]])
+    with (
+        meanwhile(lambda: eventually(lambda: bool(found), START_SECONDS)) as ending,
+        Workers(bodies.steady, tmp_path, 2, standing=standing) as workers,
+    ):
+        workers.run(ending)
+    assert found == [True]
+
+
 def test_a_stopped_worker_is_first_doubted_then_ended_and_replaced(tmp_path: Path) -> None:
     standing = Standing(2)
 
@@ -104,7 +125,9 @@ def test_a_stopped_worker_is_first_doubted_then_ended_and_replaced(tmp_path: Pat
     with structlog.testing.capture_logs() as lines, meanwhile(act) as ending:
         supervise(bodies.beating, tmp_path, standing, ending)
     # Before, it may have been doubted for being slow.
-    told = [each for each in lines if each["event"].startswith("worker.") and each["worker"] == 0][-3:]
+    told = [each for each in lines if each["event"].startswith("worker.") and each["worker"] == 0]
+    died = next(i for i, each in enumerate(told) if each["event"] == "worker.died")
+    told = told[: died + 1][-3:]
     assert [each["event"] for each in told] == ["worker.silent", "worker.hung", "worker.died"]
     assert told[1]["state"] == "T (stopped)"
     assert told[1]["silent_seconds"] >= bodies.SILENCE_SECONDS
@@ -157,7 +180,7 @@ def test_a_system_that_has_no_room_for_a_process_is_asked_again_while_the_others
         with no_more_files():
             os.kill(first, signal.SIGKILL)
             eventually(lambda: any(each["event"] == "worker.unstarted" for each in lines))
-            assert standing.serving == 1
+            eventually(lambda: standing.serving == 1)
         eventually(lambda: standing.serving == 2)
         assert seen(tmp_path, 1, again=False) == [second]
         assert not is_gone(second)
@@ -175,10 +198,13 @@ def no_more_files() -> Iterator[None]:
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     unused = os.dup(0)
     os.close(unused)
+    # What is left to the collector would be closed meanwhile, and make room.
+    gc.disable()
     resource.setrlimit(resource.RLIMIT_NOFILE, (unused, hard))
     try:
         yield
     finally:
+        gc.enable()
         resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
 
 
@@ -195,7 +221,7 @@ def test_a_worker_that_takes_no_calls_any_more_is_replaced_though_its_other_thre
         def act() -> None:
             eventually(lambda: standing.ready, START_SECONDS)
             token = issue(trust(known), roles=[Role.AGENT], subject="bot", tenant_id=HERE, agent_id="nobody")
-            with ImrsClient(port.address, token=token) as client:
+            with patience.client(port.address, token) as client:
                 with pytest.raises(ImrsError) as failed:
                     client.choose(timeout_seconds=1)
                 assert failed.value.code is StatusCode.DEADLINE_EXCEEDED
