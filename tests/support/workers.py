@@ -42,9 +42,16 @@ def serving(database: str, vault: Vault, folder: Path, **changes: str) -> Iterat
         yield serve
 
 
-def await_ready(serve: Serve, times: int = 1) -> None:
-    """Until all workers were ready so many times."""
-    eventually(lambda: sum(each["event"] == "workers.ready" for each in serve.events) >= times, 90)
+def await_ready(serve: Serve, times: int = 1, *, after: str = "") -> None:
+    """Until all workers were ready so many times, of late: since the first of an event."""
+
+    def ready() -> bool:
+        told = [each["event"] for each in serve.events]
+        if after:
+            told = told[told.index(after) :] if after in told else []
+        return told.count("workers.ready") >= times
+
+    eventually(ready, 90)
 
 
 @contextmanager

@@ -16,6 +16,7 @@ from imrs_server.cli.doctor.finding import Finding, Level
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+ANSWER_SECONDS: Final = 5.0
 _OLD_SECONDS: Final = 30.0
 _DEFAULT_ADDRESS: Final = "127.0.0.1:50051"
 _LEVELS: Final = {
@@ -37,7 +38,7 @@ def examine(*, alone: bool) -> Iterator[Finding]:
     with ImrsClient(address, token=token) as client:
         asked_time = datetime.now(UTC)
         try:
-            status = client.admin.GetStatus(pb.GetStatusRequest(), timeout=5)
+            status = client.admin.GetStatus(pb.GetStatusRequest(), timeout=ANSWER_SECONDS)
         except Unavailable:
             says = f"no server answers at {address}"
             yield Finding("server", Level.WARN, says, "Start it with `imrs serve`, or set IMRS_ADDRESS.")

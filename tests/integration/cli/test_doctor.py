@@ -16,12 +16,14 @@ from click.testing import CliRunner
 from psycopg.conninfo import make_conninfo
 
 from imrs_server.cli import main
+from imrs_server.cli.doctor import clocks, running
 from imrs_server.cli.doctor import database as looked_at
 from imrs_server.cli.doctor import vault as vault_check
 from imrs_server.domain.principal import Role
 from imrs_server.embedded.openbao import POLICY
 from imrs_server.settings import Settings
 from imrs_server.storage.database import Database
+from tests.support import patience
 from tests.support.serve import started, variables
 from tests.support.service import serving
 
@@ -35,6 +37,8 @@ if TYPE_CHECKING:
     from tests.support.cluster import Cluster
 
 Findings = list[dict[str, str]]
+# Loopback, where no other process takes a port that is free just now.
+ALONE = "127.7.7.7"
 
 
 def run(environment: dict[str, str], *words: str) -> Result:
@@ -56,6 +60,14 @@ def of(found: Findings, check: str, level: str = "") -> list[str]:
 
 def told(found: Findings, *levels: str) -> list[tuple[str, str]]:
     return [(each["check"], each["says"]) for each in found if each["level"] in levels]
+
+
+@pytest.fixture(autouse=True)
+def _patient(monkeypatch: pytest.MonkeyPatch) -> None:
+    """That the machine of a test stands still for a moment is no finding."""
+    monkeypatch.setattr(looked_at, "NEWS_SECONDS", patience.SECONDS)
+    monkeypatch.setattr(running, "ANSWER_SECONDS", patience.SECONDS)
+    monkeypatch.setattr(clocks, "WARN_SECONDS", patience.SECONDS)
 
 
 @pytest.fixture
@@ -176,16 +188,16 @@ def test_the_rights_that_are_looked_for_are_in_the_policy() -> None:
 
 @contextmanager
 def listening() -> Iterator[int]:
-    with socket.create_server(("127.0.0.1", 0)) as server:
+    with socket.create_server((ALONE, 0)) as server:
         yield server.getsockname()[1]
 
 
 def test_a_port_that_another_process_has(whole: dict[str, str]) -> None:
     with listening() as port:
-        [taken] = of(findings(whole | {"IMRS_GRPC_ADDR": f"127.0.0.1:{port}"}), "ports", "FAIL")
+        [taken] = of(findings(whole | {"IMRS_GRPC_ADDR": f"{ALONE}:{port}"}), "ports", "FAIL")
     assert f"process {os.getpid()}" in taken
-    [free] = of(findings(whole | {"IMRS_GRPC_ADDR": f"127.0.0.1:{port}"}), "ports")
-    assert free == f"127.0.0.1:{port} (IMRS_GRPC_ADDR) is free"
+    [free] = of(findings(whole | {"IMRS_GRPC_ADDR": f"{ALONE}:{port}"}), "ports")
+    assert free == f"{ALONE}:{port} (IMRS_GRPC_ADDR) is free"
 
 
 def test_a_port_that_a_server_of_ours_has(whole: dict[str, str], tmp_path: Path) -> None:
@@ -249,7 +261,7 @@ def test_beside_a_server_of_which_only_addresses_are_known(database: str, vault:
     with serving(database, vault) as service:
         known = {
             "IMRS_GRPC_ADDR": service.app.address,
-            "IMRS_HTTP_ADDR": f"127.0.0.1:{free_port()}",
+            "IMRS_HTTP_ADDR": f"{ALONE}:{free_port()}",
             "IMRS_METRICS_ADDR": "elsewhere.example:9464",
             "IMRS_TOKEN": service.token(Role.PLATFORM_ADMIN),
         }
@@ -260,7 +272,7 @@ def test_beside_a_server_of_which_only_addresses_are_known(database: str, vault:
 
 
 def free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as found:
+    with socket.create_server((ALONE, 0)) as found:
         port: int = found.getsockname()[1]
         return port
 

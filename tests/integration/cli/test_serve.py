@@ -29,6 +29,7 @@ from imrs_server.settings import TokenSettings
 from imrs_server.storage import migrate
 from imrs_server.transport import tokens
 from imrs_server.wiring import trust
+from tests.support import patience
 from tests.support.cluster import run, unique
 from tests.support.provider import FakeProvider, answer
 from tests.support.serve import started, variables
@@ -44,6 +45,7 @@ if TYPE_CHECKING:
 
     from tests.conftest import Vault
     from tests.support.cluster import Cluster
+    from tests.support.service import Service
 
 PARTITIONS = "select relid::text from pg_partition_tree('decisions') where isleaf order by 1 desc"
 PLATFORM = tokens.issue(
@@ -125,7 +127,7 @@ def test_sigterm_lets_calls_end_while_probes_say_not_ready(
         # The process that counts workers hears of it a moment later.
         eventually(lambda: status(web, "/readyz") == 200)
         assert status(web, "/healthz") == 200
-        assert health.is_serving()
+        assert health.is_serving(patience.SECONDS)
         # OpenAI's API, which asks for a token.
         assert status(serve.address("console.started"), "/v1/models") == 401
 
@@ -142,8 +144,9 @@ def test_sigterm_lets_calls_end_while_probes_say_not_ready(
             progress = client.admin.SyncProvider(SyncProviderRequest(provider_id="slow"))
             eventually(lambda: bool(openrouter.requests))
             serve.process.terminate()
-            eventually(lambda: not health.is_serving())
-            assert [status(web, path) for path in ("/healthz", "/readyz")] == [200, 503]
+            eventually(lambda: not health.is_serving(patience.SECONDS))
+            eventually(lambda: status(web, "/readyz") == 503)
+            assert status(web, "/healthz") == 200
             released.set()
             *_, last = progress
             assert last.result.models_added > 4000
@@ -161,7 +164,7 @@ def test_a_database_that_comes_later_is_waited_for(database: str, vault: Vault, 
             web, health = serve.address("metrics.started"), Health(serve.address("server.started"))
             eventually(lambda: status(web, "/healthz") == 200)
             assert status(web, "/readyz") == 503
-            assert not health.is_serving()
+            assert not health.is_serving(patience.SECONDS)
             relay.open()
             eventually(health.is_serving)
             eventually(lambda: status(web, "/readyz") == 200)
@@ -182,10 +185,11 @@ def test_a_login_that_owns_nothing_serves(postgres_server: Cluster, database: st
         try:
             with psycopg.connect(database) as owner:
                 run(owner, "drop table {}", newest)
-            serve_one_decision(make_conninfo(database, user=login, password="plain"), vault)
+            with serving(make_conninfo(database, user=login, password="plain"), vault) as service:
+                decide_once(service)
+                eventually(lambda: decision_partitions(database) == partitions)
         finally:
             run(admin, "drop role {}", login)
-    assert decision_partitions(database) == partitions
     with psycopg.connect(database) as owner:
         assert owner.execute("select count(*) from decisions").fetchone() == (1,)
 
@@ -196,17 +200,16 @@ def decision_partitions(database: str) -> list[str]:
         return [name for (name,) in owner.execute(PARTITIONS)]
 
 
-def serve_one_decision(dsn: str, vault: Vault) -> None:
-    with serving(dsn, vault) as service:
-        provider = Provider(provider_id="p", provider_type=Provider.Type.CUSTOM, api_base="https://p.example")
-        service.platform.admin.CreateProvider(CreateProviderRequest(provider=provider))
-        model = Model(provider_id="p", external_id="m")
-        service.platform.catalog.CreateModel(CreateModelRequest(model=model))
-        tenant = service.tenant
-        tenant.admin.CreateAgent(CreateAgentRequest(agent=Agent(agent_id="a")))
-        tenant.admin.EnableAgentModels(EnableAgentModelsRequest(agent_id="a", model_ids=["p/m"]))
-        service.settled(tenant)
-        assert tenant.choose(agent_id="a").selected.model_id == "p/m"
+def decide_once(service: Service) -> None:
+    provider = Provider(provider_id="p", provider_type=Provider.Type.CUSTOM, api_base="https://p.example")
+    service.platform.admin.CreateProvider(CreateProviderRequest(provider=provider))
+    model = Model(provider_id="p", external_id="m")
+    service.platform.catalog.CreateModel(CreateModelRequest(model=model))
+    tenant = service.tenant
+    tenant.admin.CreateAgent(CreateAgentRequest(agent=Agent(agent_id="a")))
+    tenant.admin.EnableAgentModels(EnableAgentModelsRequest(agent_id="a", model_ids=["p/m"]))
+    service.settled(tenant)
+    assert tenant.choose(agent_id="a").selected.model_id == "p/m"
 
 
 def status(address: str, path: str) -> int:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shutil
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from decimal import Decimal
 from typing import TYPE_CHECKING
@@ -70,8 +70,12 @@ def visible(serve: Serve, agent_id: str, calls: int) -> None:
 def lose_figures(pids: Iterable[int]) -> None:
     """Take the folder away in which these workers count."""
     for folder in run_folder.place().glob("imrs-run-*"):
-        if any(each.stem.endswith(f"_{pid}") for each in folder.iterdir() for pid in pids):
-            shutil.rmtree(folder)
+        # Those of other runs come and go.
+        with suppress(FileNotFoundError):
+            names = [each.stem for each in folder.iterdir()]
+            if any(name.endswith(f"_{pid}") for name in names for pid in pids):
+                # At once, or somebody makes a file in it while it is emptied.
+                shutil.rmtree(folder.rename(folder.with_name(f"lost-{folder.name}")))
 
 
 def test_calls_of_all_workers_are_shown_by_agent_and_never_fail_for_it(
@@ -117,7 +121,7 @@ def test_calls_of_all_workers_are_shown_by_agent_and_never_fail_for_it(
         assert value(serve, "llm_latency_seconds_count", agent="bot") == 4
         assert value(serve, "imrs_model_calls_total", provider="second", result="ok") == 1
         assert value(serve, "imrs_model_calls_total", provider="first", result="ok") == 2
-        assert value(serve, "imrs_fallbacks_total", provider="second") == 1
+        eventually(lambda: value(serve, "imrs_fallbacks_total", provider="second") == 1)
 
         lose_figures(platforms)
         call.agent_id = "other-bot"

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from imrs_client import v1 as pb
+from tests.support import patience
 from tests.support.chatting import refuses, whole
 from tests.support.provider import FakeProvider
 from tests.support.waiting import eventually
@@ -54,12 +55,16 @@ def test_what_a_worker_finds_out_the_other_goes_by(database: str, vault: Vault, 
             return client.route.Route(route).selected.model_id
 
         assert [selected(each) for each in (one, other)] == ["p/best"] * 2
-        upstream.script(refuses(429, retry_after="8"))
+        upstream.script(refuses(429, retry_after="15"))
         done = one.complete("Hello", agent_id="bot", tenant_id=agent.tenant_id)
         assert done.model_id == "p/next"
-        eventually(lambda: [selected(each) for each in (one, other)] == ["p/next"] * 2, seconds=8)
+        eventually(lambda: [selected(each) for each in (one, other)] == ["p/next"] * 2)
         assert cooldowns(other) == [("p/best", State.COOLING, 0)]
-        eventually(
-            lambda: [cooldowns(each) for each in (one, other)] == [[("p/best", State.RETURNING, 0.1)]] * 2,
-            seconds=30,
-        )
+
+        def returning(client: ImrsClient) -> bool:
+            return [(name, state, share > 0) for name, state, share in cooldowns(client)] == [
+                ("p/best", State.RETURNING, True)
+            ]
+
+        # In any of its steps, each of which lasts for five seconds.
+        eventually(lambda: all(map(returning, (one, other))), seconds=patience.SECONDS + 15)

@@ -27,9 +27,10 @@ from imrs_client.v1 import (
     SyncProviderRequest,
     UpdateModelRequest,
 )
+from tests.support import patience
 from tests.support.processes import descendants, is_gone
 from tests.support.provider import FakeProvider, answer
-from tests.support.serve import Serve, started, variables
+from tests.support.serve import START_SECONDS, Serve, started, variables
 from tests.support.waiting import eventually
 from tests.support.workers import TENANT, await_ready, by_worker, connect, pid_of, serving
 
@@ -39,6 +40,9 @@ if TYPE_CHECKING:
 
     from imrs_client import ImrsClient
     from tests.conftest import Vault
+
+
+BOTH_SERVE = (200, {"status": "ok", "workers": {"serving": 2, "of": 2}})
 
 
 def probe(serve: Serve) -> tuple[int, Any]:
@@ -62,7 +66,7 @@ def test_connections_are_spread_and_a_change_is_known_to_all(
     database: str, vault: Vault, tmp_path: Path
 ) -> None:
     with serving(database, vault, tmp_path) as serve, by_worker(serve) as clients:
-        assert probe(serve) == (200, {"status": "ok", "workers": {"serving": 2, "of": 2}})
+        eventually(lambda: probe(serve) == BOTH_SERVE)
         one, other = clients.values()
         eventually(lambda: all(replicas(each) == set(clients) for each in clients.values()))
         one.admin.CreateProvider(
@@ -114,8 +118,8 @@ def test_a_killed_worker_is_replaced_while_the_other_serves_on(
         assert pid_of(clients[killed]) != killed
         died = next(each for each in eventual(serve, "worker.died"))
         assert (died["pid"], died["how"]) == (killed, "by SIGKILL")
-        await_ready(serve, 2)
-        assert probe(serve) == (200, {"status": "ok", "workers": {"serving": 2, "of": 2}})
+        await_ready(serve, after="worker.died")
+        eventually(lambda: probe(serve) == BOTH_SERVE)
         with by_worker(serve) as again:
             assert killed not in again
             assert left in again
@@ -133,7 +137,7 @@ def test_a_worker_that_hangs_is_replaced_while_the_other_serves_on(
         os.kill(stopped, signal.SIGSTOP)
         eventually(lambda: probe(serve)[1]["workers"] == {"serving": 1, "of": 2})
         assert pid_of(clients[left]) == left
-        await_ready(serve, 2)
+        await_ready(serve, after="worker.died")
         assert is_gone(stopped)
         [hung] = eventual(serve, "worker.hung")
         assert (hung["pid"], hung["state"]) == (stopped, "T (stopped)")
@@ -180,8 +184,8 @@ def test_sigterm_lets_the_calls_of_every_worker_end(database: str, vault: Vault,
                 syncs.append(client.admin.SyncProvider(SyncProviderRequest(provider_id=provider.provider_id)))
                 eventually(lambda: len(openrouter.requests) == len(syncs))
             serve.process.terminate()
-            eventually(lambda: not health.is_serving())
-            assert probe(serve)[0] == 503
+            eventually(lambda: not health.is_serving(patience.SECONDS))
+            eventually(lambda: probe(serve)[0] == 503)
             released.set()
             for sync in syncs:
                 *_, last = sync
@@ -212,7 +216,7 @@ def test_another_server_on_the_port_is_refused(database: str, vault: Vault, tmp_
         address = serve.address("server.started")
         (tmp_path / "second").mkdir()
         with started(variables(database, vault, grpc_addr=address), tmp_path / "second") as second:
-            assert second.process.wait(30) == 1
+            assert second.process.wait(START_SECONDS) == 1
             assert f"cannot serve on {address}: " in second.log.read_text()
 
 
@@ -221,5 +225,5 @@ def test_what_no_worker_can_serve_with_is_told_once(database: str, vault: Vault,
         database, vault, workers="2", jwks_url="http://169.254.169.254/keys", provider_allow=""
     )
     with started(changed, tmp_path) as serve:
-        assert serve.process.wait(30) == 1
+        assert serve.process.wait(START_SECONDS) == 1
     assert "IMRS_JWKS_URL: " in serve.log.read_text()
