@@ -104,7 +104,7 @@ class TestSlow:
         for each in slow:
             each.next()
 
-        def told_in_time(told: Future[object]) -> bool:
+        def told_in_time(told: Future[Any]) -> bool:
             """A minute goes by where the slow ones have had all senders for a moment."""
             sending = dict(serving.hub._sending)
             if len(sending) == 3 and hers not in sending and 0.5 < clock() - max(sending.values()) < 60:
