@@ -6,7 +6,6 @@ import secrets
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from time import monotonic
 from typing import TYPE_CHECKING
 
 import psycopg
@@ -87,10 +86,11 @@ def missing_months(tx: Tx, until: datetime) -> list[tuple[str, datetime]]:
 
 
 def ahead(tx: Tx) -> timedelta:
-    """How far the database's clock is ahead of this machine's; to half of the time that asking takes."""
-    begin, start = datetime.now(UTC), monotonic()
+    """How far the database's clock is ahead of this machine's, at least: it was read while that was asked."""
+    asked = datetime.now(UTC)
     there: datetime = Q.clock.value(tx)
-    return there - (begin + timedelta(seconds=(monotonic() - start) / 2))
+    answered = datetime.now(UTC)
+    return max(there - answered, timedelta(0)) or min(there - asked, timedelta(0))
 
 
 def epoch(tx: Tx) -> UUID | None:

@@ -6,7 +6,7 @@ from typing import Final
 
 from imrs_server.cli.doctor.finding import Finding, Level
 
-WARN_SECONDS: Final = 1.0
+_WARN_SECONDS: Final = 1.0
 _FAIL_SECONDS: Final = 60.0
 
 
@@ -18,6 +18,6 @@ def compare(whose: str, ahead_seconds: float, than: str) -> Finding:
     advice = "Tokens, ids and reports go by both: keep them in step by NTP."
     if skew_seconds >= _FAIL_SECONDS:
         return Finding("clock", Level.FAIL, says, advice)
-    if skew_seconds >= WARN_SECONDS:
+    if skew_seconds >= _WARN_SECONDS:
         return Finding("clock", Level.WARN, says, advice)
     return Finding("clock", Level.OK, says)

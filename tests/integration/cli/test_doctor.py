@@ -16,8 +16,8 @@ from click.testing import CliRunner
 from psycopg.conninfo import make_conninfo
 
 from imrs_server.cli import main
-from imrs_server.cli.doctor import clocks, running
 from imrs_server.cli.doctor import database as looked_at
+from imrs_server.cli.doctor import running
 from imrs_server.cli.doctor import vault as vault_check
 from imrs_server.domain.principal import Role
 from imrs_server.embedded.openbao import POLICY
@@ -67,7 +67,6 @@ def _patient(monkeypatch: pytest.MonkeyPatch) -> None:
     """That the machine of a test stands still for a moment is no finding."""
     monkeypatch.setattr(looked_at, "NEWS_SECONDS", patience.SECONDS)
     monkeypatch.setattr(running, "ANSWER_SECONDS", patience.SECONDS)
-    monkeypatch.setattr(clocks, "WARN_SECONDS", patience.SECONDS)
 
 
 @pytest.fixture
