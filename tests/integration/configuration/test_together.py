@@ -17,7 +17,7 @@ from imrs_server.adapters.http import GuardedClient
 from imrs_server.adapters.vault import Vault
 from imrs_server.domain.configuration import Action
 from imrs_server.domain.endpoint import Endpoint
-from imrs_server.domain.errors import AgentNotFound, ModelNotFound
+from imrs_server.domain.errors import AgentNotFound, InvalidRequest, ModelNotFound
 from imrs_server.storage import changes, configuration, endpoints
 from imrs_server.use_cases.endpoints import Endpoints
 from imrs_server.use_cases.loading import Loading
@@ -56,7 +56,9 @@ def test_applies_edits_and_undos_at_once(files: Files) -> None:
 
     def undoing() -> None:
         for _ in range(ROUNDS):
-            files.undo()
+            # Nothing is left to undo where it comes more often than applies that change something.
+            with suppress(InvalidRequest):
+                files.undo()
 
     with ThreadPoolExecutor(4) as pool:
         running = [pool.submit(each) for each in (applying(DOCUMENT_003), applying(other), editing, undoing)]
