@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 from imrs_server.embedded.process import POLL_SECONDS, StartError
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from pathlib import Path
 
 LOOPBACK = "127.0.0.1"
@@ -35,16 +36,17 @@ class Hold:
         os.close(self.programs)
 
 
-def hold(folder: Path, *, seconds: float) -> Hold:
+def hold(folder: Path, *, seconds: float, given_up: Callable[[], bool]) -> Hold:
     """Make the folder where needed and take it for this process.
 
     The second lock is free only when the last process on the folder is gone: what a killed run left behind is
-    waited for, up to `seconds`. A run that is alive raises FolderInUse.
+    waited for, up to `seconds`, and until that is `given_up`, which raises StartError. A run that is alive
+    raises FolderInUse.
     """
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-    owner = lock(folder / "owner", seconds=OWNER_SECONDS)
+    owner = lock(folder / "owner", seconds=OWNER_SECONDS, given_up=given_up)
     try:
-        programs = lock(folder / "programs", seconds=seconds)
+        programs = lock(folder / "programs", seconds=seconds, given_up=given_up)
     except BaseException:
         os.close(owner)
         raise
@@ -53,7 +55,7 @@ def hold(folder: Path, *, seconds: float) -> Hold:
     return Hold(owner, programs)
 
 
-def lock(path: Path, *, seconds: float) -> int:
+def lock(path: Path, *, seconds: float, given_up: Callable[[], bool]) -> int:
     """Lock a file and answer its descriptor; the kernel opens the lock when the last copy is closed."""
     held = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
     deadline = time.monotonic() + seconds
@@ -67,6 +69,9 @@ def lock(path: Path, *, seconds: float) -> int:
                 raise FolderInUse(
                     f"{path.parent} is in use by process {owner} or a program that it started"
                 ) from None
+            if given_up():
+                os.close(held)
+                raise StartError(f"the wait for {path.parent} was given up") from None
             time.sleep(POLL_SECONDS)
         except BaseException:
             os.close(held)

@@ -117,7 +117,7 @@ class OpenBao:
     def start(self) -> None:
         """Start, initialise at the first time, unseal; returns when secrets can be read and written."""
         assert self._hold is None, "started already"
-        self._hold = folder.hold(self.folder, seconds=START_SECONDS)
+        self._hold = folder.hold(self.folder, seconds=START_SECONDS, given_up=self._starts.are_given_up)
         try:
             if not self._key_file.exists():
                 # A start that was killed before it could save the unseal key: nobody can read what it wrote.

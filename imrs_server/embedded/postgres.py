@@ -97,7 +97,7 @@ class Postgres:
     def start(self) -> None:
         """Start, after initdb at the first time; returns when connections are accepted."""
         assert self._hold is None, "started already"
-        self._hold = folder.hold(self.folder, seconds=START_SECONDS)
+        self._hold = folder.hold(self.folder, seconds=START_SECONDS, given_up=self._starts.are_given_up)
         try:
             runs_as = account.choose(
                 self._data,

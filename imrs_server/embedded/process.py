@@ -165,6 +165,9 @@ class Starts:
         self._newest: Process | None = None
         self._are_given_up = False
 
+    def are_given_up(self) -> bool:
+        return self._are_given_up
+
     def process(self, *argv: str | Path, **settings: Any) -> Process:
         """As ``Process``, whose arguments these are. Raises StartError also where it was given up."""
         made = Process(*argv, **settings)

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 import socket
 import stat
+from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any
 
 import psycopg
@@ -12,12 +14,14 @@ import pytest
 
 from imrs_server.embedded import folder
 from imrs_server.embedded.folder import FolderInUse
+from imrs_server.embedded.openbao import OpenBao
 from imrs_server.embedded.postgres import Postgres, bin_folder
 from imrs_server.embedded.process import StartError
 from tests.support import ports
+from tests.support.waiting import eventually
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
     from pathlib import Path
 
 as_root = pytest.mark.skipif(os.geteuid() != 0, reason="concerns root only")
@@ -101,6 +105,20 @@ def test_a_folder_serves_one_process_at_a_time(running: Postgres) -> None:
     with pytest.raises(FolderInUse, match=f"in use by process {os.getpid()}"):
         Postgres(running.folder).start()
     assert ask(running, "select 1") == 1
+
+
+@pytest.mark.parametrize("program", [Postgres, OpenBao])
+def test_a_start_that_waits_for_what_a_killed_run_left_is_given_up_at_once(
+    tmp_path: Path, program: Callable[[Path], Postgres | OpenBao]
+) -> None:
+    with (tmp_path / "programs").open("w") as left, ThreadPoolExecutor(1) as pool:
+        fcntl.flock(left, fcntl.LOCK_EX)
+        server = program(tmp_path)
+        start = pool.submit(server.start)
+        eventually((tmp_path / "owner").exists)
+        server.give_up()
+        with pytest.raises(StartError, match="given up"):
+            start.result(20)
 
 
 def test_a_stale_pid_file_that_names_another_program_is_no_obstacle(tmp_path: Path) -> None:
