@@ -102,12 +102,13 @@ def killed_under_load(service: Service, voters: Voters, folder: Path) -> None:
     enough = len(voters.acknowledged) + BEFORE_A_KILL
     stop = threading.Event()
     with child(service.settings, folder) as (process, address), ThreadPoolExecutor(CALLERS) as pool:
-        for _ in range(CALLERS):
-            pool.submit(voters.keep_voting, address, stop)
+        calls = [pool.submit(voters.keep_voting, address, stop) for _ in range(CALLERS)]
         with suppress(AssertionError):
             eventually(lambda: len(voters.acknowledged) >= enough, 30)
         process.kill()
         stop.set()
+    for each in calls:
+        each.result()
     assert len(voters.acknowledged) >= enough
 
 
