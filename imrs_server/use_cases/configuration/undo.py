@@ -6,7 +6,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from imrs_server.domain.configuration import Action, Owned, PlannedChange, Wanted
-from imrs_server.domain.errors import AgentNotFound, ModelNotFound, ProviderNotFound
+from imrs_server.domain.errors import AgentNotFound, ModelNotFound, PlaceTaken, ProviderNotFound
 from imrs_server.use_cases.configuration import execution
 from imrs_server.use_cases.configuration.agency import AgentKind
 from imrs_server.use_cases.configuration.planning import NOT_THERE, Step, gone, updated, without_none
@@ -33,7 +33,7 @@ def take_back(hand: Hand, kinds: Iterable[Kind], apply: Apply) -> tuple[PlannedC
         things = kind.read(hand.tx, [target.id for target in changes])
         told |= {target: _left(change) for target, change in changes.items()}
         back = [_back(kind, each, things.get(each.target.id, NOT_THERE)) for each in changes.values()]
-        for step in execution.in_order(kind, filter(None, back)):
+        for step in execution.back_in_order(kind, filter(None, back)):
             goes_last = isinstance(kind, AgentKind) and step.action is Action.DELETE
             if goes_last:
                 going.append((kind, step))
@@ -45,11 +45,11 @@ def take_back(hand: Hand, kinds: Iterable[Kind], apply: Apply) -> tuple[PlannedC
 
 
 def _done(hand: Hand, kind: Kind, step: Step) -> bool:
-    """Whether it could be: others may have deleted what it needs, such as the agent of a budget."""
+    """Whether it could be: others may have deleted what it needs, or taken its place."""
     try:
         with hand.tx.transaction():
             execution.do(hand, kind, step)
-    except (AgentNotFound, ModelNotFound, ProviderNotFound):
+    except (AgentNotFound, ModelNotFound, ProviderNotFound, PlaceTaken):
         return False
     return True
 
@@ -79,6 +79,6 @@ def _back(kind: Kind, change: PlannedChange, thing: Thing) -> Step | None:
 
 
 def _left(change: PlannedChange) -> PlannedChange:
-    """It is there no more, or there again, by the hand of somebody else; or what it needs is gone."""
+    """It is there no more, or again, by the hand of somebody else; or what it needs is gone, or taken."""
     drifted = tuple(sorted(each.field for each in change.diffs))
     return PlannedChange(action=Action.UNCHANGED, target=change.target, drifted=drifted)

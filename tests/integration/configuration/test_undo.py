@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from imrs_server.domain.agent import Source
 from tests.integration.configuration.conftest import PLATFORM, TENANT, change, summary
 
 if TYPE_CHECKING:
@@ -29,6 +30,13 @@ OF_THE_AGENT = {
     "a limit": ("limit_usd: 1", "limit_usd: 2"),
     "a budget": ("budgets: [{agent_id: bot, window: 24h, limit_usd: 1}]", ""),
 }
+
+NAMED = "agents: {new: {models: {p/one: {priority_override: 5}}}}\n"
+OTHERWISE = "agents: {new: {models: {p/one: {priority_override: 6}}}}\n"
+UNNAMED = "agents: {new: {}}\n"
+RULE = "rules: {new: [{search: one}]}\n"
+OTHER_RULE = "rules: {new: [{search: p/}]}\n"
+PLACE = "{model_id: p/one, base_url: 'http://127.0.0.1:9/%s'}"
 
 
 @pytest.fixture
@@ -90,3 +98,61 @@ def test_an_agent_that_an_apply_brought_back_goes_with_what_it_had(files: Files)
     assert not any(each.drifted for each in files.undo().changes)
     files.agents.undelete(TENANT, None, "bot")
     assert summary(files.plan(BEFORE)) == {}
+
+
+@pytest.mark.parametrize(
+    ("before", "after"),
+    [
+        (NAMED + RULE, NAMED),
+        (NAMED + RULE, OTHERWISE),
+        (NAMED + RULE, OTHERWISE + OTHER_RULE),
+        (NAMED + RULE, UNNAMED),
+        (UNNAMED + RULE, NAMED),
+    ],
+    ids=["it stays named", "with other settings", "by another rule", "it goes too", "it is named instead"],
+)
+def test_a_model_is_the_rules_again_with_its_settings(files: Files, before: str, after: str) -> None:
+    """What a rule had brought is removed with it, and made anew where the file names it."""
+    files.apply(before)
+    files.agent_models.update(TENANT, None, "new", "p/one", {"context_length": 99})
+    had = files.model("new", "p/one")
+    files.apply(after)
+    shown = files.undo(validate_only=True)
+    assert files.undo() == shown
+    assert not any(each.drifted for each in shown.changes)
+    has = files.model("new", "p/one")
+    assert (has.enabled, has.source) == (True, Source.RULE)
+    assert (has.priority_override, has.context_length) == (had.priority_override, had.context_length)
+    assert summary(files.plan(before)) == {}
+    files.apply(UNNAMED)
+    assert files.model("new", "p/one") is None
+
+
+def test_settings_of_a_model_that_somebody_has_since_changed_are_left(files: Files) -> None:
+    files.apply(UNNAMED + RULE)
+    files.apply(NAMED)
+    files.agent_models.update(TENANT, None, "new", "p/one", {"priority_override": 7})
+    undone = files.undo()
+    assert change(undone, "agents/new/models/p/one").drifted == ("priority_override",)
+    assert files.model("new", "p/one").priority_override == 7
+
+
+@pytest.mark.parametrize(
+    ("old", "new"), [(f"{{e: {PLACE % 'a'}}}", "{}"), ("9/a", "9/b")], ids=["deleted", "moved"]
+)
+def test_an_endpoint_at_whose_place_is_another_one_is_left(files: Files, old: str, new: str) -> None:
+    text = BEFORE + f"endpoints: {{e: {PLACE % 'a'}}}"
+    files.apply(text)
+    files.apply(text.replace(old, new).replace("before", "after"))
+    files.apply(f"endpoints: {{taken: {PLACE % 'a'}}}", source="other")
+    assert_left(files, ["endpoints/e"])
+    assert summary(files.plan(f"endpoints: {{taken: {PLACE % 'a'}}}", source="other")) == {}
+
+
+def test_endpoints_that_moved_up_move_back(files: Files) -> None:
+    """Each to the place that the one before it had left, and in the end has again."""
+    places = f"endpoints: {{x: {PLACE % 'b'}, y: {PLACE % 'a'}}}"
+    files.apply(places)
+    files.apply(places.replace("9/b", "9/c").replace("9/a", "9/b"))
+    assert summary(files.undo()) == {"endpoints/x": "UPDATE", "endpoints/y": "UPDATE"}
+    assert summary(files.plan(places)) == {}
