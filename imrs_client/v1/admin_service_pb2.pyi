@@ -2037,7 +2037,8 @@ class PlannedChange(_message.Message):
     @_builtins.property
     def drifted_fields(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
         """Output only. Of these, paths of the fields that somebody else changed since the file was applied; in an undo,
-        paths of the fields that are left as they are, for somebody else has changed or deleted them since.
+        paths of the fields that are left as they are, for somebody else has changed or deleted them, or what they need,
+        since.
         """
 
     def __init__(

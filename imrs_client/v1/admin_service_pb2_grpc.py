@@ -1116,7 +1116,7 @@ class AdminServiceServicer(object):
 
     def UndoConfig(self, request, context):
         """Takes the last ApplyConfig of a file back; called again, the one before it, up to twenty. What others have changed
-        since stays as they left it.
+        since stays as they left it, and so does what does not fit any more, such as a budget of an agent that is gone.
 
         Callers: tenant_admin, platform_admin.
 

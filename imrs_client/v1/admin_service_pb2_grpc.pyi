@@ -659,7 +659,7 @@ class AdminServiceStub:
     """
     UndoConfig: _grpc.UnaryUnaryMultiCallable[_admin_service_pb2.UndoConfigRequest, _admin_service_pb2.UndoConfigResponse]
     """Takes the last ApplyConfig of a file back; called again, the one before it, up to twenty. What others have changed
-    since stays as they left it.
+    since stays as they left it, and so does what does not fit any more, such as a budget of an agent that is gone.
 
     Callers: tenant_admin, platform_admin.
 
@@ -1326,7 +1326,7 @@ class AdminServiceAsyncStub(AdminServiceStub):
     """
     UndoConfig: _aio.UnaryUnaryMultiCallable[_admin_service_pb2.UndoConfigRequest, _admin_service_pb2.UndoConfigResponse]  # type: ignore[assignment]
     """Takes the last ApplyConfig of a file back; called again, the one before it, up to twenty. What others have changed
-    since stays as they left it.
+    since stays as they left it, and so does what does not fit any more, such as a budget of an agent that is gone.
 
     Callers: tenant_admin, platform_admin.
 
@@ -2230,7 +2230,7 @@ class AdminServiceServicer:
         context: _ServicerContext,
     ) -> _typing.Union[_admin_service_pb2.UndoConfigResponse, _abc.Awaitable[_admin_service_pb2.UndoConfigResponse]]:
         """Takes the last ApplyConfig of a file back; called again, the one before it, up to twenty. What others have changed
-        since stays as they left it.
+        since stays as they left it, and so does what does not fit any more, such as a budget of an agent that is gone.
 
         Callers: tenant_admin, platform_admin.
 

@@ -15,6 +15,7 @@ from imrs_server.cli.resource import Resource
 from imrs_server.domain.principal import Role
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from datetime import timedelta
     from uuid import UUID
 
@@ -110,8 +111,11 @@ def revoke(client: ImrsClient, token_id: UUID, *, yes: bool, form: Form) -> None
 def _issued(client: ImrsClient, token_id: UUID) -> pb.Token:
     """Raises ClickException where there is none: the server says nothing of an id that it does not know."""
     request = pb.ListTokensRequest(token_id=str(token_id), show_revoked=True)
-    for found in client.admin.ListTokens(request).tokens:
-        return found
+    # A server from before this filter answers with all of them, in pages.
+    tokens: Iterator[pb.Token] = client.paginate(client.admin.ListTokens, request)
+    for found in tokens:
+        if found.token_id == str(token_id):
+            return found
     raise click.ClickException(
         f"no token {token_id} was issued here. `imrs tokens list --revoked` shows all that were; one that"
         " `imrs token` signed cannot be revoked."

@@ -78,16 +78,6 @@ class InvalidRequest(DomainError):
         self.metadata = {}
 
 
-class PlaceTaken(InvalidRequest):
-    """The request is not valid: {summary}."""
-
-    def __init__(self, endpoint_id: str) -> None:
-        """Another endpoint is at the place of a model where one was to be."""
-        super().__init__(
-            Violation("endpoint.base_url", f"endpoint {endpoint_id} serves this model there already")
-        )
-
-
 class AddressForbidden(DomainError):
     """The address {address} may not be called: {detail}."""
 

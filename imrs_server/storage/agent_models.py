@@ -206,18 +206,6 @@ def hand_over(tx: Tx, tenant_id: UUID, rule_id: UUID, heir: AgentRule) -> int:
     )
 
 
-def entrust(tx: Tx, tenant_id: UUID, rule: AgentRule, model_ids: Sequence[str]) -> int:
-    """Let a rule answer for models that were enabled by name, where it catches them; how many these are."""
-    return model_filter.applied(Q.entrust, rule.filter).run(
-        tx,
-        tenant_id=tenant_id,
-        agent_id=rule.agent_id,
-        rule_id=rule.rule_id,
-        model_ids=list(model_ids),
-        **model_filter.parameters(rule.filter),
-    )
-
-
 def remove_caught(tx: Tx, tenant_id: UUID, rule_id: UUID) -> int:
     """Remove the enabled models of a rule, with their settings; how many these were."""
     return Q.remove_caught.run(tx, tenant_id=tenant_id, rule_id=rule_id)

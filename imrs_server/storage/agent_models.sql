@@ -115,13 +115,5 @@ from models
 where held.tenant_id = %(tenant_id)s and held.rule_id = %(rule_id)s and models.model_id = held.model_id
   and models.delete_time is null and /* model filter */
 
--- name: entrust
-update agent_models as held
-set source = 'RULE', rule_id = %(rule_id)s, update_time = now(), version = held.version + 1
-from models
-where held.tenant_id = %(tenant_id)s and held.agent_id = %(agent_id)s
-  and held.model_id = any(%(model_ids)s::text[]) and held.enabled and held.source = 'EXPLICIT'
-  and models.model_id = held.model_id and models.delete_time is null and /* model filter */
-
 -- name: remove_caught
 delete from agent_models where tenant_id = %(tenant_id)s and rule_id = %(rule_id)s and enabled

@@ -9,7 +9,7 @@ from uuid import uuid4
 from imrs_server.adapters.model_pool import keeper_of
 from imrs_server.domain.breaker import Subject, SubjectKind
 from imrs_server.domain.endpoint import Endpoint, EndpointState
-from imrs_server.domain.errors import EndpointNotFound, InvalidRequest, ModelNotFound, PlaceTaken, Violation
+from imrs_server.domain.errors import EndpointNotFound, InvalidRequest, ModelNotFound, Violation
 from imrs_server.domain.principal import Role
 from imrs_server.domain.written import Written
 from imrs_server.storage import audit, changes, endpoints, models, providers
@@ -127,14 +127,16 @@ def check(endpoint: Endpoint, rules: AddressRules) -> None:
 def put(tx: Tx, endpoint: Endpoint) -> EndpointChange:
     """Store an endpoint whose address was checked; its breaker is to be closed after all rows are written.
 
-    Raises PlaceTaken, ModelNotFound.
+    Raises InvalidRequest, ModelNotFound.
     """
     endpoints.claim_model(tx, endpoint.model_id)
     same = endpoints.at(tx, endpoint.model_id, endpoint.base_url)
     if not endpoint.endpoint_id:
         endpoint = replace(endpoint, endpoint_id=same.endpoint_id if same else str(uuid4()))
     elif same is not None and same.endpoint_id != endpoint.endpoint_id:
-        raise PlaceTaken(same.endpoint_id)
+        raise InvalidRequest(
+            Violation("endpoint.base_url", f"endpoint {same.endpoint_id} serves this model there already")
+        )
     endpoints.claim(tx, endpoint.endpoint_id)
     before = endpoints.lock(tx, endpoint.endpoint_id)
     after = endpoints.put(tx, replace(endpoint, state=_first_state(tx, endpoint)))

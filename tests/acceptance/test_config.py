@@ -197,7 +197,7 @@ def test_undo_leaves_what_others_changed_since(run: Callable[..., Result], servi
         pb.UpdateAgentRequest(agent=pb.Agent(agent_id="bot", display_name="By hand"))
     )
     undone = run("undo", "--yes").stdout
-    assert "= agents/bot   (display_name: changed or deleted since, stays)" in undone
+    assert "= agents/bot   (display_name: changed or deleted since, it or what it needs; stays)" in undone
     agent = service.tenant.admin.GetAgent(pb.GetAgentRequest(agent_id="bot"))
     assert (agent.display_name, agent.use_case) == ("By hand", "")
     assert run("plan", text=BOT).exit_code == 2
@@ -211,7 +211,7 @@ def test_undo_tells_what_others_changed_while_it_asked(run: Callable[..., Result
     assert undone.exit_code == 0, undone.output
     planned, _, told = undone.stdout.partition("Somebody changed something meanwhile; this was done:\n")
     assert 'display_name: "Robot" -> "Bot"' in planned
-    assert "= agents/bot   (display_name: changed or deleted since, stays)" in told
+    assert "= agents/bot   (display_name: changed or deleted since, it or what it needs; stays)" in told
 
 
 def test_undo_tells_of_what_is_gone_already(run: Callable[..., Result], service: Service) -> None:
@@ -224,7 +224,7 @@ def test_undo_tells_of_what_is_gone_already(run: Callable[..., Result], service:
     undone = run("undo", "--yes")
     assert undone.exit_code == 0, undone.output
     [line] = [each for each in undone.stdout.splitlines() if each.startswith("= agents/bot/rules/")]
-    assert line.endswith("   (changed or deleted since, stays)")
+    assert line.endswith("   (changed or deleted since, it or what it needs; stays)")
 
 
 def test_a_tenant_admin_undoes_nothing_of_the_platform(run: Callable[..., Result], service: Service) -> None:

@@ -67,12 +67,12 @@ def echo(plan: Sequence[pb.PlannedChange]) -> None:
 
 
 def echo_undo(plan: Sequence[pb.PlannedChange]) -> None:
-    """The same of an undo, with what it leaves: what is unchanged there, others have changed or deleted."""
+    """The same of an undo, with what it leaves: others have changed or deleted that, or what it needs."""
     _echo_changing(plan)
     left = [each for each in plan if each.action == _Action.UNCHANGED or _left(each)]
     for change in left:
         fields = f"{', '.join(names)}: " if (names := _left(change)) else ""
-        told = f"({fields}changed or deleted since, stays)"
+        told = f"({fields}changed or deleted since, it or what it needs; stays)"
         click.secho(f"= {harmless(change.target)}   {told}", fg="yellow")
     _echo_sums(plan, len(left))
 

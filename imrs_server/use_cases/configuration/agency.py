@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
 from imrs_server.domain.agent import Agent, AgentModel, AgentRule, Source
-from imrs_server.domain.configuration import Action, Thing
+from imrs_server.domain.configuration import Thing
 from imrs_server.domain.flat import flatten, top
 from imrs_server.domain.model import ModelFilter
 from imrs_server.domain.provider import State
@@ -38,7 +38,7 @@ class AgentKind:
 
     section = "agents"
     lasting = False
-    first = None
+    deletes_first = False
     names = agent_rules_of.MUTABLE
     blank = blank_fields(Agent, names, agent_id="", tenant_id=_NOBODY)
 
@@ -110,7 +110,7 @@ class AgentModelKind:
 
     section = "agent_models"
     lasting = False
-    first = None
+    deletes_first = False
     names = agent_model_rules.MUTABLE
     blank = blank_fields(AgentModel, names, agent_id="", model_id="")
 
@@ -192,14 +192,11 @@ class AgentModelKind:
 
 
 class RuleKind:
-    """Standing rules, ``agent_id/digest of what it catches``: another filter is another rule.
-
-    Made first, it keeps what both catch when another one goes, with its settings.
-    """
+    """Standing rules, ``agent_id/digest of what it catches``: another filter is another rule."""
 
     section = "rules"
     lasting = False
-    first = Action.CREATE
+    deletes_first = False
     names = frozenset(ModelFilter.__dataclass_fields__) | {"priority_override"}
     blank: Flat = {}  # noqa: RUF012  (never changed)
 

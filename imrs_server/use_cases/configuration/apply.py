@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING, NoReturn
 from imrs_client.ids import new_id
 from imrs_server.config_file import file
 from imrs_server.config_file.render import render
-from imrs_server.domain.configuration import Action, AppliedAlready, Apply, Owned, Plan, Target
+from imrs_server.domain.configuration import Action, AppliedAlready, Apply, Owned, Plan
 from imrs_server.domain.errors import InvalidRequest, ModelNotFound, RoleRequired, Violation
 from imrs_server.domain.principal import Role
 from imrs_server.domain.written import Written
 from imrs_server.storage import changes, configuration
-from imrs_server.use_cases.configuration import caught, drift, execution, planning, undo
+from imrs_server.use_cases.configuration import drift, execution, planning, undo
 from imrs_server.use_cases.configuration.agency import AgentKind, AgentModelKind, RuleKind
 from imrs_server.use_cases.configuration.catalogue import ModelKind, PreferenceKind, ProviderKind
 from imrs_server.use_cases.configuration.error_lines import naming_line
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
     from imrs_server.adapters.addresses import AddressRules
     from imrs_server.config_file.file import Document
-    from imrs_server.domain.configuration import PlannedChange, Thing, Wanted
+    from imrs_server.domain.configuration import PlannedChange, Target, Thing, Wanted
     from imrs_server.domain.principal import Principal
     from imrs_server.storage.database import Database, Tx
     from imrs_server.use_cases.configuration.kind import Kind
@@ -121,8 +121,8 @@ class Configuration:
     ) -> Written[Plan]:
         """Take the last apply of a file back, but for what others have changed since; again, the one before.
 
-        What is left for that reason, or because what it needs is gone, such as its agent, or its place taken,
-        is UNCHANGED in the plan, or a part of it, with the fields as drifted.
+        What is left for that reason, or because what it needs is gone, such as its agent, is UNCHANGED in the
+        plan, or a part of it, with the fields as drifted.
         Raises InvalidRequest where there is none, RoleRequired for what belongs to the platform.
         """
         who.require(Role.TENANT_ADMIN, Role.PLATFORM_ADMIN)
@@ -139,7 +139,6 @@ class Configuration:
             if not _concerns_platform(last):
                 # A tenant's admin applied it, and did not touch what the file owns of the platform.
                 now = {target: each for target, each in now.items() if not _is_platform(target)}
-            caught.give_back(hand, last, now)
             configuration.own(tx, scope, source, last.owned)
             configuration.disown(tx, scope, source, now.keys() - {each.target for each in last.owned})
             configuration.undone(tx, last.apply_id)
@@ -219,7 +218,6 @@ class Configuration:
         done: list[PlannedChange] = []
         asked = {*outlook.wanted, *outlook.owned}
         named = [each.id for each in outlook.wanted if each.section == "agents"]
-        enabled = self._enabled(hand.tx, tenant_id, asked)
         for kind in self._kinds(tenant_id):
             ids = [each.id for each in asked if each.section == kind.section]
             every = kind.section in outlook.pruned
@@ -231,14 +229,7 @@ class Configuration:
             now = kind.read(hand.tx, [each.target.id for each in changing]) if changing else {}
             done += [planning.as_done(each, now.get(each.target.id)) for each in changing]
         _require_consistent(found, outlook.wanted)
-        return found, list(caught.as_done(done, enabled, self._enabled(hand.tx, tenant_id, enabled)))
-
-    @staticmethod
-    def _enabled(tx: Tx, tenant_id: UUID | None, asked: Iterable[Target]) -> dict[Target, Thing]:
-        """Those models of agents that are enabled."""
-        kind = AgentModelKind(tenant_id)
-        things = kind.read(tx, [each.id for each in asked if each.section == kind.section])
-        return {Target(kind.section, key): thing for key, thing in things.items() if thing.alive}
+        return found, done
 
 
 def _require_consistent(steps: Sequence[Step], wanted: Mapping[Target, Wanted]) -> None:

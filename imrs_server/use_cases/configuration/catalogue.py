@@ -39,7 +39,7 @@ class ProviderKind:
 
     section = "providers"
     lasting = False
-    first = None
+    deletes_first = False
     names = frozenset(
         {
             "display_name", "provider_type", "dialect", "api_base", "models_endpoint", "options", "pool_url",
@@ -108,7 +108,7 @@ class ModelKind:
 
     section = "models"
     lasting = False
-    first = None
+    deletes_first = False
     names = curation.MUTABLE
     blank = blank_fields(Model, names, model_id="", provider_id="", external_id="", display_name="")
 
@@ -197,7 +197,7 @@ class PreferenceKind:
 
     section = "preferences"
     lasting = False
-    first = None
+    deletes_first = False
     names = frozenset({"model_ids", "parameters"})
     blank = blank_fields(Preference, names, agent_class="")
 

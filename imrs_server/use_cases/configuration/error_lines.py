@@ -19,8 +19,6 @@ def naming_line(wanted: Wanted) -> Iterator[None]:
     try:
         yield
     except InvalidRequest as error:
-        if not wanted.path:
-            raise
         raise InvalidRequest(*(_placed(wanted, each) for each in error.violations)) from None
     except DomainError as error:
         if wanted.path:
@@ -32,6 +30,8 @@ def naming_line(wanted: Wanted) -> Iterator[None]:
 
 
 def _placed(wanted: Wanted, violation: Violation) -> Violation:
+    if not wanted.path:
+        return violation
     below = violation.field.partition(".")[2] or violation.field
     path = ".".join(str(step) for step in (*wanted.path, below))
     return Violation(path, f"line {wanted.line}: {violation.description}")

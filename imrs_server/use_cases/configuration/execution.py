@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from imrs_server.domain.configuration import Action
-from imrs_server.use_cases.configuration.agency import RuleKind
 from imrs_server.use_cases.configuration.error_lines import naming_line
 from imrs_server.use_cases.configuration.pool import EndpointKind
 
@@ -19,7 +18,7 @@ if TYPE_CHECKING:
 
 def do_all(hand: Hand, kind: Kind, steps: Sequence[Step]) -> None:
     """Raises what the API's own methods raise, with the line of the file."""
-    if isinstance(kind, EndpointKind | RuleKind):
+    if isinstance(kind, EndpointKind):
         kind.hold(hand, [each.change for each in steps if each.action is not Action.UNCHANGED])
     for step in in_order(kind, steps):
         do(hand, kind, step)
@@ -27,19 +26,20 @@ def do_all(hand: Hand, kind: Kind, steps: Sequence[Step]) -> None:
 
 def in_order(kind: Kind, steps: Iterable[Step]) -> list[Step]:
     """By their ids, for others too touch more than one of a kind in this order."""
-    return sorted(steps, key=lambda each: (each.action is not kind.first, each.target.id))
+    first = Action.DELETE if kind.deletes_first else None
+    return sorted(steps, key=lambda each: (each.action is not first, each.target.id))
 
 
 def back_in_order(kind: Kind, steps: Iterable[Step]) -> list[Step]:
-    """The same for what is taken back: whoever left a place comes after who was there next."""
-    if kind.first is not Action.DELETE:
+    """The other way round for what may stand where another one was: who was there before comes in later."""
+    if not kind.deletes_first:
         return in_order(kind, steps)
     last_first = sorted(steps, key=lambda each: each.target.id, reverse=True)
     return sorted(last_first, key=lambda each: each.action is Action.CREATE)
 
 
 def do(hand: Hand, kind: Kind, step: Step) -> None:
-    """The same for one of them."""
+    """One of the steps. Raises as ``do_all``."""
     with naming_line(step.wanted):
         if step.action is Action.CREATE:
             kind.create(hand, step.target.id, step.wanted)

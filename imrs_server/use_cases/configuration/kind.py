@@ -10,7 +10,7 @@ from imrs_server.storage.shape import shape
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Sequence
 
-    from imrs_server.domain.configuration import Action, Flat, PlannedChange, Thing, Wanted
+    from imrs_server.domain.configuration import Flat, PlannedChange, Thing, Wanted
     from imrs_server.storage.database import Tx
     from imrs_server.use_cases.configuration.hand import Hand
 
@@ -20,15 +20,13 @@ T = TypeVar("T")
 class Kind(Protocol):
     """``blank`` are the fields of a thing of which nothing was said; what is ``lasting`` is never deleted.
 
-    What happens ``first``, before all else of the kind, makes room for it or takes over from it.
+    With ``deletes_first`` a new thing may stand where another one has just been.
     """
 
     section: str
     blank: Flat
     lasting: bool
-
-    @property
-    def first(self) -> Action | None: ...
+    deletes_first: bool
 
     def read(
         self, tx: Tx, ids: Collection[str], *, all: bool = False, of: Collection[str] = ()

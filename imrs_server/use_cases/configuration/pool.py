@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from imrs_server.domain.configuration import Action, Thing
+from imrs_server.domain.configuration import Thing
 from imrs_server.domain.endpoint import Endpoint
 from imrs_server.storage import configuration
 from imrs_server.storage.endpoints import claim, claim_model, hold, lock
@@ -29,7 +29,7 @@ class EndpointKind:
 
     section = "endpoints"
     lasting = False
-    first = Action.DELETE
+    deletes_first = True
     blank = blank_fields(Endpoint, _NAMES, **_LEAST)
 
     def __init__(self, rules: AddressRules) -> None:

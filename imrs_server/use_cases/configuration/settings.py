@@ -30,7 +30,7 @@ class DefaultsKind:
 
     section = "defaults"
     lasting = True
-    first = None
+    deletes_first = False
     blank = blank_fields(Defaults, MUTABLE, scope="GLOBAL")
 
     def __init__(self, tenant_id: UUID | None) -> None:

@@ -33,7 +33,7 @@ class BudgetKind:
 
     section = "budgets"
     lasting = False
-    first = None
+    deletes_first = False
     blank: Flat = {}  # noqa: RUF012  (never changed)
 
     def __init__(self, tenant_id: UUID | None) -> None:

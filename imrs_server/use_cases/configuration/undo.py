@@ -6,7 +6,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from imrs_server.domain.configuration import Action, Owned, PlannedChange, Wanted
-from imrs_server.domain.errors import AgentNotFound, ModelNotFound, PlaceTaken, ProviderNotFound
+from imrs_server.domain.errors import Code, DomainError
 from imrs_server.use_cases.configuration import execution
 from imrs_server.use_cases.configuration.agency import AgentKind
 from imrs_server.use_cases.configuration.planning import NOT_THERE, Step, gone, updated, without_none
@@ -17,6 +17,9 @@ if TYPE_CHECKING:
     from imrs_server.domain.configuration import Apply, Target, Thing
     from imrs_server.use_cases.configuration.hand import Hand
     from imrs_server.use_cases.configuration.kind import Kind
+
+# What was right when it was done, and is not now: a database that is away is another matter.
+_NOT_ANY_MORE = {Code.NOT_FOUND, Code.INVALID_ARGUMENT}
 
 
 def take_back(hand: Hand, kinds: Iterable[Kind], apply: Apply) -> tuple[PlannedChange, ...]:
@@ -45,11 +48,13 @@ def take_back(hand: Hand, kinds: Iterable[Kind], apply: Apply) -> tuple[PlannedC
 
 
 def _done(hand: Hand, kind: Kind, step: Step) -> bool:
-    """Whether it could be: others may have deleted what it needs, or taken its place."""
+    """Whether it could be: others may have deleted what it needs, or made what does not go with it."""
     try:
         with hand.tx.transaction():
             execution.do(hand, kind, step)
-    except (AgentNotFound, ModelNotFound, ProviderNotFound, PlaceTaken):
+    except DomainError as error:
+        if error.code not in _NOT_ANY_MORE:
+            raise
         return False
     return True
 
@@ -79,6 +84,6 @@ def _back(kind: Kind, change: PlannedChange, thing: Thing) -> Step | None:
 
 
 def _left(change: PlannedChange) -> PlannedChange:
-    """It is there no more, or again, by the hand of somebody else; or what it needs is gone, or taken."""
+    """It is there no more, or there again, by the hand of somebody else; or it does not fit any more."""
     drifted = tuple(sorted(each.field for each in change.diffs))
     return PlannedChange(action=Action.UNCHANGED, target=change.target, drifted=drifted)

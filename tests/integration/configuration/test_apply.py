@@ -220,16 +220,6 @@ def test_a_rule_of_the_file_catches_and_goes(files: Files) -> None:
     assert files.model("bot", "openai/b") is None
 
 
-@pytest.mark.parametrize("filters", [("a", "openai"), ("openai", "a")])
-def test_what_two_filters_of_a_rule_catch_keeps_its_settings(files: Files, filters: tuple[str, str]) -> None:
-    before, after = (f"rules: {{bot: [{{search: {each}}}]}}\n" for each in filters)
-    models = "providers: {openai: {}}\nmodels: {openai/aa: {}}\nagents: {bot: {}}\n"
-    files.apply(models + before)
-    files.agent_models.update(TENANT, None, "bot", "openai/aa", {"priority_override": 7})
-    files.apply(models + after)
-    assert files.model("bot", "openai/aa").priority_override == 7
-
-
 def test_a_model_that_others_brought_keeps_its_context(files: Files) -> None:
     files.apply(SMALL)
     files.catalog.update(PLATFORM, "openai/a", {"context_length": 5000})

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
+from decimal import Decimal
 from typing import TYPE_CHECKING
 
 import pytest
 
-from imrs_server.domain.agent import Source
 from tests.integration.configuration.conftest import PLATFORM, TENANT, change, summary
 
 if TYPE_CHECKING:
@@ -30,12 +30,6 @@ OF_THE_AGENT = {
     "a limit": ("limit_usd: 1", "limit_usd: 2"),
     "a budget": ("budgets: [{agent_id: bot, window: 24h, limit_usd: 1}]", ""),
 }
-
-NAMED = "agents: {new: {models: {p/one: {priority_override: 5}}}}\n"
-OTHERWISE = "agents: {new: {models: {p/one: {priority_override: 6}}}}\n"
-UNNAMED = "agents: {new: {}}\n"
-RULE = "rules: {new: [{search: one}]}\n"
-OTHER_RULE = "rules: {new: [{search: p/}]}\n"
 PLACE = "{model_id: p/one, base_url: 'http://127.0.0.1:9/%s'}"
 
 
@@ -101,43 +95,6 @@ def test_an_agent_that_an_apply_brought_back_goes_with_what_it_had(files: Files)
 
 
 @pytest.mark.parametrize(
-    ("before", "after"),
-    [
-        (NAMED + RULE, NAMED),
-        (NAMED + RULE, OTHERWISE),
-        (NAMED + RULE, OTHERWISE + OTHER_RULE),
-        (NAMED + RULE, UNNAMED),
-        (UNNAMED + RULE, NAMED),
-    ],
-    ids=["it stays named", "with other settings", "by another rule", "it goes too", "it is named instead"],
-)
-def test_a_model_is_the_rules_again_with_its_settings(files: Files, before: str, after: str) -> None:
-    """What a rule had brought is removed with it, and made anew where the file names it."""
-    files.apply(before)
-    files.agent_models.update(TENANT, None, "new", "p/one", {"context_length": 99})
-    had = files.model("new", "p/one")
-    files.apply(after)
-    shown = files.undo(validate_only=True)
-    assert files.undo() == shown
-    assert not any(each.drifted for each in shown.changes)
-    has = files.model("new", "p/one")
-    assert (has.enabled, has.source) == (True, Source.RULE)
-    assert (has.priority_override, has.context_length) == (had.priority_override, had.context_length)
-    assert summary(files.plan(before)) == {}
-    files.apply(UNNAMED)
-    assert files.model("new", "p/one") is None
-
-
-def test_settings_of_a_model_that_somebody_has_since_changed_are_left(files: Files) -> None:
-    files.apply(UNNAMED + RULE)
-    files.apply(NAMED)
-    files.agent_models.update(TENANT, None, "new", "p/one", {"priority_override": 7})
-    undone = files.undo()
-    assert change(undone, "agents/new/models/p/one").drifted == ("priority_override",)
-    assert files.model("new", "p/one").priority_override == 7
-
-
-@pytest.mark.parametrize(
     ("old", "new"), [(f"{{e: {PLACE % 'a'}}}", "{}"), ("9/a", "9/b")], ids=["deleted", "moved"]
 )
 def test_an_endpoint_at_whose_place_is_another_one_is_left(files: Files, old: str, new: str) -> None:
@@ -156,3 +113,13 @@ def test_endpoints_that_moved_up_move_back(files: Files) -> None:
     files.apply(places.replace("9/b", "9/c").replace("9/a", "9/b"))
     assert summary(files.undo()) == {"endpoints/x": "UPDATE", "endpoints/y": "UPDATE"}
     assert summary(files.plan(places)) == {}
+
+
+def test_a_price_that_would_be_without_the_other_one_is_left(files: Files) -> None:
+    """Somebody has changed one of the two, and a model has both or neither."""
+    files.apply("models: {p/four: {}}\n" + BEFORE)
+    apply_priced = "models: {p/four: {input_price_usd: 1, output_price_usd: 2}}\n" + BEFORE
+    files.apply(apply_priced.replace("before", "after"))
+    files.catalog.update(PLATFORM, "p/four", {"output_price_usd": Decimal(3)})
+    assert_left(files, ["models/p/four"])
+    assert files.catalog.get(PLATFORM, "p/four").input_price_usd == 1
