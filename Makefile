@@ -20,9 +20,10 @@ run: .venv/run.stamp  ## start everything for development; ARGS="--port 9000" is
 test: .venv/test.stamp  ## run the test suite; ARGS="-k sync" is passed on
 	$(BIN)/pytest -n 3 --dist worksteal -m 'not long' $(ARGS)
 
-test-long: .venv/test.stamp  ## run the tests that take long, also on the oldest PostgreSQL
+test-long: .venv/test.stamp  ## run the tests that take long, also on the oldest PostgreSQL, and look for new examples
 	$(BIN)/pytest -n 2 --dist worksteal -m long $(ARGS)
 	$(BIN)/pytest -n 2 --dist worksteal --postgres 16 tests/integration $(ARGS)
+	$(BIN)/pytest -n 2 --dist worksteal -m hypothesis --hypothesis-profile=searching $(ARGS)
 
 prometheus: .venv/prometheus.stamp  ## unpack Debian's Prometheus into .venv: tests of dashboards and alerts run where it is there
 

@@ -33,15 +33,16 @@ ROOM_BYTES = 2 << 30
 # What a server keeps of its log, and its shared memory: in its folder, where nothing outlives the run.
 SETTINGS = {"max_wal_size": "256MB", "dynamic_shared_memory_type": "mmap"}
 
-# The same examples in every run, which take the time that they need: else a change may be refused for what it
-# has nothing to do with. `--hypothesis-profile=default` looks for new ones.
+# Examples take the time that they need. `--hypothesis-profile=searching` looks for new ones, in CI too, where
+# Hypothesis begins with a profile that does not.
 settings.register_profile(
-    "steady",
-    derandomize=True,
-    database=None,
+    "searching",
+    settings.get_profile("default"),
     deadline=None,
-    suppress_health_check=[HealthCheck.too_slow, HealthCheck.function_scoped_fixture],
+    suppress_health_check=[HealthCheck.too_slow],
 )
+# The same examples in every run: else a change may be refused for what it has nothing to do with.
+settings.register_profile("steady", settings.get_profile("searching"), derandomize=True, database=None)
 settings.load_profile("steady")
 
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from imrs_client.ids import new_id
@@ -314,7 +314,7 @@ STEPS = st.lists(
 )
 
 
-@settings(max_examples=60)
+@settings(max_examples=60, suppress_health_check=[HealthCheck.too_slow, HealthCheck.function_scoped_fixture])
 @given(limits=st.tuples(LIMITS, LIMITS), steps=STEPS, pick=st.randoms(use_true_random=False))
 def test_any_course_of_calls_adds_up(db: Database, limits: Any, steps: Any, pick: Any) -> None:
     tenant_id = UUID(int=next(_tenants))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import psycopg
-from hypothesis import given, settings
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from imrs_server.storage import copy_text
@@ -19,7 +19,7 @@ VALUES = st.tuples(
 
 
 # Each example leaves the database as it was.
-@settings(max_examples=200)
+@settings(max_examples=200, suppress_health_check=[HealthCheck.too_slow, HealthCheck.function_scoped_fixture])
 @given(rows=st.lists(VALUES, max_size=5))
 def test_what_is_copied_is_read_again(database: str, rows: list[tuple[object, ...]]) -> None:
     with psycopg.connect(database) as tx:

@@ -6,7 +6,7 @@ import json
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
-from hypothesis import given, settings
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from imrs_server.cli.config.origins import reading, shape, sources
@@ -34,7 +34,7 @@ TABLES = ["agent_model_config", "agent_llm_configs", "agent_configs", "llm_provi
           "agent_models", "global_default"]  # fmt: skip
 
 
-@settings(max_examples=150)
+@settings(max_examples=150, suppress_health_check=[HealthCheck.too_slow, HealthCheck.function_scoped_fixture])
 @given(
     rows=st.lists(st.dictionaries(COLUMNS, VALUES, min_size=1, max_size=9), min_size=1, max_size=4),
     kinds=st.lists(st.sampled_from(TABLES), min_size=1, max_size=3, unique=True),
@@ -77,7 +77,7 @@ def test_text_that_looks_like_something_else_stays_text(content: dict[str, Any])
     assert same(tree.parse(shape.text(content, [])).plain(), content)
 
 
-@settings(max_examples=100)
+@settings(max_examples=100, suppress_health_check=[HealthCheck.too_slow, HealthCheck.function_scoped_fixture])
 @given(st.binary(max_size=300), st.sampled_from(["a.py", "a.yaml", "a.json", "a.csv", "a.env"]))
 def test_no_bytes_do_more_than_be_refused(tmp_path: Path, content: bytes, name: str) -> None:
     path = tmp_path / name
