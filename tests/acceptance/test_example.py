@@ -11,7 +11,7 @@ import pytest
 from imrs_client import ImrsClient
 from imrs_client import v1 as pb
 from imrs_client.ids import new_id
-from tests.support import patient
+from tests.support import scripts
 from tests.support.dev import Dev
 from tests.support.model_server import EXAMPLES, model_server
 from tests.support.pools import NOBODY
@@ -36,7 +36,7 @@ class Newcomer:
 
     def run(self, script: str, *words: str) -> subprocess.CompletedProcess[str]:
         variables = self.dev.variables | {"IMRS_TOKEN_AGENT": self.token}
-        return patient.run(EXAMPLES / script, *words, variables=variables)
+        return scripts.run(EXAMPLES / script, *words, variables=variables)
 
     def rated(self, model_id: str) -> list[tuple[int, int, float]]:
         """How often it was called and rated, and how well."""

@@ -13,8 +13,9 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from imrs_client import NotFound
 from imrs_client.v1 import DeleteAgentRequest, DeleteProviderRequest
-from tests.support import patient
+from tests.support import scripts
 from tests.support.model_server import model_server
 from tests.support.waiting import eventually
 
@@ -33,16 +34,23 @@ VARIABLE = re.compile(r' *\.\.\.|.*"decision_id".*|.*: \d\.\d{9,},')
 ROUTES = re.compile(r"RouteService/(Explain)?Route\b")
 
 
+@pytest.fixture(scope="session")
+def grpcurl(require_program: Callable[[str], Path]) -> Path:
+    return require_program("grpcurl")
+
+
 @pytest.fixture
 def visited(dev: Dev) -> Iterator[Dev]:
-    """It has what it had before when the session is over."""
+    """It has what it had before when the session is over, however far that came."""
     yield dev
     with dev.client("TENANT_ADMIN") as tenant, dev.client("PLATFORM_ADMIN") as platform:
-        tenant.admin.DeleteAgent(DeleteAgentRequest(agent_id="helper"))
-        platform.admin.DeleteProvider(DeleteProviderRequest(provider_id="local"))
+        with suppress(NotFound):
+            tenant.admin.DeleteAgent(DeleteAgentRequest(agent_id="helper"))
+        with suppress(NotFound):
+            platform.admin.DeleteProvider(DeleteProviderRequest(provider_id="local"))
 
 
-def test_the_session_prints_what_is_shown(visited: Dev, require_program: Callable[[str], Path]) -> None:
+def test_the_session_prints_what_is_shown(grpcurl: Path, visited: Dev) -> None:
     """Each `sh` block is played, and each line of the block after it appears."""
     prelude, *_ = re.findall(r"^call\(\) .*$", README, re.MULTILINE)
     steps = [(said, shown) for (kind, said), (_, shown) in pairwise(BLOCKS) if kind == "sh"][1:]
@@ -53,7 +61,7 @@ def test_the_session_prints_what_is_shown(visited: Dev, require_program: Callabl
         def play(script: str) -> str:
             for old, new in ((written, decision), (MODEL_SERVER, address)):
                 script = script.replace(old, new)
-            whole = f"{prelude.replace('grpcurl', str(require_program('grpcurl')))}\n{script}"
+            whole = f"{prelude.replace('grpcurl', str(grpcurl))}\n{script}"
             command = ["sh", "-c", whole]
             done = subprocess.run(
                 command, env=os.environ | visited.variables, capture_output=True, text=True, check=False
@@ -92,5 +100,5 @@ def test_the_python_example_runs(dev: Dev, tmp_path: Path) -> None:
     (example,) = [text for kind, text in BLOCKS if kind == "python"]
     script = tmp_path / "example.py"
     script.write_text(example, encoding="utf-8")
-    done = patient.run(script, variables=dev.variables)
+    done = scripts.run(script, variables=dev.variables)
     assert (done.returncode, done.stderr) == (0, "")

@@ -1,6 +1,6 @@
 """Runs a script as its user does, but with deadlines that a slow machine keeps too.
 
-``python -m tests.support.patient SCRIPT WORDS...``, where this repository is found.
+``python -m tests.support.scripts SCRIPT WORDS...``, where this repository is found.
 """
 
 from __future__ import annotations
@@ -9,6 +9,7 @@ import os
 import runpy
 import subprocess
 import sys
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -30,6 +31,8 @@ def run(script: Path, *words: str, variables: Mapping[str, str]) -> subprocess.C
 
 
 if __name__ == "__main__":
-    vars(imrs_client)["ImrsClient"] = patience.client
+    vars(imrs_client)["ImrsClient"] = partial(
+        imrs_client.ImrsClient, timeouts_seconds=patience.TIMEOUTS_SECONDS
+    )
     sys.argv = sys.argv[1:]
     runpy.run_path(sys.argv[0], run_name="__main__")
