@@ -2,6 +2,8 @@ from __future__ import annotations
 
 import time
 import uuid
+from contextlib import suppress
+from functools import partial
 from itertools import count, islice
 from queue import Queue
 from typing import TYPE_CHECKING, Any
@@ -12,10 +14,11 @@ import pytest
 import imrs_client
 from imrs_client import ImrsClient, v1
 from tests.support import patience
+from tests.support.waiting import eventually
 from tests.unit.client.conftest import status
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
     from tests.unit.client.conftest import Service
 
@@ -215,12 +218,37 @@ def test_every_call_has_a_deadline(service: Service) -> None:
     assert endless_seconds > 1e6
 
 
+@pytest.mark.parametrize(
+    ("call", "timeout_seconds"),
+    [
+        (ImrsClient.choose, 1),
+        (partial(ImrsClient.rate, message_id="m1", rating=0.5), 2),
+        (partial(ImrsClient.record, decision_id="d1"), 2),
+    ],
+)
+def test_what_agents_call_all_the_time_ends_soon(
+    service: Service, call: Callable[[ImrsClient], object], timeout_seconds: float
+) -> None:
+    with ImrsClient(service.address, token="t") as client:
+        client.wait_until_ready(20)
+
+        def arrives() -> bool:
+            # On a slow machine its time may be over before.
+            with suppress(imrs_client.DeadlineExceeded):
+                call(client)
+            return bool(service.deadlines_seconds)
+
+        eventually(arrives)
+    assert max(service.deadlines_seconds) <= timeout_seconds + 0.5
+
+
 def test_a_call_that_nobody_answers_ends_at_its_deadline(service: Service) -> None:
     with ImrsClient(service.address, token="t") as client:
         client.wait_until_ready(20)
         with pytest.raises(imrs_client.DeadlineExceeded) as caught:
             client.choose(agent_id="slow")
     assert caught.value.reason == ""
+    assert max(service.deadlines_seconds, default=0) <= 1.5
 
 
 def test_a_timeout_for_no_method_is_refused() -> None:
