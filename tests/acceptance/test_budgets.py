@@ -459,9 +459,11 @@ def test_a_caller_who_goes_away_pays_what_was_said(world: World) -> None:
 
 @pytest.fixture
 def pair(world: World, vault: Vault) -> Iterator[tuple[str, str]]:
-    """Two servers of one database."""
+    """Two servers of one database, where callers wait long for a connection to it."""
     dsn = world.service.settings.database_url.get_secret_value()
     with serving(dsn, vault) as second:
+        for each in (world.service, second):
+            each.app.database._app.timeout = patience.SECONDS
         yield world.service.app.address, second.app.address
 
 
@@ -495,7 +497,9 @@ def test_budgets_are_exact_with_many_callers_of_two_servers(world: World, pair: 
     with ThreadPoolExecutor(32) as pool:
         list(pool.map(call, range(32)))
     assert set(made) - {"DATABASE_UNAVAILABLE"} == {"OK", "BUDGET_EXCEEDED"}
-    assert made["OK"] == fitting or made["DATABASE_UNAVAILABLE"]
+    # Of those that fit, some may not have heard that they did.
+    assert made["DATABASE_UNAVAILABLE"] <= fitting // 4
+    assert fitting - made["DATABASE_UNAVAILABLE"] <= made["OK"] <= fitting
     eventually(lambda: not any(each.reserved_tokens for each in world.budgets))
     tokens_budget, budget = world.budgets
     assert spent(budget)[0] == fitting * COST_USD <= limit

@@ -194,7 +194,7 @@ def test_where_all_are_limited_the_call_waits_or_ends_and_nobody_is_asked(pair: 
     assert caught.value.reason == "PROVIDER_RATE_LIMITED"
     assert 0 < (caught.value.retry_after_seconds or 0) <= 60
     assert len(pair.first.requests) == 1
-    pair.due_in(6)
+    pair.due_in(15)
     done = other.complete(PROMPT, allowed_models=only, timeout_seconds=40)
     assert done.model_id == "first/m"
     (failed,) = done.failed_attempts

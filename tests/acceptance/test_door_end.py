@@ -41,7 +41,7 @@ def speaks_on(handler: Any) -> None:
 def test_it_does_not_wait_for_a_caller_who_takes_nothing(
     shared_service: Service, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(process, "STOP_SECONDS", 50.0)
+    monkeypatch.setattr(process, "STOP_SECONDS", 30.0)
     with FakeProvider(b"") as upstream, ExitStack() as stack:
         furnish(shared_service, "floods", f"{upstream.url}/v1", "m")
         employ(shared_service, "patient", "floods/m")

@@ -54,8 +54,17 @@ def newcomer(dev: Dev) -> Iterator[Newcomer]:
         tenant.admin.EnableAgentModels(pb.EnableAgentModelsRequest(agent_id=agent_id, filter=local))
         token = tenant.admin.IssueToken(pb.IssueTokenRequest(roles=["agent"], agent_id=agent_id)).token
         dev.settled(tenant)
+        api_base = address(dev)
         yield Newcomer(dev, tenant, agent_id, token)
+        # Others talk to the same server.
+        move(dev, api_base)
         tenant.admin.DeleteAgent(pb.DeleteAgentRequest(agent_id=agent_id))
+
+
+def address(dev: Dev) -> str:
+    """Where the models are called."""
+    with dev.client("PLATFORM_ADMIN") as platform:
+        return platform.admin.GetProvider(pb.GetProviderRequest(provider_id="ollama")).api_base
 
 
 def move(dev: Dev, api_base: str) -> None:

@@ -81,7 +81,8 @@ class Silence:
 
     def __call__(self, _handler: Any) -> None:
         self.asked.set()
-        self.over.wait(20)
+        # Longer than anybody here waits for what it holds up.
+        self.over.wait(3 * patience.SECONDS)
 
 
 @pytest.fixture

@@ -27,7 +27,6 @@ from imrs_server.domain.principal import Role
 from imrs_server.domain.secret import Secret
 from imrs_server.jobs.orphans import OrphanSweep
 from imrs_server.storage import changes
-from imrs_server.storage.database import Database
 from tests.support import patience
 from tests.support.child import child
 from tests.support.service import Service, serving
@@ -41,6 +40,7 @@ if TYPE_CHECKING:
 
     from imrs_client import ImrsClient
     from imrs_server.domain.agent_key import AgentKey
+    from imrs_server.storage.database import Database
     from tests.conftest import Vault
 
 ACME = CredentialPath("acme")
@@ -54,15 +54,20 @@ def proxy(vault: Vault) -> Iterator[VaultProxy]:
 
 @pytest.fixture
 def db(database: str) -> Iterator[Database]:
-    opened = Database(database, app_connections=2, system_connections=2)
-    opened.open()
-    yield opened
-    opened.close()
+    with patience.database(database, app_connections=2, system_connections=2) as opened:
+        yield opened
 
 
 @pytest.fixture
-def store(vault: Vault) -> Store:
-    return Store(vault.address, role_id=lambda: vault.role_id, secret_id=lambda: vault.secret_id)
+def store(vault: Vault) -> Iterator[Store]:
+    found = Store(
+        vault.address,
+        role_id=lambda: vault.role_id,
+        secret_id=lambda: vault.secret_id,
+        timing=patience.VAULT,
+    )
+    yield found
+    found.close()
 
 
 def killing(process: subprocess.Popen[bytes], method: str, path: str) -> Callable[[str, str], bool]:

@@ -18,8 +18,9 @@ if TYPE_CHECKING:
 
 def is_gone(pid: int) -> bool:
     """Whether the process runs no more; one that only waits for its parent to notice counts as gone."""
-    with suppress(OSError):
-        return _state(pid) == "Z"
+    state = _state(pid)
+    if state:
+        return state == "Z"
     try:
         os.kill(pid, 0)
     except ProcessLookupError:
@@ -41,7 +42,11 @@ def frozen(pid: int) -> Iterator[bool]:
 
 
 def _state(pid: int) -> str:
-    return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
+    """A letter of proc(5); empty where there is no such process, or no such file system."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
+    except OSError:
+        return ""
 
 
 def parents() -> dict[int, int]:

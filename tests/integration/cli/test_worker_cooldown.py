@@ -62,7 +62,7 @@ def test_what_a_worker_finds_out_the_other_goes_by(database: str, vault: Vault, 
         assert cooldowns(other) == [("p/best", State.COOLING, 0)]
 
         def returning(client: ImrsClient) -> bool:
-            return [(name, state, share > 0) for name, state, share in cooldowns(client)] == [
+            return [(name, state, 0 < share < 1) for name, state, share in cooldowns(client)] == [
                 ("p/best", State.RETURNING, True)
             ]
 

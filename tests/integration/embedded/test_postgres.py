@@ -111,7 +111,8 @@ def test_a_folder_serves_one_process_at_a_time(running: Postgres) -> None:
 def test_a_start_that_waits_for_what_a_killed_run_left_is_given_up_at_once(
     tmp_path: Path, program: Callable[[Path], Postgres | OpenBao]
 ) -> None:
-    with (tmp_path / "programs").open("w") as left, ThreadPoolExecutor(1) as pool:
+    # Left first, the file lets go of its lock: a start that was not given up need not be waited for.
+    with ThreadPoolExecutor(1) as pool, (tmp_path / "programs").open("w") as left:
         fcntl.flock(left, fcntl.LOCK_EX)
         server = program(tmp_path)
         start = pool.submit(server.start)

@@ -19,20 +19,13 @@ from imrs_server.use_cases.breakers import Breakers
 from imrs_server.use_cases.call_rates import CallRates
 from imrs_server.use_cases.pacing import Pacing
 from tests.support import patience
+from tests.support.clock import Clock
 from tests.support.state import PROVIDER
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
 SERVERS = 4
-
-
-class Clock:
-    def __init__(self) -> None:
-        self.now_seconds = 100.0
-
-    def __call__(self) -> float:
-        return self.now_seconds
 
 
 @pytest.fixture
@@ -90,7 +83,7 @@ def test_a_block_saves_asking_and_what_is_left_of_it_is_lost_after_a_second(
     assert granted(database) == 10
     assert rates.take("p") == 0.0
     assert granted(database) == 20
-    clock.now_seconds += BLOCK_SECONDS
+    clock.pass_by(BLOCK_SECONDS)
     assert rates.take("p") == 0.0
     assert granted(database) == 30
 

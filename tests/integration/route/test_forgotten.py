@@ -16,22 +16,13 @@ from imrs_server.storage.database import Database
 from imrs_server.use_cases.breakers import Breakers
 from imrs_server.use_cases.loading import Loading
 from imrs_server.use_cases.pool import Pool
+from tests.support.clock import Clock
 from tests.support.state import model, state
 
 if TYPE_CHECKING:
     from imrs_server.index.state import State
 
 NOWHERE = Database("postgresql://nobody@127.0.0.1:9/none")
-
-
-class Clock:
-    """Time that somebody moves."""
-
-    def __init__(self) -> None:
-        self.now_seconds = 100.0
-
-    def __call__(self) -> float:
-        return self.now_seconds
 
 
 def knowing(found: State) -> Index:
@@ -84,6 +75,6 @@ def test_what_is_over_is_forgotten_too(kind: FailureKind) -> None:
     breakers.failed(trial, ChatFailure(kind, "no", retry_after_seconds=None))
     breakers.forget()
     assert {**breakers._tallies, **breakers._own}
-    clock.now_seconds += 301
+    clock.pass_by(301)
     breakers.forget()
     assert not {**breakers._tallies, **breakers._own}
