@@ -21,7 +21,6 @@ from imrs_client.v1 import (
     SetAgentKeyRequest,
     UndeleteProviderRequest,
 )
-from imrs_server.adapters.vault import Vault as Store
 from imrs_server.domain.credential import CredentialPath
 from imrs_server.domain.principal import Role
 from imrs_server.domain.secret import Secret
@@ -39,6 +38,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from imrs_client import ImrsClient
+    from imrs_server.adapters.vault import Vault as Store
     from imrs_server.domain.agent_key import AgentKey
     from imrs_server.storage.database import Database
     from tests.conftest import Vault
@@ -60,14 +60,8 @@ def db(database: str) -> Iterator[Database]:
 
 @pytest.fixture
 def store(vault: Vault) -> Iterator[Store]:
-    found = Store(
-        vault.address,
-        role_id=lambda: vault.role_id,
-        secret_id=lambda: vault.secret_id,
-        timing=patience.VAULT,
-    )
-    yield found
-    found.close()
+    with patience.vault(vault) as found:
+        yield found
 
 
 def killing(process: subprocess.Popen[bytes], method: str, path: str) -> Callable[[str, str], bool]:

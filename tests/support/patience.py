@@ -8,11 +8,14 @@ from typing import TYPE_CHECKING, Any
 from imrs_client import ImrsClient
 from imrs_client.methods import METHODS
 from imrs_server.adapters.http import Timing
-from imrs_server.adapters.vault import VaultTiming
+from imrs_server.adapters.vault import Vault, VaultTiming
 from imrs_server.storage.database import Database
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
+
+    from imrs_server.embedded.openbao import OpenBao
+    from tests import conftest
 
 SECONDS = 30.0
 
@@ -29,6 +32,22 @@ VAULT = VaultTiming(connect_seconds=SECONDS, read_seconds=SECONDS, slot_seconds=
 def client(address: str, token: str | Callable[[], str], **options: Any) -> ImrsClient:
     """To be closed."""
     return ImrsClient(address, token=token, timeouts_seconds=TIMEOUTS_SECONDS, **options)
+
+
+@contextmanager
+def vault(running: conftest.Vault | OpenBao, **options: Any) -> Iterator[Vault]:
+    """The keys in a running one, closed at the end."""
+    found = Vault(
+        running.address,
+        role_id=lambda: running.role_id,
+        secret_id=lambda: running.secret_id,
+        timing=VAULT,
+        **options,
+    )
+    try:
+        yield found
+    finally:
+        found.close()
 
 
 @contextmanager

@@ -2,32 +2,15 @@
 
 from __future__ import annotations
 
-from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 import pytest
 
-from imrs_server.adapters.vault import Vault
 from imrs_server.domain.errors import VaultForbidden
 from tests.support import patience
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     from tests.conftest import Vault as Running
-
-
-@contextmanager
-def connected(running: Running, mount: str = "secret") -> Iterator[Vault]:
-    found = Vault(
-        running.address,
-        role_id=lambda: running.role_id,
-        secret_id=lambda: running.secret_id,
-        mount=mount,
-        timing=patience.VAULT,
-    )
-    yield found
-    found.close()
 
 
 def root(running: Running, method: str, path: str, body: dict[str, object] | None = None) -> None:
@@ -35,14 +18,14 @@ def root(running: Running, method: str, path: str, body: dict[str, object] | Non
 
 
 def test_the_lease_of_a_login(vault: Running) -> None:
-    with connected(vault) as store:
+    with patience.vault(vault) as store:
         lease = store.lease()
     assert 3_500 < lease.seconds <= 3_600
     assert lease.renewable
 
 
 def test_rights_path_by_path(vault: Running) -> None:
-    with connected(vault) as store:
+    with patience.vault(vault) as store:
         found = store.rights(["secret/data/llm/openai", "secret/metadata/llm", "sys/mounts"])
     assert found == {
         "secret/data/llm/openai": {"create", "read", "update", "delete"},
@@ -52,15 +35,15 @@ def test_rights_path_by_path(vault: Running) -> None:
 
 
 def test_a_mount_without_versions_and_one_that_may_not_be_seen(vault: Running) -> None:
-    with connected(vault) as store:
+    with patience.vault(vault) as store:
         assert store.versions_keys()
     root(vault, "POST", "sys/mounts/old", {"type": "kv", "options": {"version": "1"}})
     root(vault, "PUT", "sys/policies/acl/old", {"policy": 'path "old/*" { capabilities = ["read"] }'})
     try:
-        with connected(vault, "old") as store, pytest.raises(VaultForbidden):
+        with patience.vault(vault, mount="old") as store, pytest.raises(VaultForbidden):
             store.versions_keys()
         root(vault, "POST", "auth/approle/role/imrs/policies", {"token_policies": ["imrs", "old"]})
-        with connected(vault, "old") as store:
+        with patience.vault(vault, mount="old") as store:
             assert not store.versions_keys()
     finally:
         root(vault, "POST", "auth/approle/role/imrs/policies", {"token_policies": ["imrs"]})

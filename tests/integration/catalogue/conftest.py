@@ -9,7 +9,6 @@ import pytest
 
 from imrs_server.adapters.addresses import AddressRules
 from imrs_server.adapters.http import GuardedClient
-from imrs_server.adapters.vault import Vault
 from imrs_server.domain.provider import Provider, ProviderType
 from imrs_server.domain.secret import Secret
 from imrs_server.use_cases.catalog import Catalog
@@ -23,6 +22,7 @@ from tests.support.synced import Synced
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
+    from imrs_server.adapters.vault import Vault
     from imrs_server.storage.database import Database
     from tests.conftest import Vault as RunningVault
 
@@ -37,14 +37,8 @@ def db(database: str) -> Iterator[Database]:
 
 @pytest.fixture
 def keys(vault: RunningVault) -> Iterator[Vault]:
-    found = Vault(
-        vault.address,
-        role_id=lambda: vault.role_id,
-        secret_id=lambda: vault.secret_id,
-        timing=patience.VAULT,
-    )
-    yield found
-    found.close()
+    with patience.vault(vault) as found:
+        yield found
 
 
 @pytest.fixture

@@ -14,7 +14,6 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from imrs_server.adapters.http import GuardedClient
-from imrs_server.adapters.vault import Vault
 from imrs_server.domain.credential import CredentialPath
 from imrs_server.domain.errors import (
     DomainError,
@@ -122,13 +121,7 @@ def world(
     with ExitStack() as stack:
         dsn = stack.enter_context(postgres_clusters(request.config.getoption("--postgres")).database())
         db = stack.enter_context(patience.database(dsn, app_connections=3, system_connections=2))
-        keys = Vault(
-            openbao.address,
-            role_id=lambda: openbao.role_id,
-            secret_id=lambda: openbao.secret_id,
-            timing=patience.VAULT,
-        )
-        stack.callback(keys.close)
+        keys = stack.enter_context(patience.vault(openbao))
         clock = Clock()
         client = GuardedClient(LOOPBACK, timing=patience.TIMING, clock=clock)
         sync = Sync(db, keys, client, deadline_seconds=DEADLINE_SECONDS)

@@ -9,7 +9,6 @@ import psycopg
 import pytest
 
 from imrs_server.adapters.addresses import AddressRules
-from imrs_server.adapters.vault import Vault
 from imrs_server.domain.credential import CredentialPath
 from imrs_server.domain.provider import Provider, ProviderType
 from imrs_server.domain.secret import Secret
@@ -22,6 +21,7 @@ from tests.support.principals import ADMIN, PLATFORM
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from imrs_server.adapters.vault import Vault
     from imrs_server.storage.database import Database
     from tests.conftest import Vault as Running
 
@@ -44,14 +44,8 @@ def db(database: str) -> Iterator[Database]:
 
 @pytest.fixture
 def store(vault: Running) -> Iterator[Vault]:
-    made = Vault(
-        vault.address,
-        role_id=lambda: vault.role_id,
-        secret_id=lambda: vault.secret_id,
-        timing=patience.VAULT,
-    )
-    yield made
-    made.close()
+    with patience.vault(vault) as found:
+        yield found
 
 
 @pytest.fixture
